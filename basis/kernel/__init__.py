@@ -1,0 +1,1 @@
+"""Kernel: the recurrence of an hour, compiled. Imports numpy and numba only."""
