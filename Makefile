@@ -1,0 +1,59 @@
+# Every target makes its own environment first; `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+
+MODE ?= btc_basis
+DATA ?= data/sample
+OUT ?=
+ARGS ?=
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup backtest test bench lint types format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make backtest MODE=btc_basis DATA=data/sample [OUT=DIR] [ARGS='--set a.b=v']"
+
+setup: $(STAMP) ## make .venv with the package and the tools, at the pinned versions
+
+# uv is used where it is on PATH, and pip where it is not or where uv reaches no index.
+$(STAMP): pyproject.toml constraints.txt
+	@if command -v uv >/dev/null 2>&1 \
+	  && uv venv --quiet --clear --seed --python "$$(command -v $(PYTHON))" $(VENV) \
+	  && uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; then \
+	  :; \
+	else \
+	  $(PYTHON) -m venv --clear $(VENV) \
+	  && $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'; \
+	fi
+	@touch $@
+
+backtest: $(STAMP) ## run one backtest: MODE, DATA, OUT, ARGS
+	$(BIN)/basis backtest $(MODE) --data $(DATA) $(if $(OUT),--out $(OUT)) $(ARGS)
+
+test: $(STAMP) ## run every test
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+bench: $(STAMP) ## measure the speed of the kernel and of a run
+	$(BIN)/python tests/benchmarks/bench.py $(ARGS)
+
+lint: $(STAMP) ## check style, format, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(MAKE) --no-print-directory types
+	$(BIN)/lint-imports
+
+types: $(STAMP) ## check types
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(STAMP) ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environment, caches and runs
+	rm -rf $(VENV) runs build dist htmlcov .pytest_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache .coverage*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
