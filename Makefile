@@ -20,16 +20,11 @@ help: ## list the targets
 
 setup: $(STAMP) ## make .venv with the package and the tools, at the pinned versions
 
-# uv is used where it is on PATH, and pip where it is not or where uv reaches no index.
+# uv is used where it is on PATH; pip where it is not, or where uv reaches no index.
 $(STAMP): pyproject.toml constraints.txt
-	@if command -v uv >/dev/null 2>&1 \
-	  && uv venv --quiet --clear --seed --python "$$(command -v $(PYTHON))" $(VENV) \
-	  && uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; then \
-	  :; \
-	else \
-	  $(PYTHON) -m venv --clear $(VENV) \
-	  && $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'; \
-	fi
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@{ command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; } \
+	  || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
 backtest: $(STAMP) ## run one backtest: MODE, DATA, OUT, ARGS
