@@ -16,7 +16,7 @@ settings.load_profile("ci" if os.environ.get("CI", "").lower() == "true" else "d
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """Real market data: ``BASIS_TEST_DATA``, else ``../shared/market_data``; the test is skipped where there is none."""
+    """Real market data: ``BASIS_TEST_DATA``, else ``../shared/market_data``; skips the test where there is none."""
     named = os.environ.get("BASIS_TEST_DATA")
     folder = Path(named) if named else ROOT.parent / "shared" / "market_data"
     if not folder.is_dir():
