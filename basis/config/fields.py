@@ -1,0 +1,120 @@
+"""Building blocks of the configuration models: numbers, frozen mappings, the base model and its complaints.
+
+May import pydantic and this package's leaf modules only.
+"""
+
+import difflib
+import numbers
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, NoReturn, TypeVar, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    PlainValidator,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from basis.config.durations import parse_duration, parse_instant
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def nearest(name: object, options: Iterable[str]) -> str | None:
+    """The option whose spelling is closest to ``name`` (case aside), or None where none is near."""
+    by_lower = {option.lower(): option for option in options}
+    match = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.5)
+    return by_lower[match[0]] if match else None
+
+
+def refuse(key: str, given: object, must: str, options: Iterable[str] = ()) -> NoReturn:
+    """Raise, inside a validator, a complaint about ``key`` below the model being validated.
+
+    ``must`` says what is allowed (``must be ...``); ``options`` are names among which the nearest is proposed.
+    """
+    context = {"key": key, "given": given, "must": must, "near": nearest(given, options)}
+    raise PydanticCustomError("refused", "{must}", context)
+
+
+def _number(value: object) -> float:
+    # YAML 1.1 readers give "1e-4" as text, so text that is a number counts as one; a boolean never does.
+    try:
+        if isinstance(value, str) or (isinstance(value, (numbers.Real, Decimal)) and not isinstance(value, bool)):
+            return float(value)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("must be a number")
+
+
+def _integer(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number")
+    return value
+
+
+def _boolean(value: object) -> object:
+    if not isinstance(value, (bool, str)):
+        raise ValueError("must be true or false")
+    return value
+
+
+#: A finite float; numeric text is read, NaN, infinities and booleans are refused.
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0)]
+NonNegative = Annotated[Number, Field(ge=0)]
+#: A fraction in [0, 1].
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+Integer = Annotated[int, BeforeValidator(_integer)]
+Boolean = Annotated[bool, BeforeValidator(_boolean)]
+Name = Annotated[str, Field(min_length=1)]
+Duration = Annotated[timedelta, PlainValidator(parse_duration)]
+Instant = Annotated[datetime, PlainValidator(parse_instant)]
+
+
+class FrozenDict(dict[K, V]):
+    """A dict that refuses changes: a frozen model must not be changed through a mapping it holds."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("a configuration is frozen; use Config.replace(overrides) for a changed copy")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
+    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        key, value = get_args(source)
+        inner = handler.generate_schema(dict[key, value])  # type: ignore[valid-type]
+        return core_schema.no_info_after_validator_function(cls, inner)
+
+
+class Model(BaseModel):
+    """Frozen base model that names an unknown key, the keys allowed and the nearest of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys_only(cls, data: Any) -> Any:
+        if isinstance(data, cls):
+            return data
+        if not isinstance(data, Mapping):
+            raise PydanticCustomError("no_mapping", "must be a mapping")
+        allowed = [field.alias or name for name, field in cls.model_fields.items()]
+        unknown = [key for key in data if key not in allowed]
+        if unknown:
+            given = {str(key): data[key] for key in unknown}
+            raise PydanticCustomError("unknown_key", "unknown key", {"keys": given, "allowed": allowed})
+        return data

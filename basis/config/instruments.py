@@ -1,0 +1,85 @@
+"""Instrument templates to instrument keys, and whether their venues can serve them.
+
+May import `basis.kernel.keys` and this package's modules only.
+"""
+
+import re
+from typing import TYPE_CHECKING
+
+from basis.config.fields import refuse
+from basis.config.venues import Venue
+from basis.kernel.keys import Key, parse_key
+
+if TYPE_CHECKING:
+    from basis.config.models import Config
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_KINDS = {
+    "BaseToken": ("wallet", "exchange"),
+    "Perp": ("exchange",),
+    "aToken": ("protocol",),
+    "debtToken": ("protocol",),
+}
+
+
+def expand(config: "Config") -> tuple[str, ...]:
+    """Expand the configuration's templates to keys, in order and without repeats."""
+    keys: dict[str, None] = {}
+    for template in config.instrument_templates:
+        venues = config.hedge_venues if "{hedge}" in template else ("",)
+        if not venues:
+            refuse("strategy.hedge_allocation", None, f"must be set: the instruments hold {template}")
+        for venue in venues:
+            text = template.replace("{hedge}", venue)
+            keys[_PLACEHOLDER.sub(lambda match: _value(config, template, match[1]), text)] = None  # noqa: B023
+    return tuple(keys)
+
+
+def _value(config: "Config", template: str, path: str) -> str:
+    value: object = config
+    for part in path.split("."):
+        fields = getattr(type(value), "model_fields", {})
+        if part not in fields:
+            refuse("instruments", template, f"{{{path}}} is no key of the configuration", ())
+        value = getattr(value, part)
+    if value is None:
+        refuse(path, None, f"must be set: the instruments hold {template}")
+    if not isinstance(value, str):
+        refuse("instruments", template, f"{{{path}}} must stand for a text, it is {value!r}")
+    return value
+
+
+def check_instruments(config: "Config") -> None:
+    """Refuse a key that is malformed, whose venue is unknown, or for which its venue lacks numbers."""
+    for text in config.instruments:
+        try:
+            key = parse_key(text)
+        except ValueError as error:
+            refuse("instruments", text, str(error).rstrip("."))
+        if key.venue not in config.venues:
+            known = ", ".join(config.venues)
+            refuse("instruments", text, f"venue {key.venue!r} is unknown; the venues are {known}", config.venues)
+        venue = config.venues[key.venue]
+        if venue.kind not in _KINDS[key.type]:
+            refuse("instruments", text, f"{key.type} must be at a venue of kind {' or '.join(_KINDS[key.type])}")
+        for missing in _missing(venue, key):
+            refuse(f"venues.{venue.name}.{missing}", None, f"must be set: the instruments hold {text}")
+
+
+def _missing(venue: Venue, key: Key) -> list[str]:
+    """Keys of the venue without which the instrument cannot be traded or margined."""
+    if key.type == "Perp":
+        needs = {
+            "perp_fee": venue.perp_fee,
+            "perp_slippage": {key.symbol, "default"} & set(venue.perp_slippage),
+            "liquidation_fee": venue.liquidation_fee,
+            f"tiers.{key.symbol}": key.symbol in venue.tiers,
+        }
+    elif key.type == "BaseToken" and venue.kind == "exchange" and key.symbol != venue.fee_asset:
+        symbols = {key.symbol + venue.fee_asset, "default"}
+        needs = {"spot_fee": venue.spot_fee, "spot_slippage": symbols & set(venue.spot_slippage)}
+    elif key.type in ("aToken", "debtToken"):
+        needs = {f"reserves.{key.symbol}": key.symbol in venue.reserves}
+    else:
+        needs = {}
+    return [name for name, present in needs.items() if not present]

@@ -1,0 +1,98 @@
+"""Validation errors in the words of the contract: path, what was given, what is allowed, nearest name.
+
+May import pydantic and this package's leaf modules only.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from basis.config.fields import nearest
+
+#: Fixed wording of what two keys must be.
+_FIXED = {"initial_capital": "Must be > 0.", "share_class": "Must be 'USDT' or 'ETH'."}
+_WORDS = {
+    "Input should": "must",
+    "valid tuple": "list",
+    "valid string": "text",
+    "valid integer": "whole number",
+    "valid dictionary": "mapping",
+}
+_COMPARISONS = {"greater_than": ("gt", ">"), "greater_than_equal": ("ge", ">="), "less_than": ("lt", "<")}
+_COMPARISONS |= {"less_than_equal": ("le", "<=")}
+
+
+def explain(error: ValidationError, raw: Mapping[str, Any]) -> str:
+    """Write a validation error, one line for each complaint."""
+    return "\n".join(line for detail in error.errors(include_url=False) for line in _lines(dict(detail), raw))
+
+
+def _lines(detail: dict[str, Any], raw: Mapping[str, Any]) -> list[str]:
+    path = _path(detail["loc"])
+    context = detail.get("ctx", {})
+    given = _given(raw, detail["loc"], detail.get("input"))
+    kind = detail["type"]
+    if kind == "unknown_key":
+        return [_unknown(path, key, value, context["allowed"]) for key, value in context["keys"].items()]
+    if kind == "missing":
+        return [f"Missing {'value' if isinstance(detail['loc'][-1], int) else 'key'} {path}."]
+    if kind == "refused":
+        path, given = ".".join(part for part in (path, context["key"]) if part), context["given"]
+        must, near = context["must"], context["near"]
+    else:
+        must, near = _must(kind, context, detail["msg"]), None
+    if path in _FIXED:
+        return [f"Invalid {path}: {_show(given)}. {_FIXED[path]}"]
+    if kind == "literal_error" and isinstance(given, str):
+        near = nearest(given, re.findall(r"'([^']*)'", context["expected"]))
+    hint = f" Did you mean {near}?" if near else ""
+    return [f"Invalid {path or 'configuration'}: {_show(given)}. {must[:1].upper()}{must[1:]}.{hint}"]
+
+
+def _unknown(path: str, key: str, value: Any, allowed: list[str]) -> str:
+    full = f"{path}.{key}" if path else key
+    near = nearest(key, allowed)
+    hint = f" Did you mean {near}?" if near else ""
+    return f"Unknown key {full}: {_show(value)}.{hint} Allowed: {', '.join(allowed)}."
+
+
+def _must(kind: str, context: Mapping[str, Any], message: str) -> str:
+    if kind in _COMPARISONS:
+        name, sign = _COMPARISONS[kind]
+        return f"must be {sign} {context[name]:g}"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "finite_number":
+        return "must be a finite number"
+    if kind.startswith("bool"):
+        return "must be true or false"
+    for theirs, ours in _WORDS.items():
+        message = message.replace(theirs, ours)
+    return message
+
+
+def _path(loc: tuple[Any, ...]) -> str:
+    """Dotted path; positions in lists as [0]."""
+    out = ""
+    for part in loc:
+        if part != "[key]":
+            out += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return out.removeprefix(".")
+
+
+def _given(raw: Any, loc: tuple[Any, ...], default: Any) -> Any:
+    """The value as it was written, before anything was made of it."""
+    for part in loc:
+        try:
+            raw = raw[part]
+        except (KeyError, IndexError, TypeError):
+            return default
+    return raw
+
+
+def _show(value: Any) -> str:
+    text = value if isinstance(value, str) and value.strip() else repr(value)
+    text = str(value) if isinstance(value, float) else text
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -1,0 +1,330 @@
+"""The configuration of a run: frozen models of every key of the contract, with defaults, units and checks.
+
+May import pydantic, `basis.kernel.keys` and this package's modules only.
+"""
+
+import functools
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from basis.config.durations import parse_duration
+from basis.config.fields import (
+    Boolean,
+    Duration,
+    Fraction,
+    FrozenDict,
+    Instant,
+    Integer,
+    Model,
+    Name,
+    NonNegative,
+    Number,
+    Positive,
+    refuse,
+)
+from basis.config.instruments import check_instruments, expand
+from basis.config.venues import Venue
+
+#: Kinds of data that have a staleness limit of their own, with the defaults.
+MAX_STALENESS = {
+    "price": timedelta(hours=3),
+    "aave": timedelta(hours=36),
+    "lst": timedelta(hours=36),
+    "gas": timedelta(hours=24),
+}
+SERIES_KINDS = ("spot", "perp", "funding", "aave", "lst", "gas", "rewards", "signals")
+_HIGHER_IS_WORSE = ("ltv", "net_delta_ratio", "drawdown")
+_LOWER_IS_WORSE = ("health_factor", "margin_ratio")
+MEASURES = (*_HIGHER_IS_WORSE, *_LOWER_IS_WORSE, "margin_ratio|<venue>", "net_delta_ratio|<ASSET>")
+_BAR_INTERVALS = (timedelta(minutes=5), timedelta(days=1))
+
+
+class RateRule(Model):
+    """Entry and exit on a rate, with hysteresis: in above `enter`, out below `leave`."""
+
+    enabled: Boolean = Field(default=False, description="Whether the rule applies.")
+    enter: Number | None = Field(default=None, description="Enter above this trailing mean rate, fraction per year.")
+    leave: Number | None = Field(default=None, description="Leave below this trailing mean rate, fraction per year.")
+    window: Duration | None = Field(default=None, description="Duration that the trailing mean covers.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.enabled:
+            for name in ("enter", "leave", "window"):
+                if not getattr(self, name) and getattr(self, name) != 0:
+                    refuse(name, getattr(self, name), "must be set (and window > 0) where the rule is enabled")
+        if self.enter is not None and self.leave is not None and self.leave >= self.enter:
+            refuse("leave", self.leave, f"must be < enter ({self.enter})")
+        return self
+
+
+class StrategySettings(Model):
+    """What a strategy aims at; None where the mode does not use it."""
+
+    rebalance: Boolean = Field(default=True, description="False: enter at row 0, then hold.")
+    position_deviation_threshold: Fraction = Field(
+        default=0.02, description="Trade only when a target is off by more than this fraction of equity."
+    )
+    max_delta_drift: Fraction = Field(default=0.02, description="Net delta that is tolerated, fraction of equity.")
+    margin_ratio_target: Positive = Field(default=0.5, description="Margin / notional aimed at, fraction.")
+    margin_ratio_band: tuple[Number, Number] = Field(
+        default=(0.7, 1.5), description="Band of the margin ratio [low, high], as multiples of the target."
+    )
+    hedge_allocation: FrozenDict[str, NonNegative] | None = Field(
+        default=None, description="Share of the hedge by exchange, fractions that sum to 1; 0 skips the venue."
+    )
+    spot_venue: Name | None = Field(default=None, description="Exchange on which spot is traded.")
+    lst: Literal["weETH", "wstETH"] | None = Field(default=None, description="Liquid staking token.")
+    stake_route: Literal["protocol", "market"] | None = Field(default=None, description="Where the token is got from.")
+    stake_allocation: Annotated[Fraction, Field(gt=0)] | None = Field(
+        default=None, description="Share of equity that goes on-chain, fraction; the rest is margin."
+    )
+    target_ltv: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="Loan to value, fraction."
+    )
+    ltv_band: Annotated[Number, Field(ge=0, lt=1)] | None = Field(
+        default=None, description="Deviation of the loan to value tolerated on either side of the target, fraction."
+    )
+    min_health_factor: Annotated[Number, Field(ge=1)] | None = Field(
+        default=None, description="Health factor below which debt is reduced, ratio."
+    )
+    dust_threshold: NonNegative | None = Field(
+        default=None, description="Worth of reward tokens above which they are sold, share class."
+    )
+    gas_reserve: NonNegative = Field(default=10.0, description="Gas kept back in the wallet, number of transactions.")
+    rate_rule: RateRule = Field(default=RateRule(), description="Entry and exit on a rate.")
+    signal_file: Name | None = Field(
+        default=None, description="Signal series: its file name below signals/ of the data set."
+    )
+    signal_threshold: Fraction | None = Field(default=None, description="Least confidence that is traded, fraction.")
+    stop_sd: Positive | None = Field(default=None, description="Distance of the stop-loss, standard deviations.")
+    take_profit_sd: Positive | None = Field(
+        default=None, description="Distance of the take-profit, standard deviations."
+    )
+    sd_floor: NonNegative | None = Field(
+        default=None, description="Least standard deviation used, fraction of the price."
+    )
+    sd_cap: Positive | None = Field(
+        default=None, description="Greatest standard deviation used, fraction of the price."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        low, high = self.margin_ratio_band
+        if not 0 < low < 1 < high:
+            refuse("margin_ratio_band", [low, high], "must be [low, high] with 0 < low < 1 < high")
+        weights = self.hedge_allocation
+        if weights is not None and abs(sum(weights.values()) - 1) > 1e-9:
+            must = f"weights must sum to 1 (they sum to {sum(weights.values()):.12g})"
+            refuse("hedge_allocation", weights, must)
+        if self.target_ltv is not None and self.ltv_band is not None and self.target_ltv + self.ltv_band >= 1:
+            refuse("ltv_band", self.ltv_band, f"must be < 1 - target_ltv ({1 - self.target_ltv:.12g})")
+        if self.sd_floor is not None and self.sd_cap is not None and self.sd_floor > self.sd_cap:
+            refuse("sd_floor", self.sd_floor, f"must be <= sd_cap ({self.sd_cap})")
+        return self
+
+
+class Costs(Model):
+    """Costs of execution."""
+
+    enabled: Boolean = Field(
+        default=True, description="False switches off fees, slippage, gas, transfer and flash fees."
+    )
+
+
+class Transfers(Model):
+    """Transfers between venues."""
+
+    instant: Boolean = Field(default=False, description="True: a transfer arrives in the row in which it is sent.")
+
+
+class Rewards(Model):
+    """Reward tokens."""
+
+    enabled: Boolean = Field(default=True, description="Whether distributions are credited.")
+
+
+class Limit(Model):
+    """Limits of one measure, in the measure's own unit (a ratio)."""
+
+    warning: Number = Field(description="Beyond this an alert of level 1 is raised.")
+    critical: Number = Field(description="Beyond this the strategy may only reduce risk.")
+
+
+class Risk(Model):
+    """Risk checks."""
+
+    simulate_liquidation: Boolean = Field(default=True, description="Whether venues and protocols liquidate.")
+    limits: FrozenDict[str, Limit] = Field(
+        default=FrozenDict(), description="Limits by measure: " + ", ".join(MEASURES) + "; all ratios."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for measure, limit in self.limits.items():
+            head, bar, tail = measure.partition("|")
+            if measure not in MEASURES[:-2] and not (head in ("margin_ratio", "net_delta_ratio") and bar and tail):
+                refuse("limits", measure, "measure must be one of " + ", ".join(MEASURES), MEASURES)
+            if head in _LOWER_IS_WORSE and limit.critical > limit.warning:
+                refuse(f"limits.{measure}.critical", limit.critical, f"must be <= warning ({limit.warning})")
+            if head in _HIGHER_IS_WORSE and limit.critical < limit.warning:
+                refuse(f"limits.{measure}.critical", limit.critical, f"must be >= warning ({limit.warning})")
+        return self
+
+
+def _all_staleness(value: Any) -> Any:
+    """Fill in the defaults; a bare duration is the limit of every kind."""
+    if isinstance(value, Mapping):
+        return {**MAX_STALENESS, **value}
+    return dict.fromkeys(MAX_STALENESS, parse_duration(value))
+
+
+def _check_series(name: str) -> bool:
+    kind, _, series = name.partition("/")
+    return kind in SERIES_KINDS and series.replace("_", "").isalnum()
+
+
+class Data(Model):
+    """Which series are used, and how old they may be."""
+
+    sources: FrozenDict[str, tuple[Name, ...]] = Field(
+        default=FrozenDict(), description="Sources of a series in order; holes of one are filled from the next."
+    )
+    max_staleness: Annotated[FrozenDict[str, Duration], BeforeValidator(_all_staleness)] = Field(
+        default=FrozenDict(MAX_STALENESS),
+        description="How long an observation may be carried: a duration for all, or one by kind (price, aave, lst, gas) or "
+        "by series (spot/btcusdt).",
+    )
+    min_funding_coverage: Fraction = Field(
+        default=0.99, description="Least share of funding payments that must be there after fallbacks, fraction."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        form = f"a series is <kind>/<name> as in perp/okx_btcusdt, kind one of {', '.join(SERIES_KINDS)}"
+        for series, names in self.sources.items():
+            if not _check_series(series):
+                refuse("sources", series, form, SERIES_KINDS)
+            if len(set(names)) < len(names) or not all(name.replace("_", "").isalnum() for name in names):
+                refuse(f"sources.{series}", list(names), "must be different names of sources, such as [binance, bybit]")
+        for name in self.max_staleness:
+            if name not in MAX_STALENESS and not _check_series(name):
+                refuse("max_staleness", name, f"must be one of {', '.join(MAX_STALENESS)} or {form}", MAX_STALENESS)
+        return self
+
+
+class Flow(Model):
+    """A deposit or withdrawal."""
+
+    timestamp: Instant = Field(description="When it is asked for, UTC.")
+    amount: Number = Field(description="Amount in share class, > 0 a deposit, < 0 a withdrawal.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.amount == 0:
+            refuse("amount", self.amount, "must be > 0 (deposit) or < 0 (withdrawal)")
+        return self
+
+
+class Config(Model):
+    """A resolved, frozen configuration. Made by :func:`basis.load_config`; changed copies by :meth:`replace`."""
+
+    mode: Name = Field(description="Strategy mode.")
+    description: str = Field(default="", description="The mode in one line.")
+    share_class: Literal["USDT", "ETH"] = Field(description="Currency of capital and of every result.")
+    asset: Name = Field(description="Asset that the mode holds.")
+    assets: tuple[Name, ...] | None = Field(default=None, description="Assets that the mode allows; None: any.")
+    initial_capital: Positive = Field(description="Capital at the start, share class.")
+    start: Instant | None = Field(
+        default=None, description="First row, UTC; None: first of the range common to all series."
+    )
+    end: Instant | None = Field(default=None, description="Last row, UTC, inclusive; None: last of the common range.")
+    bar_interval: Duration = Field(default=timedelta(hours=1), description="Step of the grid, 5 minutes to 1 day.")
+    fill: Literal["same_bar", "next_bar"] = Field(default="same_bar", description="Row in which an order fills.")
+    close_at_end: Boolean = Field(default=False, description="Whether positions are closed in the last row.")
+    start_venue: Name = Field(default="wallet", description="Venue at which the capital arrives.")
+    valuation: Literal["market", "oracle"] = Field(
+        default="market", description="Rate at which staking tokens are valued."
+    )
+    seed: Annotated[Integer, Field(ge=0, lt=2**63)] = Field(default=0, description="Seed of everything random.")
+    strategy: StrategySettings = Field(default=StrategySettings(), description="What the strategy aims at.")
+    costs: Costs = Field(default=Costs(), description="Costs of execution.")
+    transfers: Transfers = Field(default=Transfers(), description="Transfers between venues.")
+    rewards: Rewards = Field(default=Rewards(), description="Reward tokens.")
+    risk: Risk = Field(default=Risk(), description="Risk checks.")
+    data: Data = Field(default=Data(), description="Series used.")
+    flows: tuple[Flow, ...] = Field(default=(), description="Deposits and withdrawals, in the order of their time.")
+    instrument_templates: tuple[Name, ...] = Field(
+        description="Instrument keys; {asset} or {strategy.spot_venue} stand for a value, {hedge} for each hedge venue."
+    )
+    venues: FrozenDict[str, Venue] = Field(description="The venues that the run uses, by name.")
+
+    @functools.cached_property
+    def instruments(self) -> tuple[str, ...]:
+        """Instrument keys `venue:type:symbol` in the order of the templates, without repeats."""
+        return expand(self)
+
+    @property
+    def hedge_venues(self) -> tuple[str, ...]:
+        """Exchanges whose share of the hedge is > 0, in the order given."""
+        return tuple(name for name, weight in (self.strategy.hedge_allocation or {}).items() if weight > 0)
+
+    def replace(self, overrides: Mapping[str, Any]) -> "Config":
+        """Return a validated copy with dotted ``overrides``; what they do not name stays as it is, capital included."""
+        from basis.config.loader import load_config
+
+        return load_config(self, overrides)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the configuration as plain dicts, lists, numbers, texts and dates, ready for YAML."""
+        from basis.config.yaml_io import plain
+
+        return plain(self.model_dump(by_alias=True))
+
+    def to_yaml(self) -> str:
+        """Return resolved YAML; :func:`basis.load_config` reads an equal configuration from it."""
+        from basis.config.yaml_io import dump_yaml
+
+        return dump_yaml(self.to_dict())
+
+    @field_validator("bar_interval")
+    @classmethod
+    def _check_bar_interval(cls, value: timedelta) -> timedelta:
+        if not _BAR_INTERVALS[0] <= value <= _BAR_INTERVALS[1] or value.microseconds:
+            raise ValueError("must be from 5m to 1d, in whole seconds")
+        return value
+
+    @field_validator("flows")
+    @classmethod
+    def _order_flows(cls, value: tuple[Flow, ...]) -> tuple[Flow, ...]:
+        return tuple(sorted(value, key=lambda flow: flow.timestamp))
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.assets is not None and self.asset not in self.assets:
+            must = f"must be {' or '.join(self.assets)} in mode {self.mode}"
+            refuse("asset", self.asset, must, self.assets)
+        if self.start is not None and self.end is not None and self.end < self.start:
+            refuse("end", self.end.isoformat(), f"must not be before start ({self.start.isoformat()})")
+        for name, venue in self.venues.items():
+            if venue.name != name:
+                refuse(f"venues.{name}.name", venue.name, f"must be {name}, the key of the venue")
+        self._check_venue_names()
+        check_instruments(self)
+        return self
+
+    def _check_venue_names(self) -> None:
+        exchanges = [name for name, venue in self.venues.items() if venue.kind == "exchange"]
+        named = [("strategy.hedge_allocation", name) for name in self.strategy.hedge_allocation or ()]
+        named += [("strategy.spot_venue", self.strategy.spot_venue)] if self.strategy.spot_venue else []
+        limits = (measure.partition("|") for measure in self.risk.limits)
+        named += [("risk.limits", venue) for head, _, venue in limits if venue and head == "margin_ratio"]
+        for key, name in named:
+            if name not in exchanges:
+                refuse(key, name, "must name an exchange: " + ", ".join(exchanges), exchanges)
+        holders = [name for name, venue in self.venues.items() if venue.kind != "protocol"]
+        if self.start_venue not in holders:
+            refuse("start_venue", self.start_venue, "must be one of " + ", ".join(holders), holders)
