@@ -117,7 +117,8 @@ def _five_minutes(seed: int, hourly: Columns) -> dict[str, Columns]:
     rows = np.arange(n)
     high[rows, high.argmax(axis=1)] = hour["high"]
     low[rows, low.argmin(axis=1)] = hour["low"]
-    share = rng.dirichlet(np.full(12, 4.0), n)
+    share = rng.dirichlet(np.full(12, 4.0), n) * np.sqrt(high - low + 1)
+    share /= share.sum(axis=1, keepdims=True)
     bars = {
         "open": open_,
         "high": high,

@@ -230,12 +230,12 @@ def bars(clock: Clock, seed: int, kind: str, name: str, path: Array, mid: Array,
     base = base_of(name)
     _, volume, trade_size = (SPOT if kind == "spot" else PERP)[name]
     n = path.size - 1
-    up, down = _excess(stream(seed, f"extremes:{base}"), mid[:-1], mid[1:], vol[:-1])
+    up, down = extremes(clock, seed, base, mid, vol)
     wick = clock.window("squeeze_wick").start
-    up[wick] = {"BTC": 0.135, "ETH": 0.085}[base] + (0.012 if kind == "perp" else 0.0)
+    up[wick] += 0.012 if kind == "perp" else 0.0
     close = path[1:] + 0.2 * _BP * rng.standard_normal(n)
     up, down = up * np.exp(0.04 * rng.standard_normal(n)), down * np.exp(0.04 * rng.standard_normal(n))
-    up[wick] = np.clip(up[wick], 0.13 if base == "BTC" else 0.08, None)
+    up[wick] = np.clip(up[wick], 0.13, 0.16) if base == "BTC" else np.clip(up[wick], 0.08, 0.11)
     open_, close_ = _tick(base, np.exp(path[:-1])), _tick(base, np.exp(close))
     high = np.maximum(_tick(base, np.exp(np.maximum(path[:-1], close) + up)), np.maximum(open_, close_))
     low = np.minimum(_tick(base, np.exp(np.minimum(path[:-1], close) - down)), np.minimum(open_, close_))
@@ -253,6 +253,13 @@ def bars(clock: Clock, seed: int, kind: str, name: str, path: Array, mid: Array,
         for values in out.values():
             values[clock.window("binance_hole")] = np.nan
     return {"timestamp": clock.hours[clock.cut]} | {k: v[clock.cut] for k, v in out.items()}
+
+
+def extremes(clock: Clock, seed: int, base: str, mid: Array, vol: Array) -> tuple[Array, Array]:
+    """How far each bar of an asset goes above and below its ends (logs), the same for every venue; with the wick."""
+    up, down = _excess(stream(seed, f"extremes:{base}"), mid[:-1], mid[1:], vol[:-1])
+    up[clock.window("squeeze_wick").start] = {"BTC": 0.135, "ETH": 0.085}[base]
+    return up, down
 
 
 def _excess(rng: np.random.Generator, start: Array, end: Array, vol: Array) -> tuple[Array, Array]:
@@ -282,7 +289,7 @@ def pool_bars(clock: Clock, seed: int, name: str, price: float, volume: float, e
     else:
         path = eth + _reverting(rng, np.zeros(eth.size), 3.0, 4 * _BP)
         grid = 2.0**9
-    up, down = _excess(rng, path[:-1], path[1:], vol[:-1])
+    up, down = extremes(clock, seed, "ETH", eth, vol) if not price else _excess(rng, path[:-1], path[1:], vol[:-1])
     bounds = np.maximum(path[:-1], path[1:]) + up, np.minimum(path[:-1], path[1:]) - down
     quoted = np.round(np.exp(path) * grid) / grid
     high, low = (np.round(np.exp(b) * grid) / grid for b in bounds)
