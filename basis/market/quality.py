@@ -204,7 +204,7 @@ def _check_one(series: _Series) -> Iterator[Finding]:
     yield from _check_time(series)
     yield from _check_nulls(series)
     yield from _check_limits(series)
-    if series.folder in ("spot", "perp", "perp_5m"):
+    if series.folder in ("spot", "spot_5m", "perp", "perp_5m"):
         yield from _check_bars(series)
     elif series.folder == "aave":
         yield from _check_indices(series)
@@ -416,7 +416,7 @@ def _pair(series: _Series) -> str:
 def _check_venues(read: dict[str, _Series]) -> Iterator[Finding]:
     """Two files of one kind and pair whose bars differ by more than `VENUE_TOLERANCE` in a price."""
     for a, b in combinations(read.values(), 2):
-        if a.folder != b.folder or a.folder not in ("spot", "perp", "perp_5m") or _pair(a) != _pair(b):
+        if a.folder != b.folder or a.folder not in ("spot", "spot_5m", "perp", "perp_5m") or _pair(a) != _pair(b):
             continue
         if a.null_stamps or b.null_stamps:
             continue

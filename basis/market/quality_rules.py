@@ -24,6 +24,7 @@ _AAVE = ("supply_apr", "variable_borrow_apr", "liquidity_index", "variable_borro
 # folder -> the columns without which a row says nothing, in their order
 MAIN: dict[str, tuple[str, ...]] = {
     "spot": PRICES,
+    "spot_5m": PRICES,
     "perp": PRICES,
     "perp_5m": PRICES,
     "funding": ("funding_rate",),
@@ -58,7 +59,7 @@ LIMITS: dict[str, tuple[tuple[str, str, Callable[[Array], Array]], ...]] = {
             *((c, "a price above 0", lambda v: v <= 0) for c in PRICES),
             *((c, "at least 0", lambda v: v < 0) for c in ("volume", "quote_volume", "trades")),
         )
-        for folder in ("spot", "perp", "perp_5m")
+        for folder in ("spot", "spot_5m", "perp", "perp_5m")
     },
     "funding": (
         ("funding_rate", f"a fraction per interval within ±{MAX_FUNDING}", lambda v: np.abs(v) > MAX_FUNDING),
