@@ -1,0 +1,299 @@
+"""One panel in the making: a plan's series filled onto a grid. May import `basis.errors`, `basis.kernel.keys`, numpy
+and its siblings; `DataProvider` loads what it asks for.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from basis.errors import DataError
+from basis.kernel.keys import Key
+from basis.market.panel import Panel, Settlements, first_stop
+from basis.market.sources import plan as plans
+from basis.market.sources.bars import BarSeries, Resolved
+from basis.market.sources.clock import SECOND, duration_ns, iso, span_text, staleness_ns, to_ns
+from basis.market.sources.funding import FundingSeries
+
+if TYPE_CHECKING:
+    from basis.market.provider import DataProvider
+
+
+#: An instant before any data.
+_BEGINNING = 0
+
+
+class PanelBuilder:
+    """One panel in the making."""
+
+    def __init__(self, provider: "DataProvider", plan: plans.Plan) -> None:
+        self.provider, self.plan, self.config = provider, plan, provider.config
+        config = self.config
+        self.step = duration_ns(config.bar_interval)
+        rule = config.strategy.rate_rule
+        self.window = duration_ns(rule.window) if rule.enabled and rule.window else None
+        trades_market = getattr(config.strategy, "stake_route", None) == "market"
+        self.market_required = config.valuation == "market" or trades_market
+        self.columns: dict[str, np.ndarray] = {}
+        self.ages: dict[str, np.ndarray] = {}
+        self.sources: dict[str, np.ndarray] = {}
+        self.source_names: dict[str, tuple[str, ...]] = {}
+        self.settlements: dict[str, Settlements] = {}
+        self.coverage: dict[str, dict[str, float]] = {}
+        self.holes: dict[str, np.ndarray] = {}
+        self.notes: list[str] = []
+        self.files: set[str] = set()
+        self.too_few: list[str] = []
+        self.timestamps = np.empty(0, np.int64)
+
+    def staleness(self, series: str) -> int:
+        return staleness_ns(self.config.data.max_staleness, series)
+
+    # --- what is needed --------------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Resolve the names of the series and read their files together."""
+        plan, config = self.plan, self.config
+        self.spots = {asset: plans.spot_series(config, asset) for asset in plan.spots}
+        if any(series.endswith("weth") for series, _ in self.spots.values()) and "ETH" not in self.spots:
+            self.spots["ETH"] = plans.spot_series(config, "ETH")
+        self.marks = {key: plans.venue_series(config, "perp", key) for key in plan.perps}
+        self.fundings = {key: plans.venue_series(config, "funding", key) for key in plan.perps}
+        self.usd = ("spot/usdtusd", plans.configured(config, "spot/usdtusd")) if plan.usd else None
+        named = [*self.spots.values(), *self.marks.values(), *self.fundings.values(), *filter(None, [self.usd])]
+        paths = [path for series, sources in named for path in self.provider.paths(series, sources)]
+        paths += [plans.aave_path(symbol) for symbol in (*plan.supplies, *plan.debts)]
+        paths += [plans.lst_path(symbol) for symbol in plan.lsts]
+        paths += [plans.GAS_PATH] if plan.gas else []
+        folder = self.provider.folder
+        present = [path for path in dict.fromkeys(paths) if folder.has(path)]
+        folder.fetch((path, *plans.columns_of(path)) for path in present)
+        self.files.update(present)
+        for series, sources in dict(named).items():
+            absent = [p for p in self.provider.paths(series, sources) if not folder.has(p)]
+            if absent and len(absent) < len(sources):
+                self.notes.append(f"{series}: the data set has no {', '.join(absent)}")
+
+    def ranges(self) -> Iterable[tuple[str, tuple[int, int] | None, bool]]:
+        """Series, first and last instant, and whether a window outside them is an error of its own."""
+        provider, plan = self.provider, self.plan
+        for series, sources in [*self.spots.values(), *self.marks.values(), *filter(None, [self.usd])]:
+            span = provider.bars(series, sources).span()
+            # A token quoted in WETH is a reward; until it has a market it is worth nothing, and no window waits for it.
+            yield series, (_BEGINNING, span[1]) if span and series.endswith("weth") else span, True
+        for key, (series, sources) in self.fundings.items():
+            # Coverage judges a window outside the settlements.
+            yield series, provider.funding(series, sources, key.venue).span(), False
+        for symbol, debt in [*((s, False) for s in plan.supplies), *((s, True) for s in plan.debts)]:
+            series = plans.aave_path(symbol).removesuffix(".parquet")
+            yield series, provider.reserve(symbol, debt).index.span(self.staleness(series)), True
+        for symbol in plan.lsts:
+            series = plans.lst_path(symbol).removesuffix(".parquet")
+            yield series, provider.lst(symbol, market=False).span(self.staleness(series)), True
+            if self.market_required:
+                yield f"{series} (market rate)", provider.lst(symbol, True).span(self.staleness(series)), True
+        if plan.gas:
+            yield "gas/ethereum", provider.gas().span(self.staleness("gas/ethereum")), True
+
+    def grid(self, start: Any, end: Any) -> None:
+        """Fix the rows: exact steps from start to end inclusive, inside every required series."""
+        ranges = list(self.ranges())
+        for series, span, _ in ranges:
+            if span is None:
+                check = f"basis data check {self.provider.data_dir}"
+                raise DataError(f"{series}: no value at all in its files. See `{check}`.")
+        spans = [span for _, span, _ in ranges if span is not None]
+        if not spans and (start is None or end is None):
+            raise DataError("No series is needed, so there is no common range: give start and end.")
+        anchor = to_ns(self.config.start) if self.config.start is not None else 0
+        first, last = self._common(spans, anchor)
+        begin = first if start is None else to_ns(start)
+        finish = last if end is None else to_ns(end)
+        if finish < begin:
+            if start is None or end is None:
+                names = ", ".join(f"{series} {iso(s[0])} .. {iso(s[1])}" for series, s, _ in ranges if s)
+                raise DataError(f"No common range from {iso(begin)} to {iso(finish)}; the series reach: {names}.")
+            raise DataError(f"end {iso(finish)} is before start {iso(begin)}; give start <= end.")
+        # Counted in integers: `arange` would size the grid in floats, which cannot hold the last nanosecond.
+        self.timestamps = begin + np.arange((finish - begin) // self.step + 1, dtype=np.int64) * self.step
+        for series, span, bounding in ranges:
+            if bounding and span is not None and (begin < span[0] or self.timestamps[-1] > span[1]):
+                raise DataError(
+                    f"{series}: the window {iso(begin)} .. {iso(self.timestamps[-1])} reaches outside its data, "
+                    f"{iso(span[0])} .. {iso(span[1])}. Choose start and end inside, or add data."
+                )
+
+    def _common(self, spans: list[tuple[int, int]], anchor: int) -> tuple[int, int]:
+        """Range that all series share, on the grid through `anchor`."""
+        first = max((span[0] for span in spans), default=0)
+        last = min((span[1] for span in spans), default=0)
+        return first + (anchor - first) % self.step, last
+
+    # --- filling ---------------------------------------------------------------------------------------------------
+
+    def put(self, column: str, series: str, resolved: Resolved, names: tuple[str, ...], label: str = "") -> None:
+        """Store a resolved column with its source, age, coverage, notes and holes."""
+        self.columns[column] = np.ascontiguousarray(resolved.values)
+        self.ages[column], self.sources[column] = resolved.age, resolved.source
+        self.source_names[column] = names
+        rows, title = self.timestamps.size, label or series
+        own = resolved.fresh & (resolved.source == 0)
+        self.coverage[title] = {"own": float(own.mean()), "resolved": float(resolved.fresh.mean())}
+        empty = np.isnan(resolved.values)
+        if empty.any():
+            self.holes[title] = np.where(empty, resolved.age, 0.0)
+        for index, name in enumerate(names[1:], start=1):
+            count = int((resolved.source == index).sum())
+            if count:
+                share = f"{100 * count / rows:.1f} % of rows ({count} of {rows})"
+                self._note(f"{title}: {share} stand in from {name}")
+        carried = ~resolved.fresh & ~empty & (resolved.age > 0.0)
+        if carried.any():
+            oldest = span_text(float(resolved.age[carried].max()) * SECOND)
+            self._note(f"{title}: {int(carried.sum())} of {rows} rows are carried, at most {oldest}")
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def fill(self) -> None:
+        """Every column of the plan."""
+        for asset in sorted(self.spots, key=lambda a: a != "ETH"):
+            self._spot(asset)
+        if self.usd is not None:
+            series, names = self.usd
+            resolved = self.provider.bars(series, names).at(self.timestamps, self.staleness(series))
+            self.put("usd|USDT", series, resolved, names)
+        for key in self.plan.perps:
+            self._perp(key)
+        for symbol in self.plan.supplies:
+            self._reserve(symbol, "liquidity_index", "supply_apr", debt=False)
+        for symbol in self.plan.debts:
+            self._reserve(symbol, "borrow_index", "borrow_apr", debt=True)
+        for symbol in self.plan.lsts:
+            self._lst(symbol)
+        if self.plan.gas:
+            resolved = self.provider.gas().at(self.timestamps, self.staleness("gas/ethereum"))
+            self.put("gas_price_gwei", "gas/ethereum", resolved, ("ethereum",))
+
+    def _spot(self, asset: str) -> None:
+        series, names = self.spots[asset]
+        bars, limit = self.provider.bars(series, names), self.staleness(series)
+        resolved = bars.at(self.timestamps, limit)
+        if series.endswith("weth"):
+            span = bars.span()
+            unlisted = self.timestamps < span[0] if span else np.zeros(self.timestamps.shape, bool)
+            values = np.where(unlisted, 0.0, resolved.values * self.columns["spot|ETH"])
+            resolved = resolved._replace(values=values, age=np.where(unlisted, 0.0, resolved.age))
+            if unlisted.any() and span:
+                self._note(f"{series}: no market before {iso(span[0])}; {asset} is worth 0 until then")
+        self.put(f"spot|{asset}", series, resolved, names)
+        volume = bars.volume(self.timestamps, self.step, limit)
+        if volume is not None:
+            self.columns[f"volume|spot|{asset}"] = volume
+
+    def _perp(self, key: Key) -> None:
+        series, names = self.marks[key]
+        bars, limit, text = self.provider.bars(series, names), self.staleness(series), str(key)
+        resolved = bars.at(self.timestamps, limit)
+        self.put(f"mark|{text}", series, resolved, names)
+        mark = self.columns[f"mark|{text}"]
+        self.columns[f"high|{text}"], self.columns[f"low|{text}"] = bars.extremes(self.timestamps, mark)
+        volume = bars.volume(self.timestamps, self.step, limit)
+        if volume is not None:
+            self.columns[f"volume|{text}"] = volume
+        self._note("marks: the open of a perp's candle stands in for the mark price, its high and low for the extremes")
+        self._funding(key, bars, series, limit)
+
+    def _funding(self, key: Key, bars: BarSeries, mark_series: str, limit: int) -> None:
+        series, names = self.fundings[key]
+        events = self.provider.funding(series, names, key.venue)
+        start, end = int(self.timestamps[0]), int(self.timestamps[-1])
+        inside, text, rows = events.window(start, end), str(key), self.timestamps.size
+        stamps, rates = events.stamps[inside], events.rates[inside]
+        marked = bars.at(stamps, limit)
+        row = np.searchsorted(self.timestamps, stamps, "left")
+        self.settlements[text] = Settlements(stamps, rates, marked.values, row, events.source[inside])
+        self.columns[f"funding_rate|{text}"] = np.bincount(row, rates, rows).astype(np.float64)
+        self.columns[f"funding_cash|{text}"] = np.bincount(row, marked.values * rates, rows).astype(np.float64)
+        if np.isnan(marked.values).any():
+            ages = self.holes.setdefault(mark_series, np.zeros(rows))
+            np.maximum.at(ages, row, np.where(np.isnan(marked.values), marked.age, 0.0))
+        if self.window is not None:
+            self.columns[f"funding_apr|{text}"] = events.trailing_apr(self.timestamps, self.window)
+        self._funding_coverage(series, names, events, start, end)
+
+    def _funding_coverage(
+        self, series: str, names: tuple[str, ...], events: FundingSeries, start: int, end: int
+    ) -> None:
+        covered = events.coverage(start, end)
+        self.coverage[series] = {"own": covered.own, "resolved": covered.resolved}
+        missing, stood_in = covered.expected - covered.own_present, covered.resolved_present - covered.own_present
+        if missing:
+            self._note(
+                f"{series}: {missing} of {covered.expected} settlements are missing at {names[0]}, "
+                f"{stood_in} of them stand in from {', '.join(names[1:]) or 'nowhere'}"
+            )
+        limit = self.config.data.min_funding_coverage
+        if covered.resolved < limit:
+            self.too_few.append(
+                f"{series}: {covered.resolved_present} of the {covered.expected} settlements due in ({iso(start)}, "
+                f"{iso(end)}] are there, a coverage of {covered.resolved:.4f}; data.min_funding_coverage is {limit:g}. "
+                f"Name another source in data.sources[{series!r}] (now {list(names)}), choose another window, "
+                "or lower data.min_funding_coverage."
+            )
+
+    def _reserve(self, symbol: str, index: str, apr: str, debt: bool) -> None:
+        series = plans.aave_path(symbol).removesuffix(".parquet")
+        reserve = self.provider.reserve(symbol, debt)
+        accrued = reserve.at(self.timestamps, self.staleness(series))
+        self.put(f"{index}|{symbol}", series, accrued.index, ("aave_v3",))
+        self.columns[f"{apr}|{symbol}"] = accrued.apr
+        if self.window is not None:
+            self.columns[f"{apr}_mean|{symbol}"] = reserve.apr.trailing_mean(self.timestamps, self.window)
+
+    def _lst(self, symbol: str) -> None:
+        series = plans.lst_path(symbol).removesuffix(".parquet")
+        oracle = self.provider.lst(symbol, market=False)
+        self.put(f"oracle_rate|{symbol}", series, oracle.at(self.timestamps, self.staleness(series)), ("oracle",))
+        if self.window is not None:
+            self.columns[f"staking_apr|{symbol}"] = oracle.trailing_growth(self.timestamps, self.window)
+        market = self.provider.lst(symbol, market=True).at(self.timestamps, self.staleness(series))
+        # A book valued at the oracle's rate takes the market's where the whole window has it, and needs none.
+        if self.market_required or not np.isnan(market.values).any():
+            self.put(f"market_rate|{symbol}", series, market, ("market",), f"{series} (market rate)")
+
+    def panel(self, lenient: bool) -> Panel:
+        """The finished panel.
+
+        Parameters
+        ----------
+        lenient : bool
+            Leave holes in row 0 and thin funding to the caller (a look-up, not a run).
+        """
+        stop = first_stop(self.timestamps, self.holes)
+        if not lenient and stop is not None and stop.row == 0:
+            series = stop.series.split(" ", 1)[0]
+            limit = span_text(self.staleness(series))
+            raise DataError(
+                f"{stop.series}: no value at {iso(stop.instant)}: the latest is {span_text(stop.age_s * SECOND)} old, "
+                f"max_staleness is {limit}. Start later, add a source to data.sources[{series!r}], or raise "
+                "data.max_staleness."
+            )
+        if not lenient and self.too_few:
+            raise DataError("\n".join(self.too_few))
+        hashes = self.provider.folder.hashes
+        return Panel(
+            timestamps=self.timestamps,
+            step_s=self.step // SECOND,
+            columns=self.columns,
+            sources=self.sources,
+            source_names=self.source_names,
+            ages=self.ages,
+            settlements=self.settlements,
+            coverage=self.coverage,
+            holes=self.holes,
+            stop=stop,
+            files={path: hashes[path] for path in sorted(self.files)},
+            notes=tuple(self.notes),
+        )

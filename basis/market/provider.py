@@ -1,0 +1,211 @@
+"""DataProvider: the series a book needs, resolved onto a run's grid. May import `basis.errors`, `basis.kernel.keys`,
+numpy and its siblings; takes any configuration object with the attributes of `basis.config.Config`.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from basis.errors import DataError
+from basis.kernel.keys import Key
+from basis.market.assemble import PanelBuilder
+from basis.market.panel import Panel
+from basis.market.sources import plan as plans
+from basis.market.sources.bars import BarSeries
+from basis.market.sources.clock import HOUR, duration_ns, to_datetime, to_ns
+from basis.market.sources.funding import FundingSeries
+from basis.market.sources.observed import ReserveSeries, StepSeries
+from basis.market.sources.reader import DataFolder, Table
+
+#: Folders of a data set, in the order of a listing.
+KINDS = ("spot", "spot_5m", "perp", "perp_5m", "funding", "aave", "lst", "gas", "rewards", "signals")
+_EIGHT_HOURS = 8 * HOUR
+
+
+class SeriesInfo(NamedTuple):
+    """A file of the data set: series name, path, first and last instant (None without a time column), rows."""
+
+    series: str
+    path: str
+    first: datetime | None
+    last: datetime | None
+    rows: int
+
+
+class DataProvider:
+    """What was known when, from the parquet files of a data folder.
+
+    Parameters
+    ----------
+    data_dir : str | pathlib.Path
+        A data set: ``spot/ perp/ funding/ aave/ lst/ gas/``, one file per series.
+    config : Config
+        Names the instruments, the sources, the staleness limits and the window.
+
+    Raises
+    ------
+    DataError
+        Where the folder does not exist.
+    """
+
+    def __init__(self, data_dir: str | Path, config: Any) -> None:
+        self.config = config
+        self.data_dir = Path(data_dir)
+        self.folder = DataFolder(data_dir)
+        self._series: dict[tuple[str, ...], Any] = {}
+        self._lookup: Panel | None = None
+
+    def panel(self, keys: Iterable[str | Key] | None = None, start: Any = None, end: Any = None) -> Panel:
+        """The market on the grid start, start + bar_interval, …, end (inclusive).
+
+        Parameters
+        ----------
+        keys : iterable of instrument keys, optional
+            Default: the instruments of the configuration.
+        start, end : str | datetime | int, optional
+            Default: those of the configuration, else the range that all required series share.
+
+        Raises
+        ------
+        DataError
+            Where a file is missing or defective, the window is outside the data, row 0 cannot be filled, or too few
+            funding settlements are there.
+        """
+        config = self.config
+        return self._build(keys, start if start is not None else config.start, end if end is not None else config.end)
+
+    async def get_market_data(self, timestamp: Any) -> dict[str, float]:
+        """What is known at an instant: the values of the row at or before it, and each age as ``<column>|age_s``.
+
+        A value that is not known then (too old, or a trailing window not yet whole) has no entry.
+
+        Raises
+        ------
+        DataError
+            Where the instant is outside the range that all required series share.
+        """
+        return self.market_data_at(timestamp)
+
+    def market_data_at(self, timestamp: Any) -> dict[str, float]:
+        """`get_market_data` for blocking callers."""
+        if self._lookup is None:
+            self._lookup = self._build(None, None, None, lenient=True)
+        panel = self._lookup
+        row = panel.row_at(timestamp)
+        known = {name: float(values[row]) for name, values in panel.columns.items() if values[row] == values[row]}
+        ages = {f"{name}|age_s": float(ages[row]) for name, ages in panel.ages.items() if name in known}
+        return known | ages
+
+    def series(self) -> list[SeriesInfo]:
+        """Every file of the data set with its range; nothing is checked (that is `basis data check`)."""
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        found = []
+        for path in (p for kind in KINDS for p in sorted(self.data_dir.glob(f"{kind}/*.parquet"))):
+            file = pq.ParquetFile(path)
+            name = path.relative_to(self.data_dir).as_posix()
+            times = [f.name for f in file.schema_arrow if str(f.type).startswith(("timestamp", "date"))]
+            first = last = None
+            if times and file.metadata.num_rows:
+                column = file.read(columns=times[:1]).column(0)
+                span = pc.min_max(column).as_py()  # pyright: ignore[reportAttributeAccessIssue]
+                first, last = (to_datetime(to_ns(span[side])) if span[side] else None for side in ("min", "max"))
+            found.append(SeriesInfo(name.removesuffix(".parquet"), name, first, last, file.metadata.num_rows))
+        return found
+
+    def paths(self, series: str, sources: tuple[str, ...]) -> list[str]:
+        """File of each source; on a grid finer than an hour the one with finer candles where the data set has it."""
+        coarse = plans.source_paths(series, sources)
+        if self.config.bar_interval >= timedelta(hours=1):
+            return coarse
+        fine = plans.source_paths(series, sources, series.split("/", 1)[0] + plans.FINE)
+        return [f if self.folder.has(f) else c for f, c in zip(fine, coarse, strict=True)]
+
+    # --- series, loaded once ---------------------------------------------------------------------------------------
+
+    def _table(self, path: str) -> Table | None:
+        return self.folder.table(path, *plans.columns_of(path)) if self.folder.has(path) else None
+
+    def _tables(self, series: str, paths: list[str]) -> list[Table | None]:
+        tables = [self._table(path) for path in paths]
+        if all(table is None for table in tables):
+            raise DataError(
+                f"{series}: no file for it in {self.data_dir}; tried {', '.join(paths)}. Add one"
+                + (f" or name another source in data.sources[{series!r}]." if "_" in paths[0] else ".")
+            )
+        return tables
+
+    def _cached(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
+        if key not in self._series:
+            self._series[key] = make()
+        return self._series[key]
+
+    def bars(self, series: str, sources: tuple[str, ...]) -> BarSeries:
+        """The candles of a series from its sources in order."""
+        paths = self.paths(series, sources)
+        return self._cached((series, *sources), lambda: BarSeries(self._tables(series, paths)))
+
+    def funding(self, series: str, sources: tuple[str, ...], venue: str) -> FundingSeries:
+        """The settlements of a series from its sources in order."""
+        described = self.config.venues.get(venue)
+        interval = getattr(described, "funding_interval", None)
+        default = duration_ns(interval) if interval else _EIGHT_HOURS
+        paths = self.paths(series, sources)
+        return self._cached((series, *sources), lambda: FundingSeries(self._tables(series, paths), default))
+
+    def reserve(self, symbol: str, debt: bool) -> ReserveSeries:
+        """One side of an Aave reserve."""
+        path = plans.aave_path(symbol)
+        series = path.removesuffix(".parquet")
+        return self._cached(
+            (series, "debt" if debt else "supply"), lambda: ReserveSeries(_single(self._tables(series, [path])), debt)
+        )
+
+    def lst(self, symbol: str, market: bool) -> StepSeries:
+        """Protocol rate of a staking token, or the rate at which it trades."""
+        path = plans.lst_path(symbol)
+        series = path.removesuffix(".parquet")
+
+        def make() -> StepSeries:
+            table = _single(self._tables(series, [path]))
+            if not market:
+                # Hours between two observations are interpolated at the source with the later one.
+                observed = table.only(table.columns["is_observed"] == 1.0)
+                return StepSeries(observed.stamps, observed.columns["oracle_rate_eth"])
+            nothing = np.full(table.stamps.size, np.nan)
+            return StepSeries(table.stamps, table.columns.get("market_rate_eth_median24h", nothing))
+
+        return self._cached((series, "market" if market else "oracle"), make)
+
+    def gas(self) -> StepSeries:
+        """Gas price by the time its block was sampled."""
+
+        def make() -> StepSeries:
+            table = _single(self._tables("gas/ethereum", [plans.GAS_PATH]))
+            known = table.columns.get("sampled_at", table.stamps).astype(np.int64)
+            order = np.argsort(known, kind="stable")
+            # A block is up to an hour older than its label, so an hourly series is fresh for two hours.
+            return StepSeries(known[order], table.columns["gas_price_gwei"][order], step=2 * HOUR)
+
+        return self._cached(("gas",), make)
+
+    # --- the panel -------------------------------------------------------------------------------------------------
+
+    def _build(self, keys: Iterable[str | Key] | None, start: Any, end: Any, lenient: bool = False) -> Panel:
+        config = self.config
+        plan = plans.plan_series(config.instruments if keys is None else keys, config)
+        builder = PanelBuilder(self, plan)
+        builder.load()
+        builder.grid(start, end)
+        builder.fill()
+        return builder.panel(lenient)
+
+
+def _single(tables: list[Table | None]) -> Table:
+    table = tables[0]
+    assert table is not None  # `_tables` raises where no file is there
+    return table

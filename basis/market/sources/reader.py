@@ -1,0 +1,187 @@
+"""Parquet files of a data set → checked numpy arrays. Imports numpy, `basis.errors`; pyarrow only while reading.
+
+`_stamps` is the one boundary where stamps of any unit become int64 nanoseconds UTC.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from basis.errors import DataError
+from basis.market.sources.clock import iso
+
+#: Nanoseconds per unit of a parquet timestamp.
+_UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+
+#: What a column must satisfy, and in words; columns not named only have to be finite.
+_POSITIVE = frozenset(
+    {"open", "high", "low", "close", "liquidity_index", "variable_borrow_index", "oracle_rate_eth"}
+    | {"market_rate_eth_median24h"}
+)
+_NOT_NEGATIVE = frozenset({"volume", "gas_price_gwei"})
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns of one file.
+
+    Attributes
+    ----------
+    path : str
+        Path inside the data folder.
+    stamps : numpy.ndarray
+        (N,) int64, ns UTC, strictly increasing.
+    columns : dict[str, numpy.ndarray]
+        (N,) float64, NaN where the file has a null; columns of times are int64 ns.
+    """
+
+    path: str
+    stamps: np.ndarray
+    columns: dict[str, np.ndarray]
+
+    def only(self, mask: np.ndarray) -> "Table":
+        """The rows of a mask."""
+        return Table(self.path, self.stamps[mask], {name: values[mask] for name, values in self.columns.items()})
+
+
+class DataFolder:
+    """A data folder; each file is read, hashed and checked once.
+
+    Raises
+    ------
+    DataError
+        Where the folder does not exist.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        if not self.root.is_dir():
+            raise DataError(
+                f"Data folder {self.root} does not exist. Give a folder with spot/, perp/, funding/, … by --data or "
+                "BASIS_DATA_DIR, or make the sample by `basis data sample`."
+            )
+        self.hashes: dict[str, str] = {}
+        self._tables: dict[str, Table] = {}
+
+    def has(self, path: str) -> bool:
+        """Whether the folder holds a file."""
+        return path in self._tables or (self.root / path).is_file()
+
+    def fetch(self, wanted: Iterable[tuple[str, Sequence[str], Sequence[str]]]) -> None:
+        """Read several files (path, columns, optional columns) at once, those not read yet."""
+        todo = [spec for spec in wanted if spec[0] not in self._tables]
+        if len(todo) < 2:
+            for spec in todo:
+                self.table(*spec)
+            return
+        import pyarrow.parquet  # noqa: F401  imported once here, not raced for by the workers
+
+        with ThreadPoolExecutor(min(4, len(todo))) as pool:
+            # Consumed in order, so that of several defects the same one is always reported.
+            for path, digest, table in pool.map(lambda spec: _read(self.root, *spec), todo):
+                self.hashes[path], self._tables[path] = digest, table
+
+    def table(self, path: str, columns: Sequence[str], optional: Sequence[str] = ()) -> Table:
+        """The checked columns of a file.
+
+        Raises
+        ------
+        DataError
+            Names the file, the column, the first offending stamp and what to do.
+        """
+        if path not in self._tables:
+            _, self.hashes[path], self._tables[path] = _read(self.root, path, columns, optional)
+        return self._tables[path]
+
+
+def _fault(root: Path, path: str, what: str) -> DataError:
+    return DataError(f"{path}: {what} See `basis data check {root}`.")
+
+
+def _read(root: Path, path: str, columns: Sequence[str], optional: Sequence[str]) -> tuple[str, str, Table]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    content = (root / path).read_bytes()
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content))
+        present = set(file.schema_arrow.names)
+        missing = [name for name in ("timestamp", *columns) if name not in present]
+        if missing:
+            has = ", ".join(sorted(present))
+            raise _fault(root, path, f"column {missing[0]!r} is missing (it has {has}). Add it under that name.")
+        names = ["timestamp", *columns, *(name for name in optional if name in present)]
+        read = file.read(columns=names, use_threads=False)
+    except pa.ArrowException as error:
+        raise _fault(root, path, f"cannot be read as parquet ({error}). Write the file again.") from error
+    stamps = _stamps(root, path, "timestamp", read.column("timestamp"))
+    _check_order(root, path, stamps)
+    values = {name: _values(root, path, name, read.column(name), stamps) for name in names[1:]}
+    return path, hashlib.sha256(content).hexdigest(), Table(path, stamps, values)
+
+
+def _stamps(root: Path, path: str, name: str, column: Any) -> np.ndarray:
+    """Stamps of a file's column in int64 ns UTC, whatever unit the file has."""
+    import pyarrow as pa
+
+    kind = column.type
+    if not pa.types.is_timestamp(kind):
+        raise _fault(root, path, f"column {name!r} is of type {kind}. Store timestamps with the time zone UTC.")
+    if kind.tz is None:
+        first = f" (first {column[0]})" if len(column) else ""
+        raise _fault(root, path, f"column {name!r} has no time zone{first}. Store UTC: timestamp[us, tz=UTC].")
+    if column.null_count:
+        row = column.to_pylist().index(None)
+        raise _fault(root, path, f"column {name!r} is null in row {row}. Every row needs its time; drop the row.")
+    return _array(column.cast(pa.int64()), np.int64) * _UNIT_NS[kind.unit]
+
+
+def _array(column: Any, dtype: type) -> np.ndarray:
+    """A fixed-width column as an array of its own; NaN for null. (`to_numpy` of pyarrow would import pandas.)"""
+    parts = []
+    for chunk in column.chunks:
+        data = np.frombuffer(chunk.buffers()[1], dtype=dtype, count=chunk.offset + len(chunk))[chunk.offset :]
+        if chunk.null_count:
+            validity = np.frombuffer(chunk.buffers()[0], dtype=np.uint8)
+            valid = np.unpackbits(validity, bitorder="little")[chunk.offset : chunk.offset + len(chunk)]
+            data = np.where(valid, data, np.nan)
+        parts.append(data)
+    return np.concatenate(parts) if parts else np.empty(0, dtype)
+
+
+def _check_order(root: Path, path: str, stamps: np.ndarray) -> None:
+    steps = np.diff(stamps)
+    if stamps.size == 0:
+        raise _fault(root, path, "has no rows. Fill it or remove it.")
+    if not (steps > 0).all():
+        row = int(np.argmax(steps <= 0)) + 1
+        what = "is duplicated; keep one row per stamp." if steps[row - 1] == 0 else "comes after a later one; sort it."
+        raise _fault(root, path, f"column 'timestamp': {iso(stamps[row])} {what}")
+
+
+def _values(root: Path, path: str, name: str, column: Any, stamps: np.ndarray) -> np.ndarray:
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        return _stamps(root, path, name, column)
+    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+        raise _fault(root, path, f"column {name!r} is of type {kind}, not a number. Store float64.")
+    values = _array(column.cast(pa.float64()), np.float64)
+    wrong, rule = np.isinf(values), "finite"
+    if name in _POSITIVE:
+        wrong, rule = wrong | (values <= 0.0), "> 0 and finite"
+    elif name in _NOT_NEGATIVE:
+        wrong, rule = wrong | (values < 0.0), ">= 0 and finite"
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        what = (
+            f"column {name!r} is {values[row]:g} at {iso(stamps[row])}, but must be {rule}. Correct it or make it null."
+        )
+        raise _fault(root, path, what)
+    return values
