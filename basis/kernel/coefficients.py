@@ -1,0 +1,260 @@
+"""From a book and a market to what the loop reads: slots of the keys, and per-hour coefficients per slot (accounting §2-§5).
+
+What does not depend on the quantities is computed here once per hour and slot, so that the hour is mostly quantity times
+coefficient. Plain numpy over whole columns; imports only the kernel's own `layout` and `keys`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from . import layout as at
+from .keys import Key, parse_key
+
+#: Liquid staking tokens and wrappers: the asset whose price moves them, and whether a rate stands between.
+UNDERLYING = {"weETH": "ETH", "wstETH": "ETH", "WETH": "ETH"}
+RATED = ("weETH", "wstETH")
+
+
+def asset_of(key: Key) -> str:
+    """The priced asset of an instrument: ``ETH`` of weETH, WETH and ETHUSDT."""
+    return UNDERLYING.get(key.base, key.base)
+
+
+@dataclass(frozen=True)
+class Slots:
+    """The slots of a book, in the kernel's order ``cash | token | collateral | debt | perp``.
+
+    Attributes
+    ----------
+    share_class : numeraire, ``USDT`` or ``ETH``
+    cash, token, collateral, debt : keys by kind
+    venues : venue names, one per cash slot
+    markets : perp symbols; the perps are the grid venues x markets
+    assets : priced assets other than the share class, in the order of the deltas
+    held : the perps of the grid that the book really has
+    """
+
+    share_class: str
+    cash: tuple[Key, ...]
+    token: tuple[Key, ...]
+    collateral: tuple[Key, ...]
+    debt: tuple[Key, ...]
+    markets: tuple[str, ...]
+    assets: tuple[str, ...]
+    held: frozenset[Key]
+
+    @property
+    def venues(self) -> tuple[str, ...]:
+        return tuple(k.venue for k in self.cash)
+
+    @property
+    def perp(self) -> tuple[Key, ...]:
+        """The whole grid; a venue that does not trade a market has a slot that stays empty."""
+        return tuple(Key(v, "Perp", m) for v in self.venues for m in self.markets)
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """Key of every slot, in order."""
+        return self.cash + self.token + self.collateral + self.debt + self.perp
+
+    def index(self, key: "str | Key") -> int:
+        """Slot of a key, -1 where the book has none."""
+        key = parse_key(key)
+        return self.keys.index(key) if key in self.keys else -1
+
+    def shape(self, lanes: int = 1) -> at.Shape:
+        return at.make_shape(
+            lanes, len(self.cash), len(self.token), len(self.collateral), len(self.debt), len(self.markets), len(self.assets)
+        )
+
+
+def make_slots(keys: Iterable["str | Key"], share_class: str) -> Slots:
+    """Sort instrument keys into slots; the wallet's share class and the cash of every perp venue are always there.
+
+    Raises
+    ------
+    ValueError
+        For a malformed key.
+    """
+    parsed = list(dict.fromkeys(parse_key(k) for k in keys))
+    perps = [k for k in parsed if k.type == "Perp"]
+    venues = list(dict.fromkeys(k.venue for k in perps))
+    for k in parsed:
+        # a venue that trades spot settles in its own cash, too
+        if k.type == "BaseToken" and k.venue not in ("wallet", *venues):
+            venues.append(k.venue)
+    cash = tuple(Key(v, "BaseToken", "USDT") for v in venues)
+    wallet = Key("wallet", "BaseToken", share_class)
+    tokens = [k for k in parsed if k.type == "BaseToken" and k not in cash]
+    token = tuple(tokens if wallet in tokens else [wallet, *tokens])
+    collateral = tuple(k for k in parsed if k.type == "aToken")
+    debt = tuple(k for k in parsed if k.type == "debtToken")
+    markets = tuple(dict.fromkeys(k.symbol for k in perps))
+    bases = [asset_of(k) for k in (*cash, *token, *collateral, *debt, *perps)]
+    assets = tuple(dict.fromkeys(a for a in bases if a != share_class))
+    return Slots(share_class, cash, token, collateral, debt, markets, assets, frozenset(perps))
+
+
+class Coefficients(NamedTuple):
+    """Per-hour arrays of a book in a market."""
+
+    hours: np.ndarray  # (rows, width)
+    quotes: np.ndarray  # (rows, quote width)
+
+
+def _change(x: np.ndarray) -> np.ndarray:
+    """x[t] - x[t-1], and 0 in the first row."""
+    d = np.zeros_like(x)
+    np.subtract(x[1:], x[:-1], out=d[1:])
+    return d
+
+
+def _before(x: np.ndarray) -> np.ndarray:
+    """x[t-1], and x[0] in the first row."""
+    return np.concatenate((x[:1], x[:-1]))
+
+
+class _Market:
+    """Prices of a market in share class, each computed once."""
+
+    def __init__(self, columns: Mapping[str, np.ndarray], rows: int, share_class: str, valuation: str):
+        self.columns, self.rows, self.share_class, self.valuation = columns, rows, share_class, valuation
+        self.ones = np.ones(rows)
+        self._price: dict[str, np.ndarray] = {}
+
+    def column(self, name: str) -> np.ndarray:
+        try:
+            return self.columns[name]
+        except KeyError:
+            raise ValueError(f"The market has no column {name!r}, which the book needs.") from None
+
+    def price(self, asset: str) -> np.ndarray:
+        """Share class per unit; usd(USDT) cancels, as every price is made through USDT."""
+        if asset not in self._price:
+            quote = self.ones if asset == "USDT" else self.column(f"spot|{asset}")
+            unit = self.ones if self.share_class == "USDT" else self.column(f"spot|{self.share_class}")
+            same = asset == self.share_class
+            self._price[asset] = self.ones if same else (quote if self.share_class == "USDT" else quote / unit)
+        return self._price[asset]
+
+    def rates(self, symbol: str) -> tuple[np.ndarray, np.ndarray]:
+        """Protocol rate and peg (market over protocol; 1 at oracle valuation) of a token in units of its asset."""
+        if symbol not in RATED:
+            return self.ones, self.ones
+        oracle = self.column(f"oracle_rate|{symbol}")
+        if self.valuation == "oracle":
+            return oracle, self.ones
+        return oracle, self.column(f"market_rate|{symbol}") / oracle
+
+    def traded(self, symbol: str) -> np.ndarray:
+        """Tradable reference of a token in USDT."""
+        asset = UNDERLYING.get(symbol, symbol)
+        quote = self.ones if asset == "USDT" else self.column(f"spot|{asset}")
+        if symbol not in RATED:
+            return quote
+        name = f"market_rate|{symbol}"
+        return quote * (self.columns[name] if name in self.columns else self.column(f"oracle_rate|{symbol}"))
+
+
+def make_coefficients(
+    slots: Slots,
+    columns: Mapping[str, np.ndarray],
+    seconds: np.ndarray,
+    valuation: str,
+    thresholds: Mapping[str, float] | None = None,
+    rate: np.ndarray | None = None,
+    flows: np.ndarray | None = None,
+) -> Coefficients:
+    """Coefficients of accounting §5 for every slot and row.
+
+    Parameters
+    ----------
+    slots : book
+    columns : market columns by the names of `panel.parquet`, each (rows,) float64
+    seconds : (rows,) float64, seconds since the epoch
+    valuation : ``market`` or ``oracle``, at which LSTs are valued
+    thresholds : liquidation threshold by collateral symbol
+    rate : (rows,) the carry rate a rate rule watches, annualised; zeros where there is none
+    flows : (rows, 2) deposit of the row, number of withdrawals asked so far
+
+    Raises
+    ------
+    ValueError
+        Where the market lacks a column; the message names it.
+    """
+    rows = len(seconds)
+    n = slots.shape()
+    market = _Market(columns, rows, slots.share_class, valuation)
+    # one line per coefficient while they are made; one line per hour when the loop reads them
+    hours, quotes = np.zeros((at.width(n), rows)), np.zeros((at.quote_width(n), rows))
+    h, q = at.hour_of(n, hours), at.quote_of(n, quotes)
+    cash = market.price("USDT")
+    for i, key in enumerate(slots.keys):
+        if key.type == "Perp":
+            continue
+        price = market.price(asset_of(key))
+        oracle, peg = market.rates(key.symbol)
+        rated = key.symbol in RATED
+        token = i - len(slots.cash)
+        index = market.ones
+        if key.type == "aToken":
+            index = market.column(f"liquidity_index|{key.symbol}")
+        elif key.type == "debtToken":
+            index = market.column(f"borrow_index|{key.symbol}")
+        unit = index * oracle * peg if rated else index
+        worth = unit * price
+        sign = -1.0 if key.type == "debtToken" else 1.0
+        h.value[i] = sign * worth
+        h.unit[i] = sign * unit
+        h.price[i] = sign * unit * _change(price)
+        if key.type == "aToken":
+            c = token - len(slots.token)
+            rate_before = _before(oracle) * _before(peg) if rated else market.ones
+            h.supply[c] = _change(index) * rate_before * _before(price)
+            h.oracle[c] = index * oracle * price
+            h.threshold[c] = h.oracle[c] * (thresholds or {}).get(key.symbol, 0.0)
+            q.index[c] = index
+        if key.type == "debtToken":
+            d = token - len(slots.token) - len(slots.collateral)
+            rate_before = _before(oracle) * _before(peg) if rated else market.ones
+            h.borrow[d] = -_change(index) * rate_before * _before(price)
+            h.owed[d] = index * oracle * price
+            if rated:
+                # a debt in an LST: its rate's growth is price risk of the debt
+                h.price[d + len(slots.cash) + len(slots.token) + len(slots.collateral)] -= (
+                    index * _change(oracle * peg) * _before(price)
+                )
+        if rated and key.type != "debtToken":
+            h.staking[token] = index * _change(oracle) * _before(peg) * _before(price)
+            h.peg[token] = index * oracle * _change(peg) * _before(price)
+        if key.type == "BaseToken" and token >= 0:
+            q.spot[token] = market.traded(key.symbol)
+    for i, key in enumerate(slots.perp):
+        if key not in slots.held:
+            continue
+        mark = market.column(f"mark|{key}")
+        spot = market.column(f"spot|{key.base}")
+        slot = len(slots.keys) - len(slots.perp) + i
+        h.value[slot] = mark * cash
+        h.unit[slot] = 1.0
+        h.price[slot] = _change(spot) * cash + _before(mark) * _change(cash)
+        h.basis[i] = _change(mark - spot) * cash
+        h.funding[i] = columns.get(f"funding_cash|{key}", 0.0)
+        # the hour starts at the last mark: its extremes are never on the better side of it
+        h.high[i] = np.maximum(columns.get(f"high|{key}", mark), _before(mark))
+        h.low[i] = np.minimum(columns.get(f"low|{key}", mark), _before(mark))
+        q.mark[i] = mark
+    for a, asset in enumerate(slots.assets):
+        h.asset[a] = market.price(asset)
+    if rate is not None:
+        h.rate[0] = rate
+    if "gas_price_gwei" in columns:
+        q.gas[0] = columns["gas_price_gwei"] * 1e-9
+        q.gas[1] = market.price("ETH")
+    if flows is not None:
+        q.flow[:] = flows.T
+    q.time[0] = seconds
+    return Coefficients(np.ascontiguousarray(hours.T), np.ascontiguousarray(quotes.T))

@@ -1,0 +1,329 @@
+"""What stands where: slots of the book, rows of the state, columns of the hour, of events and of attribution.
+
+A book is any list of instrument keys. Its slots are sorted by kind, ``cash | token | collateral | debt | perp``; perps
+form a (venue x market) grid so that the perps of a venue are neighbours. Sizes are lengths of tuples (`Shape`): a length
+is part of the type, so the compiled loop sees constants and one source serves any book and any lane count.
+Imports only the kernel's own `jit`.
+"""
+
+from typing import Any, NamedTuple
+
+from .jit import shared
+
+
+class Shape(NamedTuple):
+    """Sizes of a book, each the length of a tuple of None. Perps are ``len(cash) * len(market)``."""
+
+    lanes: Any
+    cash: Any
+    token: Any
+    collateral: Any
+    debt: Any
+    market: Any
+    asset: Any
+
+
+def make_shape(lanes: int, cash: int, token: int, collateral: int, debt: int, market: int, asset: int) -> Shape:
+    """Shape from counts."""
+    return Shape(*[(None,) * k for k in (lanes, cash, token, collateral, debt, market, asset)])
+
+
+# --- attribution (accounting §5), in the order of the run folder -------------------------------------------------------
+COLUMN_NAMES = (
+    "funding_pnl", "supply_yield", "borrow_cost", "staking_yield", "reward_pnl", "peg_pnl", "delta_pnl", "basis_pnl",
+    "dust_pnl", "fees", "slippage", "gas", "transfer_fees", "flash_fees", "liquidation_loss",
+)  # fmt: skip
+(FUNDING, SUPPLY, BORROW, STAKING, REWARD, PEG, DELTA, BASIS, DUST, FEES, SLIPPAGE, GAS, TRANSFER_FEES, FLASH_FEES,
+ LIQUIDATION_LOSS) = range(15)  # fmt: skip
+COLUMNS = len(COLUMN_NAMES)
+
+# --- the head of the state and of a strategy's view: fixed positions ----------------------------------------------------
+(EQUITY, GROSS, LTV, HEALTH_FACTOR, DRIFT, INVESTED, MARGIN_LOW, MARGIN_HIGH, PENDING, FLOW, FLOWS, ALERT, ARRIVED, FIRST,
+ LAST, RATE, GAS_COST, TAILED, MEMORY) = range(19)  # fmt: skip
+#: Rows a strategy may write to keep something from one decision to the next.
+MEMORIES = 4
+HEAD = MEMORY + MEMORIES
+#: After the head a view shows, per asset: units held long, units short in perps, price in share class.
+LONG, SHORT, PRICE = range(3)
+SEEN = 3
+
+# --- statistics of a lane ------------------------------------------------------------------------------------------------
+(CAPITAL, PREVIOUS, PEAK, DRAWDOWN, SUM, SUM_SQUARES, MIN_HEALTH_FACTOR, MIN_MARGIN, RESIDUAL, SCALE, FLAG, DECISIONS, EVENTS,
+ PAID, NEXT_DUE) = range(15)  # fmt: skip
+STATS = 15
+
+# --- transit queue ---------------------------------------------------------------------------------------------------------
+QUEUE = 24
+# --- actions and orders ----------------------------------------------------------------------------------------------------
+NO_ACTION, ENTRY_FULL, ENTRY_PARTIAL, EXIT_PARTIAL, EXIT_FULL, SELL_DUST = range(6)
+ACTION_NAMES = ("", "entry_full", "entry_partial", "exit_partial", "exit_full", "sell_dust")
+#: An action is (action, plan, amount, target); the target is filled in when it is routed.
+ACTIONS, ACTION_WIDTH = 8, 4
+TRADE_SPOT, TRADE_PERP, TRANSFER, SUPPLY_POOL, WITHDRAW_POOL = range(5)
+#: An order is (type, slot, destination slot, quantity).
+ORDERS, ORDER_WIDTH = 32, 4
+
+# --- plans: what an action on an asset means ---------------------------------------------------------------------------------
+PLAN_NONE, PLAN_HEDGE, PLAN_MARGIN, PLAN_LEND = range(4)
+#: plan row: kind, asset, token slot, collateral slot, venue of the token (-1 wallet), market of the perps
+PLAN_KIND, PLAN_ASSET, PLAN_TOKEN, PLAN_COLLATERAL, PLAN_VENUE, PLAN_MARKET = range(6)
+PLAN_WIDTH = 6
+
+# --- parameters of a lane: policy first, then one weight per venue, then the strategy's own ------------------------------------
+(TARGET_MARGIN, BAND_LOW, BAND_HIGH, DEVIATION, MAX_DRIFT, GAS_RESERVE, REBALANCE, CLOSE_AT_END, ENTER_RATE, LEAVE_RATE,
+ RESTRICT, MIN_INVESTED, MAX_INVESTED, ASK_ALWAYS) = range(14)  # fmt: skip
+POLICY = 14
+
+# --- terms of venues, one row per venue and regime ------------------------------------------------------------------------------
+(SPOT_TAKER, PERP_TAKER, LIQUIDATION_FEE, WITHDRAWAL_FEE, DEPOSIT_LATENCY, WITHDRAWAL_LATENCY) = range(6)
+VENUE_TERMS = 6
+GAS_TRANSFER, GAS_SUPPLY, GAS_WITHDRAW = range(3)
+GAS_TERMS = 3
+#: margin tier: largest notional, maintenance rate, maintenance amount, largest leverage
+TIER_NOTIONAL, TIER_RATE, TIER_AMOUNT, TIER_LEVERAGE = range(4)
+
+# --- events ---------------------------------------------------------------------------------------------------------------------
+(DECISION, ORDER, FILL, REJECT, MOVE, ARRIVAL, FUNDING_PAID, REWARD_PAID, LIQUIDATION, ALERTED, FLOWED) = map(float, range(11))
+KIND_NAMES = (
+    "decision", "order", "fill", "reject", "transfer", "arrival", "funding", "reward", "liquidation", "alert", "flow",
+)  # fmt: skip
+(E_ROW, E_LANE, E_KIND, E_CODE, E_SLOT, E_DEST, E_QUANTITY, E_PRICE, E_REFERENCE, E_RATE, E_NOTIONAL, E_FEE, E_SLIPPAGE, E_GAS,
+ E_GAS_UNITS, E_CASH, E_AMOUNT, E_EFFECTIVE, E_CORRELATION, E_LEVEL, E_ACTION, E_SEQ) = range(22)  # fmt: skip
+EVENT_WIDTH = 22
+#: Reasons of a rejection (E_CODE of a reject).
+REASONS = (
+    "filled", "not enough cash", "not enough margin", "no gas: neither ETH nor share class in the wallet", "transit queue full",
+    "amount below the fee", "not enough held", "critical alert: only reductions", "no such order", "withdrawal exceeds equity",
+)  # fmt: skip
+(OK, NO_CASH, NO_MARGIN, NO_GAS, QUEUE_FULL, BELOW_FEE, NOT_HELD, CRITICAL, UNKNOWN_ORDER, EXCEEDS_EQUITY) = range(10)
+#: What a flow event is (E_CODE): money in, a request to take money out, money out.
+DEPOSITED, REQUESTED, PAID_OUT = range(3)
+FLOW_NAMES = ("deposit", "withdrawal requested", "withdrawal paid")
+
+# --- why `advance` came back --------------------------------------------------------------------------------------------------------
+END, ASKED, FULL, MISFIT, BROKEN, INSOLVENT, BAD_DECISION = range(7)
+
+
+class Book(NamedTuple):
+    """Row views of the state block, each (rows, lanes). The first six kinds and `alert` are recorded every row."""
+
+    head: Any
+    column: Any  # cumulative P&L by column
+    funding: Any  # cumulative funding by venue
+    q: Any
+    cost: Any  # K of the perps
+    transit: Any  # under way to cash and token slots
+    delta: Any  # units by asset
+    margin: Any  # margin ratio by venue
+    worst: Any  # the same at the adverse extremes of the hour
+    before: Any  # ltv, health factor, margin and maintenance ratio by venue, before the row's decision
+    alert: Any  # level by measure: ltv, health factor, margin by venue, delta by asset, drawdown
+    stat: Any
+    level: Any  # level of each measure now; `alert` holds what was last reported
+    bound: Any  # maintenance rate no tier exceeds up to `cap`
+    cap: Any
+    due: Any  # cash of a liquidation, credited after the holding drift
+    queue_to: Any
+    queue_amount: Any
+    queue_due: Any
+    waiting: Any  # actions decided in the row before (`next_bar`)
+
+
+class Hour(NamedTuple):
+    """Views of one row of coefficients: what one stored unit is worth and earned, by slot (accounting §5)."""
+
+    value: Any
+    price: Any
+    unit: Any
+    staking: Any
+    peg: Any
+    supply: Any
+    borrow: Any
+    basis: Any
+    funding: Any
+    high: Any
+    low: Any
+    oracle: Any
+    threshold: Any
+    owed: Any
+    asset: Any
+    rate: Any
+
+
+class Quote(NamedTuple):
+    """Views of one row of what only fills, transfers and flows need; prices in quote units (USDT)."""
+
+    mark: Any
+    spot: Any  # tradable reference of the token slots
+    index: Any  # liquidity index of the collateral slots
+    gas: Any  # ETH per unit of gas, price of ETH in share class
+    flow: Any  # deposit of this row, number of withdrawals asked so far
+    time: Any  # seconds since the epoch
+
+
+class Table(NamedTuple):
+    """What never changes in a run."""
+
+    asset: Any  # (assets, slots) 1 where a slot's units count for the asset
+    gross: Any  # (slots,) 1 where the slot counts in gross exposure
+    invested: Any  # (slots,) 1 where the slot is what the strategy holds long
+    venue: Any  # (tokens,) venue of a token slot as cash index, -1 for the wallet
+    plan: Any  # (plans, PLAN_WIDTH)
+    wallet: Any  # (3,) slots in the wallet: share class, USDT, ETH; -1 where absent
+    withdrawal: Any  # (withdrawals,) amounts the investor asks for, in order, share class
+
+
+class Terms(NamedTuple):
+    """Dated terms of the venues; first axis is the regime."""
+
+    venue: Any  # (regimes, venues, VENUE_TERMS)
+    gas: Any  # (regimes, GAS_TERMS)
+    tier: Any  # (regimes, perps, tiers, 4)
+    spot_slippage: Any  # (regimes, tokens, buckets, 2): largest notional, fraction
+    perp_slippage: Any  # (regimes, perps, buckets, 2)
+
+
+class Model(NamedTuple):
+    """Everything a run reads and never writes."""
+
+    table: Any
+    hours: Any  # (rows, width)
+    quotes: Any  # (rows, width)
+    regime: Any  # (rows,) int64
+    busy: Any  # (rows,) uint8: FUNDS | FLOWS_DUE | CHANGES
+    terms: Any
+    limit: Any  # (2 * measures, lanes): warning, then critical
+    params: Any  # (parameters, lanes)
+    settings: Any  # (4,) simulate liquidation, next bar, last row closes, identity tolerance
+
+
+LIQUIDATE, NEXT_BAR, FINAL_ROW, TOLERANCE = range(4)
+FUNDS, FLOWS_DUE, CHANGES = 1, 2, 4
+
+
+class Desk(NamedTuple):
+    """Working space of a run."""
+
+    seen: Any  # what the strategy sees
+    row: Any
+    param: Any  # parameters of the lane at hand
+    actions: Any
+    orders: Any
+    need: Any
+    surplus: Any
+    events: Any
+    count: Any  # (1,) events written
+
+
+@shared
+def perps(n):
+    return len(n.cash) * len(n.market)
+
+
+@shared
+def slots(n):
+    return len(n.cash) + len(n.token) + len(n.collateral) + len(n.debt) + len(n.cash) * len(n.market)
+
+
+@shared
+def first_perp(n):
+    return len(n.cash) + len(n.token) + len(n.collateral) + len(n.debt)
+
+
+@shared
+def measures(n):
+    return 3 + len(n.cash) + len(n.asset)
+
+
+@shared
+def recorded(n):
+    v = len(n.cash)
+    return (
+        HEAD + COLUMNS + v + slots(n) + perps(n) + v + len(n.token) + len(n.asset) + 2 * v + (2 + 2 * v) + measures(n)
+    )
+
+
+@shared
+def rows(n):
+    return recorded(n) + STATS + measures(n) + 3 * len(n.cash) + 3 * QUEUE + 1 + ACTIONS * ACTION_WIDTH
+
+
+@shared
+def width(n):
+    s = slots(n)
+    y = len(n.token) + len(n.collateral)
+    return 3 * s + 2 * y + 3 * len(n.collateral) + 2 * len(n.debt) + 4 * perps(n) + len(n.asset) + 1
+
+
+@shared
+def quote_width(n):
+    return perps(n) + len(n.token) + len(n.collateral) + 5
+
+
+@shared
+def viewed(n):
+    return HEAD + SEEN * len(n.asset) + slots(n) + perps(n) + len(n.cash)
+
+
+@shared
+def book(n, block):
+    v = len(n.cash)
+    a = HEAD
+    b = a + COLUMNS
+    c = b + v
+    d = c + slots(n)
+    e = d + perps(n)
+    f = e + v + len(n.token)
+    g = f + len(n.asset)
+    h = g + v
+    i = h + v
+    j = i + 2 + 2 * v
+    k = j + measures(n)
+    w = k + STATS
+    m = w + measures(n)
+    o = m + v
+    p = o + v
+    q = p + v
+    r = q + QUEUE
+    s = r + QUEUE
+    t = s + QUEUE
+    u = t + 1 + ACTIONS * ACTION_WIDTH
+    return Book(
+        block[:a], block[a:b], block[b:c], block[c:d], block[d:e], block[e:f], block[f:g], block[g:h], block[h:i], block[i:j],
+        block[j:k], block[k:w], block[w:m], block[m:o], block[o:p], block[p:q], block[q:r], block[r:s], block[s:t], block[t:u],
+    )  # fmt: skip
+
+
+@shared
+def hour_of(n, row):
+    s = slots(n)
+    y = len(n.token) + len(n.collateral)
+    k = len(n.collateral)
+    p = perps(n)
+    a = s
+    b = a + s
+    c = b + s
+    d = c + y
+    e = d + y
+    f = e + k
+    g = f + len(n.debt)
+    h = g + p
+    i = h + p
+    j = i + p
+    m = j + p
+    o = m + k
+    q = o + k
+    r = q + len(n.debt)
+    t = r + len(n.asset)
+    return Hour(
+        row[:a], row[a:b], row[b:c], row[c:d], row[d:e], row[e:f], row[f:g], row[g:h], row[h:i], row[i:j], row[j:m],
+        row[m:o], row[o:q], row[q:r], row[r:t], row[t : t + 1],
+    )  # fmt: skip
+
+
+@shared
+def quote_of(n, row):
+    a = perps(n)
+    b = a + len(n.token)
+    c = b + len(n.collateral)
+    return Quote(row[:a], row[a:b], row[b:c], row[c : c + 2], row[c + 2 : c + 4], row[c + 4 : c + 5])

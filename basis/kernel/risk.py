@@ -1,0 +1,176 @@
+"""LTV, health factor, margin ratios, maintenance margin and alert levels (accounting §6)."""
+
+import math
+
+from .jit import stage
+from .layout import (
+    EQUITY,
+    HEALTH_FACTOR,
+    LTV,
+    MARGIN_HIGH,
+    MARGIN_LOW,
+    PEAK,
+    TIER_AMOUNT,
+    TIER_LEVERAGE,
+    TIER_NOTIONAL,
+    TIER_RATE,
+    first_perp,
+    measures,
+)  # fmt: skip
+
+
+@stage
+def tier_of(tiers, notional):
+    """Index of the tier a notional falls into; `tiers` is (tiers, 4), sorted by largest notional."""
+    j = 0
+    while (j < tiers.shape[0] - 1) & (notional > tiers[j, TIER_NOTIONAL]):
+        j += 1
+    return j
+
+
+@stage
+def maintenance(tiers, notional):
+    """Maintenance margin in quote units: notional * rate - amount of its tier."""
+    j = tier_of(tiers, notional)
+    return notional * tiers[j, TIER_RATE] - tiers[j, TIER_AMOUNT]
+
+
+@stage
+def initial_margin(tiers, notional):
+    """Initial margin in quote units: notional over the largest leverage of its tier."""
+    return notional / tiers[tier_of(tiers, notional), TIER_LEVERAGE]
+
+
+@stage
+def margin_at(n, b, marks, v, lane):
+    """Margin balance of a venue (cash and unrealised P&L) at the given marks, quote units."""
+    m = b.q[v, lane]
+    for k in range(len(n.market)):
+        i = v * len(n.market) + k
+        m += b.q[first_perp(n) + i, lane] * marks[i] - b.cost[i, lane]
+    return m
+
+
+@stage
+def notional_at(n, b, marks, v, lane):
+    """Sum of |q| * mark over a venue's perps, quote units."""
+    x = 0.0
+    for k in range(len(n.market)):
+        i = v * len(n.market) + k
+        x += abs(b.q[first_perp(n) + i, lane]) * marks[i]
+    return x
+
+
+@stage
+def maintenance_at(n, b, marks, tiers, v, lane):
+    """Maintenance margin of a venue at the given marks; `tiers` is (perps, tiers, 4)."""
+    x = 0.0
+    for k in range(len(n.market)):
+        i = v * len(n.market) + k
+        x += maintenance(tiers[i], abs(b.q[first_perp(n) + i, lane]) * marks[i])
+    return x
+
+
+@stage
+def withdrawable(n, b, marks, tiers, v, lane):
+    """Cash a venue lets go: max(0, min(cash, margin - initial margin)); unrealised profit stays."""
+    needed = 0.0
+    for k in range(len(n.market)):
+        i = v * len(n.market) + k
+        needed += initial_margin(tiers[i], abs(b.q[first_perp(n) + i, lane]) * marks[i])
+    free = margin_at(n, b, marks, v, lane) - needed
+    free = free if free < b.q[v, lane] else b.q[v, lane]
+    return free if free > 0.0 else 0.0
+
+
+@stage
+def test_extremes(n, b, h, lane):
+    """Margin ratio by venue at the adverse extremes of the hour; 1 where a venue has to be looked at closely.
+
+    The book is as the last row's fills left it. `bound` is a rate no tier exceeds up to the notional `cap`.
+    """
+    perp = first_perp(n)
+    flag = 0.0
+    for v in range(len(n.cash)):
+        m = b.q[v, lane]
+        notional = 0.0
+        for k in range(len(n.market)):
+            i = v * len(n.market) + k
+            q = b.q[perp + i, lane]
+            x = q * (h.low[i] if q >= 0.0 else h.high[i])
+            m += x - b.cost[i, lane]
+            notional += x if x >= 0.0 else -x
+        ratio = m / notional if notional > 0.0 else math.inf
+        b.worst[v, lane] = ratio
+        flag = 1.0 if (ratio <= b.bound[v, lane]) | (notional > b.cap[v, lane]) else flag
+    return flag
+
+
+@stage
+def assess(n, b, h, lane):
+    """LTV and health factor at oracle prices, margin ratio by venue at the marks; 1 where a venue needs a closer look."""
+    y = len(n.cash)
+    perp = first_perp(n)
+    owed = 0.0
+    for i in range(len(n.debt)):
+        owed += b.q[y + len(n.token) + len(n.collateral) + i, lane] * h.owed[i]
+    backing = 0.0
+    limit = 0.0
+    for i in range(len(n.collateral)):
+        held = b.q[y + len(n.token) + i, lane]
+        backing += held * h.oracle[i]
+        limit += held * h.threshold[i]
+    b.head[LTV, lane] = owed / backing if backing > 0.0 else 0.0
+    b.head[HEALTH_FACTOR, lane] = limit / owed if owed > 0.0 else math.inf
+    low = math.inf
+    high = -math.inf
+    flag = 0.0
+    for v in range(len(n.cash)):
+        # in share class; the price of the quote cancels in the ratio
+        m = b.q[v, lane] * h.value[v]
+        notional = 0.0
+        for k in range(len(n.market)):
+            i = v * len(n.market) + k
+            x = b.q[perp + i, lane] * h.value[perp + i]
+            m += x - b.cost[i, lane] * h.value[v]
+            notional += x if x >= 0.0 else -x
+        ratio = m / notional if notional > 0.0 else math.inf
+        b.margin[v, lane] = ratio
+        low = ratio if ratio < low else low
+        high = ratio if (ratio > high) & (ratio < math.inf) else high
+        flag = 1.0 if ratio <= b.bound[v, lane] else flag
+    b.head[MARGIN_LOW, lane] = low
+    b.head[MARGIN_HIGH, lane] = high
+    return flag
+
+
+@stage
+def level_of(x, warning, critical):
+    """0, 1 beyond warning, 2 beyond critical (larger is worse)."""
+    return (1.0 if x > warning else 0.0) + (1.0 if x > critical else 0.0)
+
+
+@stage
+def compare(n, b, h, limit, lane):
+    """Level of each measure now, into `level`; 1 where any differs from what was last reported in `alert`.
+
+    `limit` is (2 * measures, lanes): warning, then critical; measures for which less is worse are negated.
+    """
+    k = measures(n)
+    b.level[0, lane] = level_of(b.head[LTV, lane], limit[0, lane], limit[k, lane])
+    b.level[1, lane] = level_of(-b.head[HEALTH_FACTOR, lane], limit[1, lane], limit[k + 1, lane])
+    for v in range(len(n.cash)):
+        b.level[2 + v, lane] = level_of(-b.margin[v, lane], limit[2 + v, lane], limit[k + 2 + v, lane])
+    e = b.head[EQUITY, lane]
+    for a in range(len(n.asset)):
+        j = 2 + len(n.cash) + a
+        x = b.delta[a, lane] * h.asset[a]
+        x = x if x >= 0.0 else -x
+        # |delta| > limit * equity: no division
+        b.level[j, lane] = level_of(x, limit[j, lane] * e, limit[k + j, lane] * e) if e > 0.0 else 0.0
+    peak = b.stat[PEAK, lane]
+    b.level[k - 1, lane] = level_of(peak - e, limit[k - 1, lane] * peak, limit[2 * k - 1, lane] * peak) if peak > 0.0 else 0.0
+    changed = 0.0
+    for j in range(3 + len(n.cash) + len(n.asset)):
+        changed = 1.0 if b.level[j, lane] != b.alert[j, lane] else changed
+    return changed

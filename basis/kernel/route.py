@@ -1,0 +1,337 @@
+"""Actions become orders: a strategy says what and how much, the route says where (one compiled stage for every driver).
+
+An action is (action, plan, amount, target). A plan says what the asset means in this run:
+
+- ``PLAN_HEDGE``: a spot leg and equal perp shorts spread over venues by weight; amounts in units of the asset.
+- ``PLAN_MARGIN``: cash that stands as margin at the venues by weight; amounts in quote units.
+- ``PLAN_LEND``: a token of the wallet supplied to a pool; amounts in units of the token.
+
+A route is taken step by step: each call writes the orders of one step from the state as the last step left it, so that
+legs are sized by what has really arrived. Orders of a step belong together: where one is rejected the rest is not sent.
+"""
+
+from .fills import slippage_of
+from .jit import routine, stage
+from .layout import (
+    BAND_LOW,
+    DEVIATION,
+    ENTRY_FULL,
+    ENTRY_PARTIAL,
+    EXIT_FULL,
+    GAS_TRANSFER,
+    PLAN_COLLATERAL,
+    PLAN_HEDGE,
+    PLAN_KIND,
+    PLAN_LEND,
+    PLAN_MARGIN,
+    PLAN_MARKET,
+    PLAN_TOKEN,
+    PLAN_VENUE,
+    POLICY,
+    SPOT_TAKER,
+    SUPPLY_POOL,
+    TARGET_MARGIN,
+    TRADE_PERP,
+    TRADE_SPOT,
+    TRANSFER,
+    WITHDRAW_POOL,
+    WITHDRAWAL_FEE,
+    first_perp,
+)  # fmt: skip
+from .risk import margin_at, notional_at, withdrawable
+
+#: Orders smaller than this share of what is aimed at are left out.
+_NEGLIGIBLE = 1e-6
+DONE = -1
+
+
+@stage
+def put(orders, j, kind, slot, dest, amount):
+    orders[j, 0] = kind
+    orders[j, 1] = slot
+    orders[j, 2] = dest
+    orders[j, 3] = amount
+    return j + 1
+
+
+@stage
+def short_of(n, b, market, lane):
+    """Units of a market held short over all venues."""
+    x = 0.0
+    for v in range(len(n.cash)):
+        x -= b.q[first_perp(n) + v * len(n.market) + market, lane]
+    return x
+
+
+@stage
+def aim(n, b, plan, action, lane):
+    """What an action aims at, in the plan's units; fixed when its first step is taken."""
+    amount = action[2]
+    code = int(action[0])
+    if int(plan[PLAN_KIND]) != PLAN_HEDGE:
+        return amount
+    long = b.q[int(plan[PLAN_TOKEN]), lane]
+    short = short_of(n, b, int(plan[PLAN_MARKET]), lane)
+    if code == ENTRY_FULL or code == ENTRY_PARTIAL:
+        return (long if long < short else short) + amount
+    if code == EXIT_FULL:
+        return 0.0
+    held = long if long > short else short
+    return held - amount if held > amount else 0.0
+
+
+@stage
+def gas_of_transfer(model, quote, regime):
+    """What one transfer out of the wallet costs, in share class."""
+    return model.terms.gas[regime, GAS_TRANSFER] * quote.gas[0] * quote.gas[1]
+
+
+@stage
+def free_wallet(b, model, quote, regime, lane):
+    """USDT of the wallet that can be sent on, gas of the sending kept back."""
+    slot = model.table.wallet[1]
+    if slot < 0:
+        return 0.0
+    free = b.q[slot, lane]
+    if slot == model.table.wallet[0]:
+        free -= gas_of_transfer(model, quote, regime)
+    return free if free > 0.0 else 0.0
+
+
+@stage
+def standing(n, b, quote, v, lane):
+    """Margin of a venue, what is on its way to it included, quote units."""
+    return margin_at(n, b, quote.mark, v, lane) + b.transit[v, lane]
+
+
+@stage
+def share_out(n, model, desk, regime, orders, wanted):
+    """Transfers from venues with surplus to venues in need, both in quote units; `wanted` limits the sum sent."""
+    j = 0
+    for v in range(len(n.cash)):
+        for u in range(len(n.cash)):
+            fee = model.terms.venue[regime, u, WITHDRAWAL_FEE]
+            x = desk.need[v] + fee
+            x = x if x < desk.surplus[u] else desk.surplus[u]
+            if desk.need[v] > _NEGLIGIBLE * wanted and u != v and x > 2.0 * fee and j < orders.shape[0]:
+                j = put(orders, j, TRANSFER, u, v, x)
+                desk.surplus[u] -= x
+                desk.need[v] -= x - fee
+    return j
+
+
+@routine
+def fund_margin(n, b, model, h, quote, desk, regime, param, total, step, orders, lane):
+    """Margin towards `total` split by weight: first from the wallet, then from venues above their share."""
+    if step == 0:
+        lacking = 0.0
+        count = 0
+        for v in range(len(n.cash)):
+            goal = param[POLICY + v] * total
+            x = goal - standing(n, b, quote, v, lane)
+            desk.need[v] = x if x > param[DEVIATION] * goal else 0.0
+            lacking += desk.need[v]
+            count += 1 if desk.need[v] > 0.0 else 0
+        free = free_wallet(b, model, quote, regime, lane) - (count - 1) * gas_of_transfer(model, quote, regime)
+        j = 0
+        if lacking > 0.0 and free > _NEGLIGIBLE * total:
+            part = free / lacking if free < lacking else 1.0
+            for v in range(len(n.cash)):
+                if desk.need[v] > 0.0:
+                    j = put(orders, j, TRANSFER, model.table.wallet[1], v, part * desk.need[v])
+        return j
+    if step == 1:
+        for v in range(len(n.cash)):
+            goal = param[POLICY + v] * total
+            now = standing(n, b, quote, v, lane)
+            notional = notional_at(n, b, quote.mark, v, lane)
+            floor = param[BAND_LOW] * (notional if notional > 0.0 else goal / param[TARGET_MARGIN])
+            desk.need[v] = goal - now if (now < floor and goal > now) else 0.0
+            over = now - goal
+            out = withdrawable(n, b, quote.mark, model.terms.tier[regime], v, lane)
+            over = over if over < out else out
+            desk.surplus[v] = over if (over > 0.0 and desk.need[v] == 0.0) else 0.0
+        return share_out(n, model, desk, regime, orders, total)
+    return DONE
+
+
+@routine
+def release_margin(n, b, model, h, quote, desk, regime, param, wanted, step, orders, lane):
+    """Cash back to the wallet: what stands above the margin the open perps need, in proportion to it.
+
+    Unrealised profit cannot be withdrawn: where cash falls short of the surplus, the venue's perps are rolled (closed and
+    opened again, step 0) before the transfers (step 1).
+    """
+    total = 0.0
+    for v in range(len(n.cash)):
+        goal = (1.0 - param[DEVIATION]) * param[TARGET_MARGIN] * notional_at(n, b, quote.mark, v, lane)
+        over = margin_at(n, b, quote.mark, v, lane) - goal
+        out = withdrawable(n, b, quote.mark, model.terms.tier[regime], v, lane)
+        desk.need[v] = over if over > 0.0 else 0.0
+        desk.surplus[v] = over if over < out else out
+        desk.surplus[v] = desk.surplus[v] if desk.surplus[v] > 0.0 else 0.0
+        total += desk.surplus[v]
+    if step == 0:
+        j = 0
+        if total < wanted:
+            for v in range(len(n.cash)):
+                locked = desk.need[v] - desk.surplus[v]
+                for k in range(len(n.market)):
+                    i = v * len(n.market) + k
+                    slot = first_perp(n) + i
+                    q = b.q[slot, lane]
+                    profit = q * quote.mark[i] - b.cost[i, lane]
+                    # two taker fees must be worth it
+                    if locked > 0.01 * wanted and profit > 0.01 * wanted and j < orders.shape[0] - 1:
+                        j = put(orders, j, TRADE_PERP, slot, 0, -q)
+                        j = put(orders, j, TRADE_PERP, slot, 0, q)
+        return j
+    if step == 1:
+        part = wanted / total if wanted < total else 1.0
+        j = 0
+        if total > 0.0:
+            for v in range(len(n.cash)):
+                fee = model.terms.venue[regime, v, WITHDRAWAL_FEE]
+                x = part * desk.surplus[v] + fee
+                x = x if x < desk.surplus[v] else desk.surplus[v]
+                if x > 2.0 * fee and x > _NEGLIGIBLE * wanted:
+                    j = put(orders, j, TRANSFER, v, model.table.wallet[1], x)
+        return j
+    return DONE
+
+
+@stage
+def unit_cost(n, model, quote, regime, slot, venue, units):
+    """Cash a bought unit takes, slippage and fee included, quote units."""
+    token = slot - len(n.cash)
+    slip = slippage_of(model.terms.spot_slippage[regime, token], units * quote.spot[token])
+    return quote.spot[token] * (1.0 + slip) * (1.0 + model.terms.venue[regime, venue, SPOT_TAKER])
+
+
+@routine
+def bring_cash(n, b, model, quote, desk, regime, param, spot, cost, target, slot, venue, orders, lane):
+    """Cash for the spot leg to its venue: from the wallet, else from venues with more margin than they aim at."""
+    missing = (target - b.q[slot, lane]) * cost
+    goal = param[POLICY + venue] * target * spot * param[TARGET_MARGIN]
+    there = standing(n, b, quote, venue, lane)
+    ready = there - goal if there > goal else 0.0
+    free = free_wallet(b, model, quote, regime, lane)
+    j = 0
+    if missing - ready > _NEGLIGIBLE * target * spot and free > _NEGLIGIBLE * target * spot:
+        x = missing - ready
+        return put(orders, j, TRANSFER, model.table.wallet[1], venue, x if x < free else free)
+    # the venue may dip to the lower band before others are asked
+    least = goal * (param[BAND_LOW] / param[TARGET_MARGIN])
+    ready = there - least if there > least else 0.0
+    for v in range(len(n.cash)):
+        over = standing(n, b, quote, v, lane) - param[POLICY + v] * target * spot * param[TARGET_MARGIN]
+        out = withdrawable(n, b, quote.mark, model.terms.tier[regime], v, lane)
+        over = over if over < out else out
+        desk.surplus[v] = over if (over > 0.0 and v != venue) else 0.0
+        desk.need[v] = 0.0
+    if missing > ready:
+        desk.need[venue] = missing - (there - goal)
+        j = share_out(n, model, desk, regime, orders, target * spot)
+    return j
+
+
+@routine
+def enter_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, orders, lane):
+    """Spot and short together, one venue's tranche a step, no more than the margin that has arrived carries."""
+    slot = int(plan[PLAN_TOKEN])
+    venue = int(plan[PLAN_VENUE])
+    market = int(plan[PLAN_MARKET])
+    spot = quote.spot[slot - len(n.cash)]
+    short = short_of(n, b, market, lane)
+    long = b.q[slot, lane]
+    cost = unit_cost(n, model, quote, regime, slot, venue, target - long if target > long else 0.0)
+    if step == 0:
+        return bring_cash(n, b, model, quote, desk, regime, param, spot, cost, target, slot, venue, orders, lane)
+    v = step - 1
+    if v >= len(n.cash):
+        return DONE
+    i = v * len(n.market) + market
+    held = -b.q[first_perp(n) + i, lane]
+    carried = param[BAND_LOW] * spot
+    units = param[POLICY + v] * target - held
+    margin = margin_at(n, b, quote.mark, v, lane)
+    most = margin / carried - held
+    units = units if units < most else most
+    if v == venue:
+        # its cash pays the spot leg and carries the short
+        spare = margin - carried * held
+        spare = spare if spare < b.q[venue, lane] else b.q[venue, lane]
+        most = (spare + (long - short) * cost) / (cost + carried)
+    else:
+        spare = margin_at(n, b, quote.mark, venue, lane) - carried * -b.q[first_perp(n) + venue * len(n.market) + market, lane]
+        spare = spare if spare < b.q[venue, lane] else b.q[venue, lane]
+        most = spare / cost + (long - short)
+    units = units if units < most else most
+    if units <= _NEGLIGIBLE * target:
+        return 0
+    j = 0
+    buy = units - (long - short)
+    if buy > 0.0:
+        j = put(orders, j, TRADE_SPOT, slot, 0, buy)
+    return put(orders, j, TRADE_PERP, first_perp(n) + i, 0, -units)
+
+
+@routine
+def leave_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, orders, lane):
+    """Both legs down to `target` units, one venue a step; venues above their weight give first."""
+    v = step
+    if v >= len(n.cash):
+        return DONE
+    slot = int(plan[PLAN_TOKEN])
+    market = int(plan[PLAN_MARKET])
+    short = short_of(n, b, market, lane)
+    long = b.q[slot, lane]
+    over = 0.0
+    own = 0.0
+    for u in range(v, len(n.cash)):
+        held = -b.q[first_perp(n) + u * len(n.market) + market, lane]
+        x = held - param[POLICY + u] * target
+        x = x if x > 0.0 else 0.0
+        over += x
+        own = x if u == v else own
+    units = 0.0
+    if short > target and over > 0.0:
+        units = own * ((short - target) / over)
+        units = units if units < own else own
+    j = 0
+    if units > _NEGLIGIBLE * short:
+        j = put(orders, j, TRADE_PERP, first_perp(n) + v * len(n.market) + market, 0, units)
+    else:
+        units = 0.0
+    left = short - units
+    left = left if left > target else target
+    sell = long - left
+    if sell > _NEGLIGIBLE * long:
+        j = put(orders, j, TRADE_SPOT, slot, 0, -sell)
+    return j
+
+
+@stage
+def route(n, b, model, h, quote, desk, regime, param, action, step, orders, lane):
+    """Orders of one step of an action into `orders`; returns their number, or DONE."""
+    plan = model.table.plan[int(action[1])]
+    kind = int(plan[PLAN_KIND])
+    entering = int(action[0]) == ENTRY_FULL or int(action[0]) == ENTRY_PARTIAL
+    target = action[3]
+    if kind == PLAN_HEDGE:
+        if entering:
+            return enter_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, orders, lane)
+        return leave_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, orders, lane)
+    if kind == PLAN_MARGIN:
+        if entering:
+            return fund_margin(n, b, model, h, quote, desk, regime, param, target, step, orders, lane)
+        return release_margin(n, b, model, h, quote, desk, regime, param, target, step, orders, lane)
+    if kind == PLAN_LEND and step == 0:
+        token = int(plan[PLAN_TOKEN])
+        pool = int(plan[PLAN_COLLATERAL])
+        if entering:
+            return put(orders, 0, SUPPLY_POOL, token, pool, target)
+        held = b.q[pool, lane] * quote.index[pool - len(n.cash) - len(n.token)]
+        whole = int(action[0]) == EXIT_FULL or target > held
+        return put(orders, 0, WITHDRAW_POOL, pool, token, held if whole else target)
+    return DONE

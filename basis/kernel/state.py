@@ -1,0 +1,121 @@
+"""Allocate what the loop works on and set a book to its starting state: the checked Python side of the kernel."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from . import layout as at
+from .coefficients import Slots
+from .jit import kernel
+from .risk import maintenance_at, notional_at
+
+
+def aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """Zeros whose first element starts on a cache line of 64 bytes."""
+    size = int(np.prod(shape))
+    raw = np.zeros(size + 8)
+    start = (-raw.ctypes.data % 64) // 8
+    return raw[start : start + size].reshape(shape)
+
+
+def make_desk(slots: Slots, parameters: int, events: int) -> at.Desk:
+    """Working space for a book; `events` rows of event buffer (0 keeps none)."""
+    n = slots.shape()
+    v = len(slots.cash)
+    return at.Desk(
+        seen=np.zeros(at.viewed(n)),
+        row=np.zeros(at.width(n)),
+        param=np.zeros(parameters),
+        actions=np.zeros((at.ACTIONS, at.ACTION_WIDTH)),
+        orders=np.zeros((at.ORDERS, at.ORDER_WIDTH)),
+        need=np.zeros(v),
+        surplus=np.zeros(v),
+        events=np.zeros((events, at.EVENT_WIDTH)),
+        count=np.zeros(1, dtype=np.int64),
+    )
+
+
+def grown(desk: at.Desk) -> at.Desk:
+    """The desk with twice the room for events, those written kept."""
+    events = np.zeros((2 * len(desk.events), at.EVENT_WIDTH))
+    events[: desk.count[0]] = desk.events[: desk.count[0]]
+    return desk._replace(events=events)
+
+
+def worth(slots: Slots, holdings: Mapping[str, float], hour: np.ndarray) -> float:
+    """Share-class worth of holdings (and ``<key>|cost`` of perps) at one row of coefficients."""
+    h = at.hour_of(slots.shape(), hour)
+    total = 0.0
+    for name, amount in holdings.items():
+        key, _, measure = name.partition("|")
+        slot = slots.index(key)
+        if measure == "cost":
+            total -= amount * h.value[slots.venues.index(slots.keys[slot].venue)]
+        else:
+            total += amount * h.value[slot]
+    return total
+
+
+def open_book(slots: Slots, holdings: Mapping[str, float], capital: float, lanes: int, liquidate: bool) -> np.ndarray:
+    """State block (rows, lanes) of a book that holds `holdings` and has `capital` (share class) to account for.
+
+    Parameters
+    ----------
+    holdings : quantity by instrument key, cost K of a perp as ``<key>|cost``
+    capital : what the holdings are worth in row 0
+    liquidate : whether the margin of exchanges is tested
+    """
+    n = slots.shape(lanes)
+    block = aligned((at.rows(n), lanes))
+    b = at.book(n, block)
+    for name, amount in holdings.items():
+        key, _, measure = name.partition("|")
+        slot = slots.index(key)
+        if measure == "cost":
+            b.cost[slot - at.first_perp(n)] = amount
+        else:
+            b.q[slot] = amount
+    b.stat[at.CAPITAL] = capital
+    b.stat[at.PREVIOUS] = capital
+    b.stat[at.PEAK] = capital
+    b.stat[at.SCALE] = capital
+    b.stat[at.MIN_HEALTH_FACTOR] = np.inf
+    b.stat[at.MIN_MARGIN] = np.inf
+    b.stat[at.NEXT_DUE] = np.inf
+    b.worst[:] = np.inf
+    if not liquidate:
+        b.bound[:] = -np.inf
+        b.cap[:] = np.inf
+    return block
+
+
+@kernel
+def review(n, record, model, out):
+    """Maintenance ratio (maintenance margin over notional) by venue and row: after fills, and at the hour's extremes.
+
+    ``out`` is (rows, 2 * venues). The extremes meet the book as the row before left it; 0 where nothing is open.
+    """
+    venues = len(n.cash)
+    marks = np.zeros(at.perps(n))
+    first = at.HEAD + at.COLUMNS + venues
+    slots = at.slots(n)
+    cells = np.zeros((at.rows(n), 1))
+    b = at.book(n, cells)
+    for t in range(record.shape[0]):
+        h = at.hour_of(n, model.hours[t])
+        quote = at.quote_of(n, model.quotes[t])
+        for j in range(marks.shape[0]):
+            q = b.q[at.first_perp(n) + j, 0]
+            marks[j] = h.low[j] if q >= 0.0 else h.high[j]
+        tiers = model.terms.tier[model.regime[t - 1 if t > 0 else 0]]
+        for v in range(venues):
+            notional = notional_at(n, b, marks, v, 0)
+            need = maintenance_at(n, b, marks, tiers, v, 0)
+            out[t, venues + v] = need / notional if notional > 0.0 and t > 0 else 0.0
+        for i in range(slots):
+            b.q[i, 0] = record[t, first + i]
+        tiers = model.terms.tier[model.regime[t]]
+        for v in range(venues):
+            notional = notional_at(n, b, quote.mark, v, 0)
+            need = maintenance_at(n, b, quote.mark, tiers, v, 0)
+            out[t, v] = need / notional if notional > 0.0 else 0.0

@@ -1,0 +1,1 @@
+"""Strategies: what to hold. One file per mode, built by `factory`."""
