@@ -101,7 +101,10 @@ def propose(given: str, allowed: Any) -> str:
 def resolve_like(venues: dict[str, Any]) -> None:
     """Replace `{like: other, source: ...}` as a venue's field by the other venue's, in place."""
     for name, venue in venues.items():
-        for key, value in venue.items() if isinstance(venue, dict) else ():
+        if not isinstance(venue, dict):
+            raise ConfigError(f"Invalid venues.{name}: {venue!r}. Must be a mapping.")
+    for name, venue in venues.items():
+        for key, value in venue.items():
             if isinstance(value, dict) and "like" in value:
                 venue[key] = _like(venues, f"venues.{name}.{key}", key, value)
 
@@ -109,11 +112,12 @@ def resolve_like(venues: dict[str, Any]) -> None:
 def _like(venues: dict[str, Any], where: str, key: str, value: dict[str, Any]) -> Any:
     if set(value) != {"like", "source"}:
         raise ConfigError(f"Invalid {where}: {value!r}. Must be {{like: <venue>, source: <text>}}.")
-    if value["like"] not in venues:
-        raise ConfigError(f"Unknown venue in {where}.like: {value['like']}." + propose(str(value["like"]), venues))
-    other = venues[value["like"]].get(key)
+    like = str(value["like"])
+    if like not in venues:
+        raise ConfigError(f"Unknown venue in {where}.like: {like}." + propose(like, venues))
+    other = venues[like].get(key)
     if other is None or (isinstance(other, dict) and "like" in other):
-        raise ConfigError(f"Invalid {where}.like: {value['like']} has no figures of its own for {key}.")
+        raise ConfigError(f"Invalid {where}.like: {like} has no figures of its own for {key}.")
     return _with_source(other, value["source"])
 
 

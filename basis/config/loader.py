@@ -113,7 +113,11 @@ def _build(raw: dict[str, Any], changes: list[Change]) -> Config:
     raw = _copied({**raw, "venues": venues})
     resolve_like(raw["venues"])
     raw = _with_share_class(raw, changes, resolved)
+    if "instruments" in raw:
+        raw["instrument_templates"] = raw.pop("instruments")
     for path, value, any_case in changes:
+        if path[0] == "instruments" or (any_case and path[0].lower() == "instruments"):
+            path = ["instrument_templates", *path[1:]]
         put(raw, path, _copied(value), any_case)
     if raw.get("mode") != mode:
         raise ConfigError(f"Invalid mode: {raw['mode']}. Must stay {mode}: load_config is called with the mode.")
@@ -121,13 +125,10 @@ def _build(raw: dict[str, Any], changes: list[Change]) -> Config:
         raw["venues"] = {**{name: venue for name, venue in files.items() if name not in raw["venues"]}, **raw["venues"]}
         resolve_like(raw["venues"])
         for name, venue in raw["venues"].items():
-            if isinstance(venue, dict):
-                venue.setdefault("name", name)
+            venue.setdefault("name", name)
     for section in _SECTIONS:
         if raw.get(section, 0) is None:
             del raw[section]
-    if "instruments" in raw:
-        raw["instrument_templates"] = raw.pop("instruments")
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:

@@ -195,8 +195,8 @@ class Data(Model):
     )
     max_staleness: Annotated[FrozenDict[str, Duration], BeforeValidator(_all_staleness)] = Field(
         default=FrozenDict(MAX_STALENESS),
-        description="How long an observation may be carried: a duration for all, or one by kind (price, aave, lst, gas) or "
-        "by series (spot/btcusdt).",
+        description="How long an observation may be carried: a duration for all, or one by kind "
+        "(price, aave, lst, gas) or by series (spot/btcusdt).",
     )
     min_funding_coverage: Fraction = Field(
         default=0.99, description="Least share of funding payments that must be there after fallbacks, fraction."
@@ -207,7 +207,8 @@ class Data(Model):
         form = f"a series is <kind>/<name> as in perp/okx_btcusdt, kind one of {', '.join(SERIES_KINDS)}"
         for series, names in self.sources.items():
             if not _check_series(series):
-                refuse("sources", series, form, SERIES_KINDS)
+                rest = series.partition("/")[2]
+                refuse("sources", series, form, [f"{kind}/{rest}" for kind in SERIES_KINDS])
             if len(set(names)) < len(names) or not all(name.replace("_", "").isalnum() for name in names):
                 refuse(f"sources.{series}", list(names), "must be different names of sources, such as [binance, bybit]")
         for name in self.max_staleness:
