@@ -22,15 +22,21 @@ _HERE = pathlib.Path(__file__).parent
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 
 
+def kernel_hash() -> str:
+    """sha256 of the kernel sources, whatever they are compiled with."""
+    digest = hashlib.sha256()
+    for path in sorted(_HERE.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
 def cache_folder() -> str | None:
     """Folder of the compiled kernels, named by a hash of all kernel sources; None where nothing can be written.
 
     Numba alone does not notice an edit in an imported module, so the name carries what the kernels are made of.
     Order: ``BASIS_CACHE_DIR``, the user's cache, the temporary folder.
     """
-    digest = hashlib.sha256(f"{numba.__version__} {sys.version_info[:3]}".encode())
-    for path in sorted(_HERE.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
+    digest = hashlib.sha256(f"{numba.__version__} {sys.version_info[:3]} {kernel_hash()}".encode())
     user = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     roots = [os.environ.get("BASIS_CACHE_DIR") or os.path.join(user, "basis")]
     roots.append(os.path.join(tempfile.gettempdir(), f"basis-{os.getuid()}"))
@@ -118,9 +124,7 @@ def entry(function: Any, args: tuple, decide: Any = None) -> Any:
     """`function` compiled for `args`, with `decide` as a pointer: the cache holds whatever the strategy is."""
     if config.DISABLE_JIT:
         return function
-    signature = tuple(
-        types.FunctionType(DECIDE) if decide is not None and a is decide else typeof(a) for a in args
-    )
+    signature = tuple(types.FunctionType(DECIDE) if decide is not None and a is decide else typeof(a) for a in args)
     with _compiling():
         return function.compile(signature)
 
