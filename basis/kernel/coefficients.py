@@ -67,7 +67,13 @@ class Slots:
 
     def shape(self, lanes: int = 1) -> at.Shape:
         return at.make_shape(
-            lanes, len(self.cash), len(self.token), len(self.collateral), len(self.debt), len(self.markets), len(self.assets)
+            lanes,
+            len(self.cash),
+            len(self.token),
+            len(self.collateral),
+            len(self.debt),
+            len(self.markets),
+            len(self.assets),
         )
 
 

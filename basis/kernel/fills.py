@@ -1,61 +1,7 @@
 """Orders become fills: quantities change at fixed prices and each cost lands in its own column (accounting §4.9, §5, §8)."""
 
+from . import layout as at
 from .jit import apart, routine, stage
-from .layout import (
-    BELOW_FEE,
-    DECISIONS,
-    DEPOSIT_LATENCY,
-    E_ACTION,
-    E_AMOUNT,
-    E_CASH,
-    E_CODE,
-    E_CORRELATION,
-    E_DEST,
-    E_EFFECTIVE,
-    E_FEE,
-    E_GAS,
-    E_GAS_UNITS,
-    E_KIND,
-    E_LANE,
-    E_NOTIONAL,
-    E_PRICE,
-    E_QUANTITY,
-    E_RATE,
-    E_REFERENCE,
-    E_ROW,
-    E_SEQ,
-    E_SLIPPAGE,
-    E_SLOT,
-    EVENTS,
-    FEES,
-    FILL,
-    GAS,
-    GAS_SUPPLY,
-    GAS_TRANSFER,
-    GAS_WITHDRAW,
-    MOVE,
-    NEXT_DUE,
-    NO_CASH,
-    NO_GAS,
-    NO_MARGIN,
-    NOT_HELD,
-    OK,
-    PERP_TAKER,
-    QUEUE,
-    QUEUE_FULL,
-    SLIPPAGE,
-    SPOT_TAKER,
-    SUPPLY_POOL,
-    TRADE_PERP,
-    TRADE_SPOT,
-    TRANSFER,
-    TRANSFER_FEES,
-    UNKNOWN_ORDER,
-    WITHDRAW_POOL,
-    WITHDRAWAL_FEE,
-    WITHDRAWAL_LATENCY,
-    first_perp,
-)  # fmt: skip
 from .risk import initial_margin, margin_at
 
 #: What rounding may take from a balance, relative: an order for all of it is still filled.
@@ -66,22 +12,22 @@ _DUST = 1e-12
 def begin_event(events, count, stat, t, lane, kind, code, slot, dest, action):
     """An event row with its head written; -1 where events are not kept."""
     apart()
-    stat[EVENTS, lane] += 1.0
+    stat[at.EVENTS, lane] += 1.0
     if events.shape[0] == 0:
         return -1
     e = count[0]
     count[0] = e + 1
     for j in range(events.shape[1]):
         events[e, j] = 0.0
-    events[e, E_ROW] = t
-    events[e, E_LANE] = lane
-    events[e, E_KIND] = kind
-    events[e, E_CODE] = code
-    events[e, E_SLOT] = slot
-    events[e, E_DEST] = dest
-    events[e, E_ACTION] = action
-    events[e, E_CORRELATION] = stat[DECISIONS, lane]
-    events[e, E_SEQ] = stat[EVENTS, lane] - 1.0
+    events[e, at.E_ROW] = t
+    events[e, at.E_LANE] = lane
+    events[e, at.E_KIND] = kind
+    events[e, at.E_CODE] = code
+    events[e, at.E_SLOT] = slot
+    events[e, at.E_DEST] = dest
+    events[e, at.E_ACTION] = action
+    events[e, at.E_CORRELATION] = stat[at.DECISIONS, lane]
+    events[e, at.E_SEQ] = stat[at.EVENTS, lane] - 1.0
     return e
 
 
@@ -124,7 +70,7 @@ def pay_gas(b, table, h, quote, units, lane):
         b.q[table.wallet[2], lane] -= used
         eth -= used
     b.q[table.wallet[0], lane] -= eth * quote.gas[1]
-    b.column[GAS, lane] -= worth
+    b.column[at.GAS, lane] -= worth
     return worth
 
 
@@ -134,36 +80,36 @@ def fill_spot(n, b, model, h, quote, desk, regime, t, lane, slot, dq, action):
     token = slot - len(n.cash)
     v = int(model.table.venue[token])
     if v < 0:
-        return UNKNOWN_ORDER
+        return at.UNKNOWN_ORDER
     reference = quote.spot[token]
     slip = slippage_of(model.terms.spot_slippage[regime, token], abs(dq) * reference)
     price = reference * (1.0 + slip) if dq > 0.0 else reference * (1.0 - slip)
-    rate = model.terms.venue[regime, v, SPOT_TAKER]
+    rate = model.terms.venue[regime, v, at.SPOT_TAKER]
     fee = rate * (abs(dq) * price)
     cash = dq * price + fee
     if dq > 0.0 and cash > b.q[v, lane] * (1.0 + _DUST):
-        return NO_CASH
+        return at.NO_CASH
     if dq < 0.0 and -dq > b.q[slot, lane] * (1.0 + _DUST):
-        return NOT_HELD
+        return at.NOT_HELD
     if dq < 0.0 and -dq > b.q[slot, lane]:
         dq = -b.q[slot, lane]
     b.q[slot, lane] += dq
     b.q[v, lane] -= cash
     worth = h.value[v]
-    b.column[FEES, lane] -= fee * worth
-    b.column[SLIPPAGE, lane] -= dq * (price - reference) * worth
-    e = emit(desk, b, t, lane, FILL, TRADE_SPOT, slot, v, action)
+    b.column[at.FEES, lane] -= fee * worth
+    b.column[at.SLIPPAGE, lane] -= dq * (price - reference) * worth
+    e = emit(desk, b, t, lane, at.FILL, at.TRADE_SPOT, slot, v, action)
     if e >= 0:
-        desk.events[e, E_QUANTITY] = dq
-        desk.events[e, E_PRICE] = price
-        desk.events[e, E_REFERENCE] = reference
-        desk.events[e, E_RATE] = rate
-        desk.events[e, E_NOTIONAL] = abs(dq) * price * worth
-        desk.events[e, E_FEE] = fee * worth
-        desk.events[e, E_SLIPPAGE] = dq * (price - reference) * worth
-        desk.events[e, E_CASH] = -cash
-        desk.events[e, E_EFFECTIVE] = quote.time[0]
-    return OK
+        desk.events[e, at.E_QUANTITY] = dq
+        desk.events[e, at.E_PRICE] = price
+        desk.events[e, at.E_REFERENCE] = reference
+        desk.events[e, at.E_RATE] = rate
+        desk.events[e, at.E_NOTIONAL] = abs(dq) * price * worth
+        desk.events[e, at.E_FEE] = fee * worth
+        desk.events[e, at.E_SLIPPAGE] = dq * (price - reference) * worth
+        desk.events[e, at.E_CASH] = -cash
+        desk.events[e, at.E_EFFECTIVE] = quote.time[0]
+    return at.OK
 
 
 @stage
@@ -190,13 +136,13 @@ def move_perp(b, perp, i, v, dq, price, lane):
 @routine
 def fill_perp(n, b, model, h, quote, desk, regime, t, lane, slot, dq, action):
     """Trade a linear perp against its mark; an order that opens needs its initial margin after costs."""
-    perp = first_perp(n)
+    perp = at.first_perp(n)
     i = slot - perp
     v = i // len(n.market)
     reference = quote.mark[i]
     slip = slippage_of(model.terms.perp_slippage[regime, i], abs(dq) * reference)
     price = reference * (1.0 + slip) if dq > 0.0 else reference * (1.0 - slip)
-    rate = model.terms.venue[regime, v, PERP_TAKER]
+    rate = model.terms.venue[regime, v, at.PERP_TAKER]
     fee = rate * (abs(dq) * price)
     q = b.q[slot, lane]
     if abs(q + dq) > abs(q):
@@ -207,24 +153,24 @@ def fill_perp(n, b, model, h, quote, desk, regime, t, lane, slot, dq, action):
             needed += initial_margin(model.terms.tier[regime, j], held * quote.mark[j])
         lost = dq * (price - reference)
         if margin_at(n, b, quote.mark, v, lane) - fee - lost < needed:
-            return NO_MARGIN
+            return at.NO_MARGIN
     realised = move_perp(b, perp, i, v, dq, price, lane)
     b.q[v, lane] -= fee
     worth = h.value[v]
-    b.column[FEES, lane] -= fee * worth
-    b.column[SLIPPAGE, lane] -= dq * (price - reference) * worth
-    e = emit(desk, b, t, lane, FILL, TRADE_PERP, slot, v, action)
+    b.column[at.FEES, lane] -= fee * worth
+    b.column[at.SLIPPAGE, lane] -= dq * (price - reference) * worth
+    e = emit(desk, b, t, lane, at.FILL, at.TRADE_PERP, slot, v, action)
     if e >= 0:
-        desk.events[e, E_QUANTITY] = dq
-        desk.events[e, E_PRICE] = price
-        desk.events[e, E_REFERENCE] = reference
-        desk.events[e, E_RATE] = rate
-        desk.events[e, E_NOTIONAL] = abs(dq) * price * worth
-        desk.events[e, E_FEE] = fee * worth
-        desk.events[e, E_SLIPPAGE] = dq * (price - reference) * worth
-        desk.events[e, E_CASH] = realised
-        desk.events[e, E_EFFECTIVE] = quote.time[0]
-    return OK
+        desk.events[e, at.E_QUANTITY] = dq
+        desk.events[e, at.E_PRICE] = price
+        desk.events[e, at.E_REFERENCE] = reference
+        desk.events[e, at.E_RATE] = rate
+        desk.events[e, at.E_NOTIONAL] = abs(dq) * price * worth
+        desk.events[e, at.E_FEE] = fee * worth
+        desk.events[e, at.E_SLIPPAGE] = dq * (price - reference) * worth
+        desk.events[e, at.E_CASH] = realised
+        desk.events[e, at.E_EFFECTIVE] = quote.time[0]
+    return at.OK
 
 
 @stage
@@ -234,9 +180,9 @@ def latency(n, model, regime, slot, dest):
     out = slot if slot < len(n.cash) else int(model.table.venue[slot - len(n.cash)])
     into = dest if dest < len(n.cash) else int(model.table.venue[dest - len(n.cash)])
     if out >= 0:
-        wait += model.terms.venue[regime, out, WITHDRAWAL_LATENCY]
+        wait += model.terms.venue[regime, out, at.WITHDRAWAL_LATENCY]
     if into >= 0:
-        wait += model.terms.venue[regime, into, DEPOSIT_LATENCY]
+        wait += model.terms.venue[regime, into, at.DEPOSIT_LATENCY]
     return wait
 
 
@@ -244,104 +190,104 @@ def latency(n, model, regime, slot, dest):
 def send(n, b, model, h, quote, desk, regime, t, lane, slot, dest, amount, action):
     """Move an asset between wallet and venues: fee or gas when sent, arrival after the route's latency."""
     if amount > b.q[slot, lane] * (1.0 + _DUST):
-        return NO_CASH
+        return at.NO_CASH
     amount = b.q[slot, lane] if amount > b.q[slot, lane] else amount
     out = slot if slot < len(n.cash) else int(model.table.venue[slot - len(n.cash)])
     fee = 0.0
     units = 0.0
     if out >= 0:
-        fee = model.terms.venue[regime, out, WITHDRAWAL_FEE]
+        fee = model.terms.venue[regime, out, at.WITHDRAWAL_FEE]
     else:
-        units = model.terms.gas[regime, GAS_TRANSFER]
+        units = model.terms.gas[regime, at.GAS_TRANSFER]
     if amount <= fee:
-        return BELOW_FEE
+        return at.BELOW_FEE
     wait = latency(n, model, regime, slot, dest)
     place = 0
-    while (place < QUEUE) and b.queue_amount[place, lane] != 0.0:
+    while (place < at.QUEUE) and b.queue_amount[place, lane] != 0.0:
         place += 1
-    if wait > 0.0 and place == QUEUE:
-        return QUEUE_FULL
+    if wait > 0.0 and place == at.QUEUE:
+        return at.QUEUE_FULL
     b.q[slot, lane] -= amount
     if not gas_payable(b, model.table, h, quote, units, lane):
         b.q[slot, lane] += amount
-        return NO_GAS
+        return at.NO_GAS
     gas = pay_gas(b, model.table, h, quote, units, lane)
-    b.column[TRANSFER_FEES, lane] -= fee * h.value[slot]
+    b.column[at.TRANSFER_FEES, lane] -= fee * h.value[slot]
     if wait > 0.0:
         b.transit[dest, lane] += amount - fee
         b.queue_to[place, lane] = dest
         b.queue_amount[place, lane] = amount - fee
         b.queue_due[place, lane] = quote.time[0] + wait
-        if quote.time[0] + wait < b.stat[NEXT_DUE, lane]:
-            b.stat[NEXT_DUE, lane] = quote.time[0] + wait
+        if quote.time[0] + wait < b.stat[at.NEXT_DUE, lane]:
+            b.stat[at.NEXT_DUE, lane] = quote.time[0] + wait
     else:
         b.q[dest, lane] += amount - fee
-    e = emit(desk, b, t, lane, MOVE, TRANSFER, slot, dest, action)
+    e = emit(desk, b, t, lane, at.MOVE, at.TRANSFER, slot, dest, action)
     if e >= 0:
-        desk.events[e, E_QUANTITY] = -amount
-        desk.events[e, E_AMOUNT] = amount - fee
-        desk.events[e, E_NOTIONAL] = amount * h.value[slot]
-        desk.events[e, E_FEE] = fee * h.value[slot]
-        desk.events[e, E_GAS] = gas
-        desk.events[e, E_GAS_UNITS] = units
-        desk.events[e, E_EFFECTIVE] = quote.time[0] + wait
-    return OK
+        desk.events[e, at.E_QUANTITY] = -amount
+        desk.events[e, at.E_AMOUNT] = amount - fee
+        desk.events[e, at.E_NOTIONAL] = amount * h.value[slot]
+        desk.events[e, at.E_FEE] = fee * h.value[slot]
+        desk.events[e, at.E_GAS] = gas
+        desk.events[e, at.E_GAS_UNITS] = units
+        desk.events[e, at.E_EFFECTIVE] = quote.time[0] + wait
+    return at.OK
 
 
 @routine
 def fill_pool(n, b, model, h, quote, desk, regime, t, lane, token, collateral, amount, action):
     """Supply (amount > 0) or withdraw an underlying at a lending pool: scaled balance moves by amount / index."""
-    units = model.terms.gas[regime, GAS_SUPPLY if amount > 0.0 else GAS_WITHDRAW]
+    units = model.terms.gas[regime, at.GAS_SUPPLY if amount > 0.0 else at.GAS_WITHDRAW]
     c = collateral - len(n.cash) - len(n.token)
     index = quote.index[c]
     change = amount / index
     if amount > 0.0:
         if amount > b.q[token, lane] * (1.0 + _DUST):
-            return NO_CASH
+            return at.NO_CASH
         if amount > b.q[token, lane]:
             amount = b.q[token, lane]
             change = amount / index
     elif -change >= b.q[collateral, lane] * (1.0 - _DUST):
         if -change > b.q[collateral, lane] * (1.0 + _DUST):
-            return NOT_HELD
+            return at.NOT_HELD
         # all of it: no dust stays behind
         change = -b.q[collateral, lane]
         amount = change * index
     b.q[token, lane] -= amount if amount > 0.0 else 0.0
     if not gas_payable(b, model.table, h, quote, units, lane):
         b.q[token, lane] += amount if amount > 0.0 else 0.0
-        return NO_GAS
+        return at.NO_GAS
     gas = pay_gas(b, model.table, h, quote, units, lane)
     b.q[token, lane] -= amount if amount < 0.0 else 0.0
     b.q[collateral, lane] += change
-    e = emit(desk, b, t, lane, FILL, SUPPLY_POOL if amount > 0.0 else WITHDRAW_POOL, collateral, token, action)
+    e = emit(desk, b, t, lane, at.FILL, at.SUPPLY_POOL if amount > 0.0 else at.WITHDRAW_POOL, collateral, token, action)
     if e >= 0:
-        desk.events[e, E_QUANTITY] = change
-        desk.events[e, E_PRICE] = index
-        desk.events[e, E_REFERENCE] = index
-        desk.events[e, E_NOTIONAL] = abs(amount) * h.value[token]
-        desk.events[e, E_GAS] = gas
-        desk.events[e, E_GAS_UNITS] = units
-        desk.events[e, E_AMOUNT] = -amount
-        desk.events[e, E_EFFECTIVE] = quote.time[0]
-    return OK
+        desk.events[e, at.E_QUANTITY] = change
+        desk.events[e, at.E_PRICE] = index
+        desk.events[e, at.E_REFERENCE] = index
+        desk.events[e, at.E_NOTIONAL] = abs(amount) * h.value[token]
+        desk.events[e, at.E_GAS] = gas
+        desk.events[e, at.E_GAS_UNITS] = units
+        desk.events[e, at.E_AMOUNT] = -amount
+        desk.events[e, at.E_EFFECTIVE] = quote.time[0]
+    return at.OK
 
 
 @stage
 def fill(n, b, model, h, quote, desk, regime, t, lane, order, action):
-    """Carry out one order; returns OK or why nothing changed."""
+    """Carry out one order; returns at.OK or why nothing changed."""
     kind = int(order[0])
     slot = int(order[1])
     dest = int(order[2])
     amount = order[3]
-    if kind == TRADE_SPOT:
+    if kind == at.TRADE_SPOT:
         return fill_spot(n, b, model, h, quote, desk, regime, t, lane, slot, amount, action)
-    if kind == TRADE_PERP:
+    if kind == at.TRADE_PERP:
         return fill_perp(n, b, model, h, quote, desk, regime, t, lane, slot, amount, action)
-    if kind == TRANSFER:
+    if kind == at.TRANSFER:
         return send(n, b, model, h, quote, desk, regime, t, lane, slot, dest, amount, action)
-    if kind == SUPPLY_POOL:
+    if kind == at.SUPPLY_POOL:
         return fill_pool(n, b, model, h, quote, desk, regime, t, lane, slot, dest, amount, action)
-    if kind == WITHDRAW_POOL:
+    if kind == at.WITHDRAW_POOL:
         return fill_pool(n, b, model, h, quote, desk, regime, t, lane, dest, slot, -amount, action)
-    return UNKNOWN_ORDER
+    return at.UNKNOWN_ORDER

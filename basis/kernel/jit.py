@@ -117,7 +117,13 @@ def strategy(function: Callable) -> Any:
     """
     if config.DISABLE_JIT:
         return function
-    return njit(DECIDE, error_model="numpy")(function)
+    if not function.__module__.startswith(__package__.partition(".")[0] + "."):
+        return njit(DECIDE, error_model="numpy")(function)
+    # shipped with the package: kept on disk beside the kernels whose constants it holds
+    compiled = _njit(function, keep=True)
+    with _compiling():
+        compiled.compile(DECIDE.args)
+    return compiled
 
 
 def entry(function: Any, args: tuple, decide: Any = None) -> Any:

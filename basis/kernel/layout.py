@@ -69,10 +69,14 @@ PLAN_NONE, PLAN_HEDGE, PLAN_MARGIN, PLAN_LEND = range(4)
 PLAN_KIND, PLAN_ASSET, PLAN_TOKEN, PLAN_COLLATERAL, PLAN_VENUE, PLAN_MARKET = range(6)
 PLAN_WIDTH = 6
 
-# --- parameters of a lane: policy first, then one weight per venue, then the strategy's own ------------------------------------
+# --- parameters of a lane: policy, the strategy's own, one weight per venue  ------------------------------------
 (TARGET_MARGIN, BAND_LOW, BAND_HIGH, DEVIATION, MAX_DRIFT, GAS_RESERVE, REBALANCE, CLOSE_AT_END, ENTER_RATE, LEAVE_RATE,
  RESTRICT, MIN_INVESTED, MAX_INVESTED, ASK_ALWAYS) = range(14)  # fmt: skip
-POLICY = 14
+#: ENTER_RATE where no rate rule applies: the carry is always wanted.
+NO_RULE = -1e300
+#: What a strategy keeps for itself, then one weight per venue.
+OWN, OWNS = 14, 8
+WEIGHT = OWN + OWNS
 
 # --- terms of venues, one row per venue and regime ------------------------------------------------------------------------------
 (SPOT_TAKER, PERP_TAKER, LIQUIDATION_FEE, WITHDRAWAL_FEE, DEPOSIT_LATENCY, WITHDRAWAL_LATENCY) = range(6)
@@ -83,7 +87,9 @@ GAS_TERMS = 3
 TIER_NOTIONAL, TIER_RATE, TIER_AMOUNT, TIER_LEVERAGE = range(4)
 
 # --- events ---------------------------------------------------------------------------------------------------------------------
-(DECISION, ORDER, FILL, REJECT, MOVE, ARRIVAL, FUNDING_PAID, REWARD_PAID, LIQUIDATION, ALERTED, FLOWED) = map(float, range(11))
+(DECISION, ORDER, FILL, REJECT, MOVE, ARRIVAL, FUNDING_PAID, REWARD_PAID, LIQUIDATION, ALERTED, FLOWED) = map(
+    float, range(11)
+)
 KIND_NAMES = (
     "decision", "order", "fill", "reject", "transfer", "arrival", "funding", "reward", "liquidation", "alert", "flow",
 )  # fmt: skip

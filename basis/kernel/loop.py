@@ -6,44 +6,10 @@ by a scalar pass over the lanes that were flagged.
 
 import numpy as np
 
+from . import layout as at
 from .exposure import expose
 from .hour import tail, triggers
 from .jit import aligned_stack, kernel, stage
-from .layout import (
-    ALERT,
-    ARRIVED,
-    BROKEN,
-    CHANGES,
-    END,
-    EQUITY,
-    EVENT_WIDTH,
-    FLAG,
-    FLOW,
-    FLOWS_DUE,
-    FULL,
-    FUNDS,
-    INSOLVENT,
-    LIQUIDATE,
-    MISFIT,
-    NEXT_DUE,
-    ORDERS,
-    REBALANCE,
-    SCALE,
-    TAILED,
-    TOLERANCE,
-    VENUE_TERMS,
-    book,
-    hour_of,
-    measures,
-    perps,
-    quote_of,
-    quote_width,
-    recorded,
-    rows,
-    slots,
-    viewed,
-    width,
-)  # fmt: skip
 from .pnl import attribute, settle_funding, summarise
 from .risk import assess, compare, test_extremes
 from .settle import release, report_funding, test_hour
@@ -56,12 +22,12 @@ EVENTS_PER_ROW = 512
 def fits(n, block, model, desk, record):
     """Whether every array has the size the shape says; the shapes become constants for the compiler."""
     lanes = len(n.lanes)
-    s = slots(n)
+    s = at.slots(n)
     return (
-        block.shape[0] == rows(n)
+        block.shape[0] == at.rows(n)
         and block.shape[1] == lanes
-        and model.hours.shape[1] == width(n)
-        and model.quotes.shape[1] == quote_width(n)
+        and model.hours.shape[1] == at.width(n)
+        and model.quotes.shape[1] == at.quote_width(n)
         and model.quotes.shape[0] == model.hours.shape[0]
         and model.regime.shape[0] == model.hours.shape[0]
         and model.busy.shape[0] == model.hours.shape[0]
@@ -71,17 +37,17 @@ def fits(n, block, model, desk, record):
         and model.table.invested.shape[0] == s
         and model.table.venue.shape[0] == len(n.token)
         and model.terms.venue.shape[1] == len(n.cash)
-        and model.terms.venue.shape[2] == VENUE_TERMS
-        and model.terms.tier.shape[1] == perps(n)
-        and model.limit.shape[0] == 2 * measures(n)
+        and model.terms.venue.shape[2] == at.VENUE_TERMS
+        and model.terms.tier.shape[1] == at.perps(n)
+        and model.limit.shape[0] == 2 * at.measures(n)
         and model.limit.shape[1] == lanes
         and model.params.shape[1] == lanes
         and desk.param.shape[0] == model.params.shape[0]
-        and desk.seen.shape[0] == viewed(n)
-        and desk.row.shape[0] == width(n)
-        and desk.orders.shape[0] == ORDERS
-        and (desk.events.shape[1] == EVENT_WIDTH)
-        and record.shape[1] == recorded(n)
+        and desk.seen.shape[0] == at.viewed(n)
+        and desk.row.shape[0] == at.width(n)
+        and desk.orders.shape[0] == at.ORDERS
+        and (desk.events.shape[1] == at.EVENT_WIDTH)
+        and record.shape[1] == at.recorded(n)
     )
 
 
@@ -92,44 +58,44 @@ def advance(n, block, model, desk, decide, record, start, stop, given):
     Parameters
     ----------
     n : Shape
-    block : (rows, lanes) float64, the state; changed in place
+    block : (at.rows, lanes) float64, the state; changed in place
     model, desk : Model and Desk
     decide : pointer to a strategy, or None to come back with ASKED at every row where one is wanted
-    record : (rows of the run, recorded) float64, filled for lane 0; (0, recorded) records nothing
+    record : (at.rows of the run, at.recorded) float64, filled for lane 0; (0, at.recorded) records nothing
     start, stop : first row and the row after the last
     given : -1, or the number of actions in `desk.actions` that answer the ASKED of row `start`
 
-    Reasons: END; ASKED (nothing of the decision has been done); FULL (the event buffer has no room for the row);
-    MISFIT (an array has the wrong size); BROKEN (identity); INSOLVENT; BAD_DECISION.
+    Reasons: at.END; ASKED (nothing of the decision has been done); at.FULL (the event buffer has no room for the row);
+    at.MISFIT (an array has the wrong size); at.BROKEN (identity); at.INSOLVENT; BAD_DECISION.
     """
     if not fits(n, block, model, desk, record):
-        return start, MISFIT
-    b = book(n, block)
+        return start, at.MISFIT
+    b = at.book(n, block)
     aligned_stack()
-    row = np.empty(width(n))
-    h = hour_of(n, row)
+    row = np.empty(at.width(n))
+    h = at.hour_of(n, row)
     lanes = len(n.lanes)
     table = model.table
     limit = model.limit
     for t in range(start, stop):
         if desk.events.shape[0] > 0 and desk.events.shape[0] - desk.count[0] < EVENTS_PER_ROW * lanes:
-            return t, FULL
+            return t, at.FULL
         busy = model.busy[t]
-        for j in range(width(n)):
+        for j in range(at.width(n)):
             row[j] = model.hours[t, j]
         if given < 0:
             if t > 0:
                 struck = 0.0
-                if model.settings[LIQUIDATE] > 0.0:
+                if model.settings[at.LIQUIDATE] > 0.0:
                     for lane in range(lanes):
-                        b.stat[FLAG, lane] = test_extremes(n, b, h, lane)
+                        b.stat[at.FLAG, lane] = test_extremes(n, b, h, lane)
                     for lane in range(lanes):
-                        struck = b.stat[FLAG, lane] if b.stat[FLAG, lane] > struck else struck
-                    if (struck > 0.0) | ((busy & CHANGES) > 0):
-                        quote = quote_of(n, model.quotes[t])
-                        before = quote_of(n, model.quotes[t - 1])
+                        struck = b.stat[at.FLAG, lane] if b.stat[at.FLAG, lane] > struck else struck
+                    if (struck > 0.0) | ((busy & at.CHANGES) > 0):
+                        quote = at.quote_of(n, model.quotes[t])
+                        before = at.quote_of(n, model.quotes[t - 1])
                         for lane in range(lanes):
-                            if (b.stat[FLAG, lane] > 0.0) | ((busy & CHANGES) > 0):
+                            if (b.stat[at.FLAG, lane] > 0.0) | ((busy & at.CHANGES) > 0):
                                 test_hour(n, b, model, h, quote, desk, before.mark, model.regime[t - 1], t, lane)
                 else:
                     for lane in range(lanes):
@@ -139,52 +105,56 @@ def advance(n, block, model, desk, decide, record, start, stop, given):
                 if struck > 0.0:
                     for lane in range(lanes):
                         release(n, b, lane)
-                if (busy & FUNDS) > 0:
+                if (busy & at.FUNDS) > 0:
                     if desk.events.shape[0] > 0:
-                        quote = quote_of(n, model.quotes[t])
+                        quote = at.quote_of(n, model.quotes[t])
                         for lane in range(lanes):
                             report_funding(n, b, h, quote, desk, t, lane)
                     for lane in range(lanes):
                         settle_funding(n, b, h, lane)
             time = model.quotes[t, model.quotes.shape[1] - 1]
             for lane in range(lanes):
-                b.head[FLOW, lane] = 0.0
-                b.head[ARRIVED, lane] = 0.0
-                b.head[TAILED, lane] = 0.0
+                b.head[at.FLOW, lane] = 0.0
+                b.head[at.ARRIVED, lane] = 0.0
+                b.head[at.TAILED, lane] = 0.0
                 expose(n, b, table, h, lane)
                 flag = assess(n, b, h, lane)
                 changed = compare(n, b, h, limit, lane)
                 asked = triggers(n, b, h, model.params, lane)
-                due_now = (b.stat[NEXT_DUE, lane] <= time) | (b.waiting[0, lane] > 0.0) | (b.head[ALERT, lane] >= 2.0)
-                b.stat[FLAG, lane] = 1.0 if (flag > 0.0) | (changed > 0.0) | (asked > 0.0) | due_now else 0.0
-            due = 1.0 if (t == 0) | ((busy & (FLOWS_DUE | CHANGES)) > 0) else 0.0
+                due_now = (
+                    (b.stat[at.NEXT_DUE, lane] <= time) | (b.waiting[0, lane] > 0.0) | (b.head[at.ALERT, lane] >= 2.0)
+                )
+                b.stat[at.FLAG, lane] = 1.0 if (flag > 0.0) | (changed > 0.0) | (asked > 0.0) | due_now else 0.0
+            due = 1.0 if (t == 0) | ((busy & (at.FLOWS_DUE | at.CHANGES)) > 0) else 0.0
             some = due
             for lane in range(lanes):
-                some = b.stat[FLAG, lane] if b.stat[FLAG, lane] > some else some
+                some = b.stat[at.FLAG, lane] if b.stat[at.FLAG, lane] > some else some
         else:
             some = 1.0
             due = 0.0
-            b.stat[FLAG, 0] = 1.0
+            b.stat[at.FLAG, 0] = 1.0
         if some > 0.0:
             for lane in range(lanes):
-                if (b.stat[FLAG, lane] > 0.0) | (due > 0.0):
+                if (b.stat[at.FLAG, lane] > 0.0) | (due > 0.0):
                     reason = tail(n, block, model, desk, decide, t, lane, given)
-                    if reason != END:
+                    if reason != at.END:
                         return t, reason
         given = -1
         broken = 0.0
         insolvent = 0.0
         for lane in range(lanes):
-            scale = b.stat[SCALE, lane] if b.stat[SCALE, lane] > 1.0 else 1.0
+            scale = b.stat[at.SCALE, lane] if b.stat[at.SCALE, lane] > 1.0 else 1.0
             off = summarise(n, b, lane)
-            broken = broken if off <= model.settings[TOLERANCE] * scale else 1.0
-            lost = (b.head[EQUITY, lane] < -model.settings[TOLERANCE] * scale) & (model.params[REBALANCE, lane] > 0.0)
+            broken = broken if off <= model.settings[at.TOLERANCE] * scale else 1.0
+            lost = (b.head[at.EQUITY, lane] < -model.settings[at.TOLERANCE] * scale) & (
+                model.params[at.REBALANCE, lane] > 0.0
+            )
             insolvent = 1.0 if lost else insolvent
         if record.shape[0] > 0:
-            for j in range(recorded(n)):
+            for j in range(at.recorded(n)):
                 record[t, j] = block[j, 0]
         if broken > 0.0:
-            return t, BROKEN
+            return t, at.BROKEN
         if insolvent > 0.0:
-            return t, INSOLVENT
-    return stop, END
+            return t, at.INSOLVENT
+    return stop, at.END

@@ -1,30 +1,7 @@
 """P&L of the holding drift by column, and the running statistics with the identity (accounting §5)."""
 
+from . import layout as at
 from .jit import stage
-from .layout import (
-    BASIS,
-    BORROW,
-    CAPITAL,
-    COLUMNS,
-    DELTA,
-    DRAWDOWN,
-    EQUITY,
-    FLOW,
-    FLOWS,
-    FUNDING,
-    HEALTH_FACTOR,
-    MIN_HEALTH_FACTOR,
-    MIN_MARGIN,
-    PEAK,
-    PEG,
-    PREVIOUS,
-    RESIDUAL,
-    STAKING,
-    SUM,
-    SUM_SQUARES,
-    SUPPLY,
-    first_perp,
-)  # fmt: skip
 
 
 @stage
@@ -32,7 +9,7 @@ def attribute(n, b, h, lane):
     """What the book earned from row t-1 to t at unchanged quantities, split exactly by column."""
     y = len(n.cash)
     debt = y + len(n.token) + len(n.collateral)
-    perp = first_perp(n)
+    perp = at.first_perp(n)
     price = 0.0
     staking = 0.0
     peg = 0.0
@@ -62,18 +39,18 @@ def attribute(n, b, h, lane):
             # the quote term: unrealised P&L is a claim in the quote asset
             price += b.q[perp + i, lane] * h.price[perp + i] - b.cost[i, lane] * h.price[v]
             basis += b.q[perp + i, lane] * h.basis[i]
-    b.column[DELTA, lane] += price
-    b.column[STAKING, lane] += staking
-    b.column[PEG, lane] += peg
-    b.column[SUPPLY, lane] += supply
-    b.column[BORROW, lane] += borrow
-    b.column[BASIS, lane] += basis
+    b.column[at.DELTA, lane] += price
+    b.column[at.STAKING, lane] += staking
+    b.column[at.PEG, lane] += peg
+    b.column[at.SUPPLY, lane] += supply
+    b.column[at.BORROW, lane] += borrow
+    b.column[at.BASIS, lane] += basis
 
 
 @stage
 def settle_funding(n, b, h, lane):
     """Funding on what survived the hour: cash = -q * mark(t_f) * rate, booked at the quote's price."""
-    perp = first_perp(n)
+    perp = at.first_perp(n)
     for v in range(len(n.cash)):
         paid = 0.0
         for k in range(len(n.market)):
@@ -82,7 +59,7 @@ def settle_funding(n, b, h, lane):
         b.q[v, lane] -= paid
         worth = paid * h.value[v]
         b.funding[v, lane] -= worth
-        b.column[FUNDING, lane] -= worth
+        b.column[at.FUNDING, lane] -= worth
 
 
 @stage
@@ -90,28 +67,38 @@ def summarise(n, b, lane):
     """Statistics after the row's fills; returns by how much the identity is off."""
     s = b.stat
     now = b.head
-    s[MIN_HEALTH_FACTOR, lane] = (
-        now[HEALTH_FACTOR, lane] if now[HEALTH_FACTOR, lane] < s[MIN_HEALTH_FACTOR, lane] else s[MIN_HEALTH_FACTOR, lane]
+    s[at.MIN_HEALTH_FACTOR, lane] = (
+        now[at.HEALTH_FACTOR, lane]
+        if now[at.HEALTH_FACTOR, lane] < s[at.MIN_HEALTH_FACTOR, lane]
+        else s[at.MIN_HEALTH_FACTOR, lane]
     )
     for v in range(len(n.cash)):
-        s[MIN_MARGIN, lane] = b.worst[v, lane] if b.worst[v, lane] < s[MIN_MARGIN, lane] else s[MIN_MARGIN, lane]
-        s[MIN_MARGIN, lane] = b.margin[v, lane] if b.margin[v, lane] < s[MIN_MARGIN, lane] else s[MIN_MARGIN, lane]
-    e = now[EQUITY, lane]
-    before = s[PREVIOUS, lane]
-    r = (e - now[FLOW, lane]) / before - 1.0 if before != 0.0 else 0.0
-    s[PREVIOUS, lane] = e
-    s[SUM, lane] += r
-    s[SUM_SQUARES, lane] += r * r
+        s[at.MIN_MARGIN, lane] = (
+            b.worst[v, lane] if b.worst[v, lane] < s[at.MIN_MARGIN, lane] else s[at.MIN_MARGIN, lane]
+        )
+        s[at.MIN_MARGIN, lane] = (
+            b.margin[v, lane] if b.margin[v, lane] < s[at.MIN_MARGIN, lane] else s[at.MIN_MARGIN, lane]
+        )
+    e = now[at.EQUITY, lane]
+    before = s[at.PREVIOUS, lane]
+    r = (e - now[at.FLOW, lane]) / before - 1.0 if before != 0.0 else 0.0
+    s[at.PREVIOUS, lane] = e
+    s[at.SUM, lane] += r
+    s[at.SUM_SQUARES, lane] += r * r
     # time-weighted: a flow moves the peak in proportion
-    peak = s[PEAK, lane] * (e / (e - now[FLOW, lane])) if (now[FLOW, lane] != 0.0) & (e != now[FLOW, lane]) else s[PEAK, lane]
+    peak = (
+        s[at.PEAK, lane] * (e / (e - now[at.FLOW, lane]))
+        if (now[at.FLOW, lane] != 0.0) & (e != now[at.FLOW, lane])
+        else s[at.PEAK, lane]
+    )
     peak = e if e > peak else peak
-    s[PEAK, lane] = peak
+    s[at.PEAK, lane] = peak
     d = 1.0 - e / peak if peak > 0.0 else 0.0
-    s[DRAWDOWN, lane] = d if d > s[DRAWDOWN, lane] else s[DRAWDOWN, lane]
+    s[at.DRAWDOWN, lane] = d if d > s[at.DRAWDOWN, lane] else s[at.DRAWDOWN, lane]
     total = 0.0
-    for c in range(COLUMNS):
+    for c in range(at.COLUMNS):
         total += b.column[c, lane]
-    off = e - s[CAPITAL, lane] - now[FLOWS, lane] - total
+    off = e - s[at.CAPITAL, lane] - now[at.FLOWS, lane] - total
     off = off if off >= 0.0 else -off
-    s[RESIDUAL, lane] = off if off > s[RESIDUAL, lane] else s[RESIDUAL, lane]
+    s[at.RESIDUAL, lane] = off if off > s[at.RESIDUAL, lane] else s[at.RESIDUAL, lane]
     return off

@@ -2,28 +2,15 @@
 
 import math
 
+from . import layout as at
 from .jit import stage
-from .layout import (
-    EQUITY,
-    HEALTH_FACTOR,
-    LTV,
-    MARGIN_HIGH,
-    MARGIN_LOW,
-    PEAK,
-    TIER_AMOUNT,
-    TIER_LEVERAGE,
-    TIER_NOTIONAL,
-    TIER_RATE,
-    first_perp,
-    measures,
-)  # fmt: skip
 
 
 @stage
 def tier_of(tiers, notional):
     """Index of the tier a notional falls into; `tiers` is (tiers, 4), sorted by largest notional."""
     j = 0
-    while (j < tiers.shape[0] - 1) & (notional > tiers[j, TIER_NOTIONAL]):
+    while (j < tiers.shape[0] - 1) & (notional > tiers[j, at.TIER_NOTIONAL]):
         j += 1
     return j
 
@@ -32,13 +19,13 @@ def tier_of(tiers, notional):
 def maintenance(tiers, notional):
     """Maintenance margin in quote units: notional * rate - amount of its tier."""
     j = tier_of(tiers, notional)
-    return notional * tiers[j, TIER_RATE] - tiers[j, TIER_AMOUNT]
+    return notional * tiers[j, at.TIER_RATE] - tiers[j, at.TIER_AMOUNT]
 
 
 @stage
 def initial_margin(tiers, notional):
     """Initial margin in quote units: notional over the largest leverage of its tier."""
-    return notional / tiers[tier_of(tiers, notional), TIER_LEVERAGE]
+    return notional / tiers[tier_of(tiers, notional), at.TIER_LEVERAGE]
 
 
 @stage
@@ -47,7 +34,7 @@ def margin_at(n, b, marks, v, lane):
     m = b.q[v, lane]
     for k in range(len(n.market)):
         i = v * len(n.market) + k
-        m += b.q[first_perp(n) + i, lane] * marks[i] - b.cost[i, lane]
+        m += b.q[at.first_perp(n) + i, lane] * marks[i] - b.cost[i, lane]
     return m
 
 
@@ -57,7 +44,7 @@ def notional_at(n, b, marks, v, lane):
     x = 0.0
     for k in range(len(n.market)):
         i = v * len(n.market) + k
-        x += abs(b.q[first_perp(n) + i, lane]) * marks[i]
+        x += abs(b.q[at.first_perp(n) + i, lane]) * marks[i]
     return x
 
 
@@ -67,7 +54,7 @@ def maintenance_at(n, b, marks, tiers, v, lane):
     x = 0.0
     for k in range(len(n.market)):
         i = v * len(n.market) + k
-        x += maintenance(tiers[i], abs(b.q[first_perp(n) + i, lane]) * marks[i])
+        x += maintenance(tiers[i], abs(b.q[at.first_perp(n) + i, lane]) * marks[i])
     return x
 
 
@@ -77,7 +64,7 @@ def withdrawable(n, b, marks, tiers, v, lane):
     needed = 0.0
     for k in range(len(n.market)):
         i = v * len(n.market) + k
-        needed += initial_margin(tiers[i], abs(b.q[first_perp(n) + i, lane]) * marks[i])
+        needed += initial_margin(tiers[i], abs(b.q[at.first_perp(n) + i, lane]) * marks[i])
     free = margin_at(n, b, marks, v, lane) - needed
     free = free if free < b.q[v, lane] else b.q[v, lane]
     return free if free > 0.0 else 0.0
@@ -89,7 +76,7 @@ def test_extremes(n, b, h, lane):
 
     The book is as the last row's fills left it. `bound` is a rate no tier exceeds up to the notional `cap`.
     """
-    perp = first_perp(n)
+    perp = at.first_perp(n)
     flag = 0.0
     for v in range(len(n.cash)):
         m = b.q[v, lane]
@@ -108,9 +95,9 @@ def test_extremes(n, b, h, lane):
 
 @stage
 def assess(n, b, h, lane):
-    """LTV and health factor at oracle prices, margin ratio by venue at the marks; 1 where a venue needs a closer look."""
+    """at.LTV and health factor at oracle prices, margin ratio by venue at the marks; 1 where a venue needs a closer look."""
     y = len(n.cash)
-    perp = first_perp(n)
+    perp = at.first_perp(n)
     owed = 0.0
     for i in range(len(n.debt)):
         owed += b.q[y + len(n.token) + len(n.collateral) + i, lane] * h.owed[i]
@@ -120,8 +107,8 @@ def assess(n, b, h, lane):
         held = b.q[y + len(n.token) + i, lane]
         backing += held * h.oracle[i]
         limit += held * h.threshold[i]
-    b.head[LTV, lane] = owed / backing if backing > 0.0 else 0.0
-    b.head[HEALTH_FACTOR, lane] = limit / owed if owed > 0.0 else math.inf
+    b.head[at.LTV, lane] = owed / backing if backing > 0.0 else 0.0
+    b.head[at.HEALTH_FACTOR, lane] = limit / owed if owed > 0.0 else math.inf
     low = math.inf
     high = -math.inf
     flag = 0.0
@@ -139,8 +126,8 @@ def assess(n, b, h, lane):
         low = ratio if ratio < low else low
         high = ratio if (ratio > high) & (ratio < math.inf) else high
         flag = 1.0 if ratio <= b.bound[v, lane] else flag
-    b.head[MARGIN_LOW, lane] = low
-    b.head[MARGIN_HIGH, lane] = high
+    b.head[at.MARGIN_LOW, lane] = low
+    b.head[at.MARGIN_HIGH, lane] = high
     return flag
 
 
@@ -154,22 +141,24 @@ def level_of(x, warning, critical):
 def compare(n, b, h, limit, lane):
     """Level of each measure now, into `level`; 1 where any differs from what was last reported in `alert`.
 
-    `limit` is (2 * measures, lanes): warning, then critical; measures for which less is worse are negated.
+    `limit` is (2 * at.measures, lanes): warning, then critical; at.measures for which less is worse are negated.
     """
-    k = measures(n)
-    b.level[0, lane] = level_of(b.head[LTV, lane], limit[0, lane], limit[k, lane])
-    b.level[1, lane] = level_of(-b.head[HEALTH_FACTOR, lane], limit[1, lane], limit[k + 1, lane])
+    k = at.measures(n)
+    b.level[0, lane] = level_of(b.head[at.LTV, lane], limit[0, lane], limit[k, lane])
+    b.level[1, lane] = level_of(-b.head[at.HEALTH_FACTOR, lane], limit[1, lane], limit[k + 1, lane])
     for v in range(len(n.cash)):
         b.level[2 + v, lane] = level_of(-b.margin[v, lane], limit[2 + v, lane], limit[k + 2 + v, lane])
-    e = b.head[EQUITY, lane]
+    e = b.head[at.EQUITY, lane]
     for a in range(len(n.asset)):
         j = 2 + len(n.cash) + a
         x = b.delta[a, lane] * h.asset[a]
         x = x if x >= 0.0 else -x
         # |delta| > limit * equity: no division
         b.level[j, lane] = level_of(x, limit[j, lane] * e, limit[k + j, lane] * e) if e > 0.0 else 0.0
-    peak = b.stat[PEAK, lane]
-    b.level[k - 1, lane] = level_of(peak - e, limit[k - 1, lane] * peak, limit[2 * k - 1, lane] * peak) if peak > 0.0 else 0.0
+    peak = b.stat[at.PEAK, lane]
+    b.level[k - 1, lane] = (
+        level_of(peak - e, limit[k - 1, lane] * peak, limit[2 * k - 1, lane] * peak) if peak > 0.0 else 0.0
+    )
     changed = 0.0
     for j in range(3 + len(n.cash) + len(n.asset)):
         changed = 1.0 if b.level[j, lane] != b.alert[j, lane] else changed

@@ -10,34 +10,9 @@ A route is taken step by step: each call writes the orders of one step from the 
 legs are sized by what has really arrived. Orders of a step belong together: where one is rejected the rest is not sent.
 """
 
+from . import layout as at
 from .fills import slippage_of
 from .jit import routine, stage
-from .layout import (
-    BAND_LOW,
-    DEVIATION,
-    ENTRY_FULL,
-    ENTRY_PARTIAL,
-    EXIT_FULL,
-    GAS_TRANSFER,
-    PLAN_COLLATERAL,
-    PLAN_HEDGE,
-    PLAN_KIND,
-    PLAN_LEND,
-    PLAN_MARGIN,
-    PLAN_MARKET,
-    PLAN_TOKEN,
-    PLAN_VENUE,
-    POLICY,
-    SPOT_TAKER,
-    SUPPLY_POOL,
-    TARGET_MARGIN,
-    TRADE_PERP,
-    TRADE_SPOT,
-    TRANSFER,
-    WITHDRAW_POOL,
-    WITHDRAWAL_FEE,
-    first_perp,
-)  # fmt: skip
 from .risk import margin_at, notional_at, withdrawable
 
 #: Orders smaller than this share of what is aimed at are left out.
@@ -59,7 +34,7 @@ def short_of(n, b, market, lane):
     """Units of a market held short over all venues."""
     x = 0.0
     for v in range(len(n.cash)):
-        x -= b.q[first_perp(n) + v * len(n.market) + market, lane]
+        x -= b.q[at.first_perp(n) + v * len(n.market) + market, lane]
     return x
 
 
@@ -68,13 +43,13 @@ def aim(n, b, plan, action, lane):
     """What an action aims at, in the plan's units; fixed when its first step is taken."""
     amount = action[2]
     code = int(action[0])
-    if int(plan[PLAN_KIND]) != PLAN_HEDGE:
+    if int(plan[at.PLAN_KIND]) != at.PLAN_HEDGE:
         return amount
-    long = b.q[int(plan[PLAN_TOKEN]), lane]
-    short = short_of(n, b, int(plan[PLAN_MARKET]), lane)
-    if code == ENTRY_FULL or code == ENTRY_PARTIAL:
+    long = b.q[int(plan[at.PLAN_TOKEN]), lane]
+    short = short_of(n, b, int(plan[at.PLAN_MARKET]), lane)
+    if code == at.ENTRY_FULL or code == at.ENTRY_PARTIAL:
         return (long if long < short else short) + amount
-    if code == EXIT_FULL:
+    if code == at.EXIT_FULL:
         return 0.0
     held = long if long > short else short
     return held - amount if held > amount else 0.0
@@ -83,7 +58,7 @@ def aim(n, b, plan, action, lane):
 @stage
 def gas_of_transfer(model, quote, regime):
     """What one transfer out of the wallet costs, in share class."""
-    return model.terms.gas[regime, GAS_TRANSFER] * quote.gas[0] * quote.gas[1]
+    return model.terms.gas[regime, at.GAS_TRANSFER] * quote.gas[0] * quote.gas[1]
 
 
 @stage
@@ -110,11 +85,11 @@ def share_out(n, model, desk, regime, orders, wanted):
     j = 0
     for v in range(len(n.cash)):
         for u in range(len(n.cash)):
-            fee = model.terms.venue[regime, u, WITHDRAWAL_FEE]
+            fee = model.terms.venue[regime, u, at.WITHDRAWAL_FEE]
             x = desk.need[v] + fee
             x = x if x < desk.surplus[u] else desk.surplus[u]
             if desk.need[v] > _NEGLIGIBLE * wanted and u != v and x > 2.0 * fee and j < orders.shape[0]:
-                j = put(orders, j, TRANSFER, u, v, x)
+                j = put(orders, j, at.TRANSFER, u, v, x)
                 desk.surplus[u] -= x
                 desk.need[v] -= x - fee
     return j
@@ -127,9 +102,9 @@ def fund_margin(n, b, model, h, quote, desk, regime, param, total, step, orders,
         lacking = 0.0
         count = 0
         for v in range(len(n.cash)):
-            goal = param[POLICY + v] * total
+            goal = param[at.WEIGHT + v] * total
             x = goal - standing(n, b, quote, v, lane)
-            desk.need[v] = x if x > param[DEVIATION] * goal else 0.0
+            desk.need[v] = x if x > param[at.DEVIATION] * goal else 0.0
             lacking += desk.need[v]
             count += 1 if desk.need[v] > 0.0 else 0
         free = free_wallet(b, model, quote, regime, lane) - (count - 1) * gas_of_transfer(model, quote, regime)
@@ -138,14 +113,14 @@ def fund_margin(n, b, model, h, quote, desk, regime, param, total, step, orders,
             part = free / lacking if free < lacking else 1.0
             for v in range(len(n.cash)):
                 if desk.need[v] > 0.0:
-                    j = put(orders, j, TRANSFER, model.table.wallet[1], v, part * desk.need[v])
+                    j = put(orders, j, at.TRANSFER, model.table.wallet[1], v, part * desk.need[v])
         return j
     if step == 1:
         for v in range(len(n.cash)):
-            goal = param[POLICY + v] * total
+            goal = param[at.WEIGHT + v] * total
             now = standing(n, b, quote, v, lane)
             notional = notional_at(n, b, quote.mark, v, lane)
-            floor = param[BAND_LOW] * (notional if notional > 0.0 else goal / param[TARGET_MARGIN])
+            floor = param[at.BAND_LOW] * (notional if notional > 0.0 else goal / param[at.TARGET_MARGIN])
             desk.need[v] = goal - now if (now < floor and goal > now) else 0.0
             over = now - goal
             out = withdrawable(n, b, quote.mark, model.terms.tier[regime], v, lane)
@@ -164,7 +139,7 @@ def release_margin(n, b, model, h, quote, desk, regime, param, wanted, step, ord
     """
     total = 0.0
     for v in range(len(n.cash)):
-        goal = (1.0 - param[DEVIATION]) * param[TARGET_MARGIN] * notional_at(n, b, quote.mark, v, lane)
+        goal = (1.0 - param[at.DEVIATION]) * param[at.TARGET_MARGIN] * notional_at(n, b, quote.mark, v, lane)
         over = margin_at(n, b, quote.mark, v, lane) - goal
         out = withdrawable(n, b, quote.mark, model.terms.tier[regime], v, lane)
         desk.need[v] = over if over > 0.0 else 0.0
@@ -178,24 +153,24 @@ def release_margin(n, b, model, h, quote, desk, regime, param, wanted, step, ord
                 locked = desk.need[v] - desk.surplus[v]
                 for k in range(len(n.market)):
                     i = v * len(n.market) + k
-                    slot = first_perp(n) + i
+                    slot = at.first_perp(n) + i
                     q = b.q[slot, lane]
                     profit = q * quote.mark[i] - b.cost[i, lane]
                     # two taker fees must be worth it
                     if locked > 0.01 * wanted and profit > 0.01 * wanted and j < orders.shape[0] - 1:
-                        j = put(orders, j, TRADE_PERP, slot, 0, -q)
-                        j = put(orders, j, TRADE_PERP, slot, 0, q)
+                        j = put(orders, j, at.TRADE_PERP, slot, 0, -q)
+                        j = put(orders, j, at.TRADE_PERP, slot, 0, q)
         return j
     if step == 1:
         part = wanted / total if wanted < total else 1.0
         j = 0
         if total > 0.0:
             for v in range(len(n.cash)):
-                fee = model.terms.venue[regime, v, WITHDRAWAL_FEE]
+                fee = model.terms.venue[regime, v, at.WITHDRAWAL_FEE]
                 x = part * desk.surplus[v] + fee
                 x = x if x < desk.surplus[v] else desk.surplus[v]
                 if x > 2.0 * fee and x > _NEGLIGIBLE * wanted:
-                    j = put(orders, j, TRANSFER, v, model.table.wallet[1], x)
+                    j = put(orders, j, at.TRANSFER, v, model.table.wallet[1], x)
         return j
     return DONE
 
@@ -205,26 +180,26 @@ def unit_cost(n, model, quote, regime, slot, venue, units):
     """Cash a bought unit takes, slippage and fee included, quote units."""
     token = slot - len(n.cash)
     slip = slippage_of(model.terms.spot_slippage[regime, token], units * quote.spot[token])
-    return quote.spot[token] * (1.0 + slip) * (1.0 + model.terms.venue[regime, venue, SPOT_TAKER])
+    return quote.spot[token] * (1.0 + slip) * (1.0 + model.terms.venue[regime, venue, at.SPOT_TAKER])
 
 
 @routine
 def bring_cash(n, b, model, quote, desk, regime, param, spot, cost, target, slot, venue, orders, lane):
     """Cash for the spot leg to its venue: from the wallet, else from venues with more margin than they aim at."""
     missing = (target - b.q[slot, lane]) * cost
-    goal = param[POLICY + venue] * target * spot * param[TARGET_MARGIN]
+    goal = param[at.WEIGHT + venue] * target * spot * param[at.TARGET_MARGIN]
     there = standing(n, b, quote, venue, lane)
     ready = there - goal if there > goal else 0.0
     free = free_wallet(b, model, quote, regime, lane)
     j = 0
     if missing - ready > _NEGLIGIBLE * target * spot and free > _NEGLIGIBLE * target * spot:
         x = missing - ready
-        return put(orders, j, TRANSFER, model.table.wallet[1], venue, x if x < free else free)
+        return put(orders, j, at.TRANSFER, model.table.wallet[1], venue, x if x < free else free)
     # the venue may dip to the lower band before others are asked
-    least = goal * (param[BAND_LOW] / param[TARGET_MARGIN])
+    least = goal * (param[at.BAND_LOW] / param[at.TARGET_MARGIN])
     ready = there - least if there > least else 0.0
     for v in range(len(n.cash)):
-        over = standing(n, b, quote, v, lane) - param[POLICY + v] * target * spot * param[TARGET_MARGIN]
+        over = standing(n, b, quote, v, lane) - param[at.WEIGHT + v] * target * spot * param[at.TARGET_MARGIN]
         out = withdrawable(n, b, quote.mark, model.terms.tier[regime], v, lane)
         over = over if over < out else out
         desk.surplus[v] = over if (over > 0.0 and v != venue) else 0.0
@@ -238,9 +213,9 @@ def bring_cash(n, b, model, quote, desk, regime, param, spot, cost, target, slot
 @routine
 def enter_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, orders, lane):
     """Spot and short together, one venue's tranche a step, no more than the margin that has arrived carries."""
-    slot = int(plan[PLAN_TOKEN])
-    venue = int(plan[PLAN_VENUE])
-    market = int(plan[PLAN_MARKET])
+    slot = int(plan[at.PLAN_TOKEN])
+    venue = int(plan[at.PLAN_VENUE])
+    market = int(plan[at.PLAN_MARKET])
     spot = quote.spot[slot - len(n.cash)]
     short = short_of(n, b, market, lane)
     long = b.q[slot, lane]
@@ -251,9 +226,9 @@ def enter_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, 
     if v >= len(n.cash):
         return DONE
     i = v * len(n.market) + market
-    held = -b.q[first_perp(n) + i, lane]
-    carried = param[BAND_LOW] * spot
-    units = param[POLICY + v] * target - held
+    held = -b.q[at.first_perp(n) + i, lane]
+    carried = param[at.BAND_LOW] * spot
+    units = param[at.WEIGHT + v] * target - held
     margin = margin_at(n, b, quote.mark, v, lane)
     most = margin / carried - held
     units = units if units < most else most
@@ -263,7 +238,10 @@ def enter_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, 
         spare = spare if spare < b.q[venue, lane] else b.q[venue, lane]
         most = (spare + (long - short) * cost) / (cost + carried)
     else:
-        spare = margin_at(n, b, quote.mark, venue, lane) - carried * -b.q[first_perp(n) + venue * len(n.market) + market, lane]
+        spare = (
+            margin_at(n, b, quote.mark, venue, lane)
+            - carried * -b.q[at.first_perp(n) + venue * len(n.market) + market, lane]
+        )
         spare = spare if spare < b.q[venue, lane] else b.q[venue, lane]
         most = spare / cost + (long - short)
     units = units if units < most else most
@@ -272,8 +250,8 @@ def enter_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, 
     j = 0
     buy = units - (long - short)
     if buy > 0.0:
-        j = put(orders, j, TRADE_SPOT, slot, 0, buy)
-    return put(orders, j, TRADE_PERP, first_perp(n) + i, 0, -units)
+        j = put(orders, j, at.TRADE_SPOT, slot, 0, buy)
+    return put(orders, j, at.TRADE_PERP, at.first_perp(n) + i, 0, -units)
 
 
 @routine
@@ -282,15 +260,15 @@ def leave_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, 
     v = step
     if v >= len(n.cash):
         return DONE
-    slot = int(plan[PLAN_TOKEN])
-    market = int(plan[PLAN_MARKET])
+    slot = int(plan[at.PLAN_TOKEN])
+    market = int(plan[at.PLAN_MARKET])
     short = short_of(n, b, market, lane)
     long = b.q[slot, lane]
     over = 0.0
     own = 0.0
     for u in range(v, len(n.cash)):
-        held = -b.q[first_perp(n) + u * len(n.market) + market, lane]
-        x = held - param[POLICY + u] * target
+        held = -b.q[at.first_perp(n) + u * len(n.market) + market, lane]
+        x = held - param[at.WEIGHT + u] * target
         x = x if x > 0.0 else 0.0
         over += x
         own = x if u == v else own
@@ -300,14 +278,14 @@ def leave_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, 
         units = units if units < own else own
     j = 0
     if units > _NEGLIGIBLE * short:
-        j = put(orders, j, TRADE_PERP, first_perp(n) + v * len(n.market) + market, 0, units)
+        j = put(orders, j, at.TRADE_PERP, at.first_perp(n) + v * len(n.market) + market, 0, units)
     else:
         units = 0.0
     left = short - units
     left = left if left > target else target
     sell = long - left
     if sell > _NEGLIGIBLE * long:
-        j = put(orders, j, TRADE_SPOT, slot, 0, -sell)
+        j = put(orders, j, at.TRADE_SPOT, slot, 0, -sell)
     return j
 
 
@@ -315,23 +293,23 @@ def leave_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, 
 def route(n, b, model, h, quote, desk, regime, param, action, step, orders, lane):
     """Orders of one step of an action into `orders`; returns their number, or DONE."""
     plan = model.table.plan[int(action[1])]
-    kind = int(plan[PLAN_KIND])
-    entering = int(action[0]) == ENTRY_FULL or int(action[0]) == ENTRY_PARTIAL
+    kind = int(plan[at.PLAN_KIND])
+    entering = int(action[0]) == at.ENTRY_FULL or int(action[0]) == at.ENTRY_PARTIAL
     target = action[3]
-    if kind == PLAN_HEDGE:
+    if kind == at.PLAN_HEDGE:
         if entering:
             return enter_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, orders, lane)
         return leave_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, orders, lane)
-    if kind == PLAN_MARGIN:
+    if kind == at.PLAN_MARGIN:
         if entering:
             return fund_margin(n, b, model, h, quote, desk, regime, param, target, step, orders, lane)
         return release_margin(n, b, model, h, quote, desk, regime, param, target, step, orders, lane)
-    if kind == PLAN_LEND and step == 0:
-        token = int(plan[PLAN_TOKEN])
-        pool = int(plan[PLAN_COLLATERAL])
+    if kind == at.PLAN_LEND and step == 0:
+        token = int(plan[at.PLAN_TOKEN])
+        pool = int(plan[at.PLAN_COLLATERAL])
         if entering:
-            return put(orders, 0, SUPPLY_POOL, token, pool, target)
+            return put(orders, 0, at.SUPPLY_POOL, token, pool, target)
         held = b.q[pool, lane] * quote.index[pool - len(n.cash) - len(n.token)]
-        whole = int(action[0]) == EXIT_FULL or target > held
-        return put(orders, 0, WITHDRAW_POOL, pool, token, held if whole else target)
+        whole = int(action[0]) == at.EXIT_FULL or target > held
+        return put(orders, 0, at.WITHDRAW_POOL, pool, token, held if whole else target)
     return DONE

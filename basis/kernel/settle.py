@@ -2,44 +2,9 @@
 
 import math
 
+from . import layout as at
 from .fills import emit
 from .jit import routine, stage
-from .layout import (
-    ARRIVAL,
-    ARRIVED,
-    DELTA,
-    DEPOSITED,
-    E_AMOUNT,
-    E_CASH,
-    E_EFFECTIVE,
-    E_FEE,
-    E_NOTIONAL,
-    E_PRICE,
-    E_QUANTITY,
-    E_RATE,
-    E_REFERENCE,
-    EQUITY,
-    EXCEEDS_EQUITY,
-    FLOW,
-    FLOWED,
-    FLOWS,
-    FUNDING_PAID,
-    GROSS,
-    LIQUIDATION,
-    LIQUIDATION_FEE,
-    LIQUIDATION_LOSS,
-    NEXT_DUE,
-    PAID,
-    PAID_OUT,
-    PENDING,
-    QUEUE,
-    REJECT,
-    REQUESTED,
-    SCALE,
-    TIER_AMOUNT,
-    TIER_RATE,
-    first_perp,
-)  # fmt: skip
 from .risk import maintenance_at, margin_at, notional_at, tier_of
 
 _ITERATIONS = 64
@@ -54,7 +19,7 @@ def bound_tiers(n, b, marks, tiers, v, lane):
         i = v * len(n.market) + k
         for j in range(tiers.shape[1]):
             if j == 0 or cap > tiers[i, j - 1, 0]:
-                rate = tiers[i, j, TIER_RATE] if tiers[i, j, TIER_RATE] > rate else rate
+                rate = tiers[i, j, at.TIER_RATE] if tiers[i, j, at.TIER_RATE] > rate else rate
     b.bound[v, lane] = rate
     b.cap[v, lane] = cap
 
@@ -66,7 +31,7 @@ def path_to_liquidation(n, b, h, before, tiers, v, lane):
     All marks of the venue move together and linearly. Margin less maintenance falls along the way, piecewise linear with
     the tiers: Newton from the far end reaches the first crossing in as many steps as tiers are crossed.
     """
-    perp = first_perp(n)
+    perp = at.first_perp(n)
     x = 1.0
     for step in range(_ITERATIONS):
         gap = b.q[v, lane]
@@ -78,8 +43,8 @@ def path_to_liquidation(n, b, h, before, tiers, v, lane):
             move = (h.low[i] if q >= 0.0 else h.high[i]) - before[i]
             mark = before[i] + x * move
             j = tier_of(tiers[i], size * mark)
-            rate = tiers[i, j, TIER_RATE]
-            gap += q * mark - b.cost[i, lane] - (size * mark * rate - tiers[i, j, TIER_AMOUNT])
+            rate = tiers[i, j, at.TIER_RATE]
+            gap += q * mark - b.cost[i, lane] - (size * mark * rate - tiers[i, j, at.TIER_AMOUNT])
             slope += q * move - size * move * rate
         if step == 0 and gap > 0.0:
             return 2.0
@@ -99,7 +64,7 @@ def liquidate(n, b, model, h, quote, desk, regime, before, share, v, t, lane):
     Inside the hour every series but the mark already has its row-t value and the basis is frozen, so the drift to that
     instant is price only. The cash is credited after the holding drift (`release`).
     """
-    perp = first_perp(n)
+    perp = at.first_perp(n)
     worth = h.value[v]
     left = b.q[v, lane] + b.due[v, lane]
     notional = 0.0
@@ -110,7 +75,7 @@ def liquidate(n, b, model, h, quote, desk, regime, before, share, v, t, lane):
         price = quote.mark[i] if share < 0.0 else before[i] + share * (end - before[i])
         left += q * price - b.cost[i, lane]
         notional += abs(q) * price
-    rate = model.terms.venue[regime, v, LIQUIDATION_FEE]
+    rate = model.terms.venue[regime, v, at.LIQUIDATION_FEE]
     # no more than the margin that is left; less than nothing left is the venue's loss
     fee = rate * notional if rate * notional < left else left
     for k in range(len(n.market)):
@@ -120,24 +85,26 @@ def liquidate(n, b, model, h, quote, desk, regime, before, share, v, t, lane):
             end = h.low[i] if q >= 0.0 else h.high[i]
             price = quote.mark[i] if share < 0.0 else before[i] + share * (end - before[i])
             if share >= 0.0:
-                b.column[DELTA, lane] += q * (price - before[i]) * worth + (q * before[i] - b.cost[i, lane]) * h.price[v]
+                b.column[at.DELTA, lane] += (
+                    q * (price - before[i]) * worth + (q * before[i] - b.cost[i, lane]) * h.price[v]
+                )
             cash = q * price - b.cost[i, lane]
             part = fee * (abs(q) * price / notional)
-            e = emit(desk, b, t, lane, LIQUIDATION, 0, perp + i, v, 0)
+            e = emit(desk, b, t, lane, at.LIQUIDATION, 0, perp + i, v, 0)
             if e >= 0:
-                desk.events[e, E_QUANTITY] = -q
-                desk.events[e, E_PRICE] = price
-                desk.events[e, E_REFERENCE] = quote.mark[i] if share < 0.0 else before[i]
-                desk.events[e, E_RATE] = rate
-                desk.events[e, E_NOTIONAL] = abs(q) * price * worth
-                desk.events[e, E_FEE] = part * worth
-                desk.events[e, E_CASH] = cash
-                desk.events[e, E_AMOUNT] = cash - part
-                desk.events[e, E_EFFECTIVE] = quote.time[0]
+                desk.events[e, at.E_QUANTITY] = -q
+                desk.events[e, at.E_PRICE] = price
+                desk.events[e, at.E_REFERENCE] = quote.mark[i] if share < 0.0 else before[i]
+                desk.events[e, at.E_RATE] = rate
+                desk.events[e, at.E_NOTIONAL] = abs(q) * price * worth
+                desk.events[e, at.E_FEE] = part * worth
+                desk.events[e, at.E_CASH] = cash
+                desk.events[e, at.E_AMOUNT] = cash - part
+                desk.events[e, at.E_EFFECTIVE] = quote.time[0]
             b.due[v, lane] += cash - part
             b.q[perp + i, lane] = 0.0
             b.cost[i, lane] = 0.0
-            b.column[LIQUIDATION_LOSS, lane] -= part * worth
+            b.column[at.LIQUIDATION_LOSS, lane] -= part * worth
     b.cap[v, lane] = 0.0
 
 
@@ -179,25 +146,25 @@ def release(n, b, lane):
 @stage
 def report_funding(n, b, h, quote, desk, t, lane):
     """One event per perp that paid or received in this row."""
-    perp = first_perp(n)
+    perp = at.first_perp(n)
     for v in range(len(n.cash)):
         for k in range(len(n.market)):
             i = v * len(n.market) + k
             q = b.q[perp + i, lane]
             if q * h.funding[i] != 0.0:
-                e = emit(desk, b, t, lane, FUNDING_PAID, 0, perp + i, v, 0)
+                e = emit(desk, b, t, lane, at.FUNDING_PAID, 0, perp + i, v, 0)
                 if e >= 0:
-                    desk.events[e, E_QUANTITY] = q
-                    desk.events[e, E_AMOUNT] = -q * h.funding[i]
-                    desk.events[e, E_CASH] = -q * h.funding[i]
-                    desk.events[e, E_EFFECTIVE] = quote.time[0]
+                    desk.events[e, at.E_QUANTITY] = q
+                    desk.events[e, at.E_AMOUNT] = -q * h.funding[i]
+                    desk.events[e, at.E_CASH] = -q * h.funding[i]
+                    desk.events[e, at.E_EFFECTIVE] = quote.time[0]
 
 
 @routine
 def arrive(n, b, quote, desk, t, lane):
     """What has reached its destination becomes usable, in the first row at or after its time."""
-    b.stat[NEXT_DUE, lane] = math.inf
-    for j in range(QUEUE):
+    b.stat[at.NEXT_DUE, lane] = math.inf
+    for j in range(at.QUEUE):
         amount = b.queue_amount[j, lane]
         if amount != 0.0 and b.queue_due[j, lane] <= quote.time[0]:
             slot = int(b.queue_to[j, lane])
@@ -206,17 +173,17 @@ def arrive(n, b, quote, desk, t, lane):
             b.queue_amount[j, lane] = 0.0
             # the last one out leaves exactly nothing behind
             others = 0
-            for k in range(QUEUE):
+            for k in range(at.QUEUE):
                 others += 1 if (b.queue_amount[k, lane] != 0.0 and int(b.queue_to[k, lane]) == slot) else 0
             b.transit[slot, lane] = left if others > 0 else 0.0
-            b.head[ARRIVED, lane] = 1.0
-            e = emit(desk, b, t, lane, ARRIVAL, 0, slot, slot, 0)
+            b.head[at.ARRIVED, lane] = 1.0
+            e = emit(desk, b, t, lane, at.ARRIVAL, 0, slot, slot, 0)
             if e >= 0:
-                desk.events[e, E_QUANTITY] = amount
-                desk.events[e, E_AMOUNT] = amount
-                desk.events[e, E_EFFECTIVE] = b.queue_due[j, lane]
-        elif amount != 0.0 and b.queue_due[j, lane] < b.stat[NEXT_DUE, lane]:
-            b.stat[NEXT_DUE, lane] = b.queue_due[j, lane]
+                desk.events[e, at.E_QUANTITY] = amount
+                desk.events[e, at.E_AMOUNT] = amount
+                desk.events[e, at.E_EFFECTIVE] = b.queue_due[j, lane]
+        elif amount != 0.0 and b.queue_due[j, lane] < b.stat[at.NEXT_DUE, lane]:
+            b.stat[at.NEXT_DUE, lane] = b.queue_due[j, lane]
 
 
 @routine
@@ -229,23 +196,23 @@ def flow(n, b, model, h, quote, desk, t, lane):
     amount = quote.flow[0]
     if amount > 0.0:
         b.q[slot, lane] += amount
-        b.head[FLOW, lane] += amount
-        b.head[FLOWS, lane] += amount
-        b.stat[SCALE, lane] += amount
-        e = emit(desk, b, t, lane, FLOWED, DEPOSITED, slot, slot, 0)
+        b.head[at.FLOW, lane] += amount
+        b.head[at.FLOWS, lane] += amount
+        b.stat[at.SCALE, lane] += amount
+        e = emit(desk, b, t, lane, at.FLOWED, at.DEPOSITED, slot, slot, 0)
         if e >= 0:
-            desk.events[e, E_QUANTITY] = amount
-            desk.events[e, E_AMOUNT] = amount
-            desk.events[e, E_EFFECTIVE] = quote.time[0]
+            desk.events[e, at.E_QUANTITY] = amount
+            desk.events[e, at.E_AMOUNT] = amount
+            desk.events[e, at.E_EFFECTIVE] = quote.time[0]
     asked = int(quote.flow[1])
     known = int(model.quotes[t - 1, model.quotes.shape[1] - 2]) if t > 0 else 0
     for k in range(known, asked):
         wanted = model.table.withdrawal[k]
-        b.head[PENDING, lane] += wanted
-        e = emit(desk, b, t, lane, FLOWED, REQUESTED, slot, slot, 0)
+        b.head[at.PENDING, lane] += wanted
+        e = emit(desk, b, t, lane, at.FLOWED, at.REQUESTED, slot, slot, 0)
         if e >= 0:
-            desk.events[e, E_AMOUNT] = -wanted
-            desk.events[e, E_EFFECTIVE] = quote.time[0]
+            desk.events[e, at.E_AMOUNT] = -wanted
+            desk.events[e, at.E_EFFECTIVE] = quote.time[0]
 
 
 @routine
@@ -253,29 +220,29 @@ def pay(n, b, model, h, quote, desk, t, lane):
     """Pay the withdrawals that the wallet covers; see `flow`."""
     slot = model.table.wallet[0]
     asked = int(quote.flow[1])
-    while int(b.stat[PAID, lane]) < asked:
-        wanted = model.table.withdrawal[int(b.stat[PAID, lane])]
+    while int(b.stat[at.PAID, lane]) < asked:
+        wanted = model.table.withdrawal[int(b.stat[at.PAID, lane])]
         cash = b.q[slot, lane]
         # all that is left is in the wallet: no later row can pay more
-        alone = b.head[GROSS, lane] == 0.0 and cash >= b.head[EQUITY, lane] * (1.0 - 1e-9)
+        alone = b.head[at.GROSS, lane] == 0.0 and cash >= b.head[at.EQUITY, lane] * (1.0 - 1e-9)
         if cash < wanted and not alone:
             break
         paid = wanted if wanted <= cash else cash
         b.q[slot, lane] -= paid
-        b.head[FLOW, lane] -= paid
-        b.head[FLOWS, lane] -= paid
-        b.stat[SCALE, lane] += paid
-        b.stat[PAID, lane] += 1.0
-        b.head[PENDING, lane] -= wanted
-        if int(b.stat[PAID, lane]) == asked:
-            b.head[PENDING, lane] = 0.0
-        e = emit(desk, b, t, lane, FLOWED, PAID_OUT, slot, slot, 0)
+        b.head[at.FLOW, lane] -= paid
+        b.head[at.FLOWS, lane] -= paid
+        b.stat[at.SCALE, lane] += paid
+        b.stat[at.PAID, lane] += 1.0
+        b.head[at.PENDING, lane] -= wanted
+        if int(b.stat[at.PAID, lane]) == asked:
+            b.head[at.PENDING, lane] = 0.0
+        e = emit(desk, b, t, lane, at.FLOWED, at.PAID_OUT, slot, slot, 0)
         if e >= 0:
-            desk.events[e, E_QUANTITY] = -paid
-            desk.events[e, E_AMOUNT] = -paid
-            desk.events[e, E_EFFECTIVE] = quote.time[0]
+            desk.events[e, at.E_QUANTITY] = -paid
+            desk.events[e, at.E_AMOUNT] = -paid
+            desk.events[e, at.E_EFFECTIVE] = quote.time[0]
         if paid < wanted:
-            e = emit(desk, b, t, lane, REJECT, EXCEEDS_EQUITY, slot, slot, 0)
+            e = emit(desk, b, t, lane, at.REJECT, at.EXCEEDS_EQUITY, slot, slot, 0)
             if e >= 0:
-                desk.events[e, E_AMOUNT] = paid - wanted
-                desk.events[e, E_EFFECTIVE] = quote.time[0]
+                desk.events[e, at.E_AMOUNT] = paid - wanted
+                desk.events[e, at.E_EFFECTIVE] = quote.time[0]

@@ -4,84 +4,105 @@ With margin ratio target m, spot and short notional are E / (1 + m) each and the
 venues by weight. Plan 0 is the hedged asset, plan 1 the margin.
 """
 
+from ..kernel import layout as at
 from ..kernel.jit import strategy
-from ..kernel.layout import (
-    ALERT, ARRIVED, BAND_HIGH, BAND_LOW, CLOSE_AT_END, DEVIATION, ENTER_RATE, ENTRY_FULL, ENTRY_PARTIAL, EQUITY, EXIT_FULL,
-    EXIT_PARTIAL, FIRST, GAS_COST, HEAD, LAST, LEAVE_RATE, LONG, MARGIN_HIGH, MARGIN_LOW, MAX_DRIFT, MEMORY, PENDING, POLICY,
-    PRICE, RATE, REBALANCE, SHORT, TARGET_MARGIN,
-)  # fmt: skip
+from .base import Plan, Strategy
 
 HEDGE, MARGIN = 0, 1
+
+
+def _plans(config):
+    token = f"{config.strategy.spot_venue}:BaseToken:{config.asset}"
+    return (
+        Plan("hedge", config.asset, token=token, market=f"{config.asset}USDT"),
+        Plan("margin", "USDT"),
+    )
+
+
+def _policy(config, slots):
+    share = 1.0 / (1.0 + config.strategy.margin_ratio_target)
+    off = config.strategy.position_deviation_threshold
+    return {at.MIN_INVESTED: share - off, at.MAX_INVESTED: share + off}
+
+
+def _rate(config, columns):
+    weights = config.strategy.hedge_allocation
+    return sum(w * columns[f"funding_apr|{v}:Perp:{config.asset}USDT"] for v, w in weights.items() if w > 0.0)
 
 
 @strategy
 def decide(view, hour, params, actions):
     """Bring both legs to E / (1 + m), reduce first; see `basis.kernel.jit.strategy` for the arguments."""
-    price = view[HEAD + PRICE]
-    long = view[HEAD + LONG]
-    short = view[HEAD + SHORT]
-    equity = view[EQUITY]
-    pending = view[PENDING]
-    target_margin = params[TARGET_MARGIN]
-    last = view[LAST] > 0.0 and params[CLOSE_AT_END] > 0.0
-    if params[REBALANCE] == 0.0 and view[FIRST] == 0.0 and view[ARRIVED] == 0.0 and not last:
-        return 0
+    price = view[at.HEAD + at.PRICE]
+    long = view[at.HEAD + at.LONG]
+    short = view[at.HEAD + at.SHORT]
+    equity = view[at.EQUITY]
+    pending = view[at.PENDING]
+    target_margin = params[at.TARGET_MARGIN]
+    last = view[at.LAST] > 0.0 and params[at.CLOSE_AT_END] > 0.0
+    if params[at.REBALANCE] == 0.0 and not last:
+        # a book that starts hedged is held as it is
+        if (view[at.FIRST] == 0.0 and view[at.ARRIVED] == 0.0) or (view[at.FIRST] > 0.0 and short > 0.0):
+            return 0
     # memory 0: whether the carry is wanted (rate rule with hysteresis; without a rule it always is)
-    if view[RATE] > params[ENTER_RATE] or params[ENTER_RATE] == -1e300:
-        view[MEMORY] = 1.0
-    elif view[RATE] < params[LEAVE_RATE]:
-        view[MEMORY] = 0.0
+    if view[at.RATE] > params[at.ENTER_RATE] or params[at.ENTER_RATE] == at.NO_RULE:
+        view[at.MEMORY] = 1.0
+    elif view[at.RATE] < params[at.LEAVE_RATE]:
+        view[at.MEMORY] = 0.0
     deploy = equity - pending
     target = deploy / (1.0 + target_margin) / price
-    if target < 0.0 or view[MEMORY] == 0.0 or last:
+    if target < 0.0 or view[at.MEMORY] == 0.0 or last:
         target = 0.0
     more = long if long > short else short
     less = long if long < short else short
-    critical = view[ALERT] >= 2.0
+    critical = view[at.ALERT] >= 2.0
     n = 0
-    if params[REBALANCE] == 0.0:
+    if params[at.REBALANCE] == 0.0:
         if last:
-            actions[n, 0] = EXIT_FULL
+            actions[n, 0] = at.EXIT_FULL
             actions[n, 1] = HEDGE
             return 1
         critical = False
     else:
         off = (target - more) * price
         off = off if off >= 0.0 else -off
-        adrift = (more - less) * price > params[MAX_DRIFT] * equity
-        thin = view[MARGIN_LOW] < params[BAND_LOW]
-        fat = view[MARGIN_HIGH] > params[BAND_HIGH] and more > 0.0
-        moved = off > params[DEVIATION] * equity or adrift or pending > 0.0 or critical
-        if not (moved or thin or fat or target == 0.0 or view[FIRST] > 0.0 or view[ARRIVED] > 0.0):
+        adrift = (more - less) * price > params[at.MAX_DRIFT] * equity
+        thin = view[at.MARGIN_LOW] < params[at.BAND_LOW]
+        fat = view[at.MARGIN_HIGH] > params[at.BAND_HIGH] and more > 0.0
+        moved = off > params[at.DEVIATION] * equity or adrift or pending > 0.0 or critical
+        if not (moved or thin or fat or target == 0.0 or view[at.FIRST] > 0.0 or view[at.ARRIVED] > 0.0):
             return 0
         least = target if target < less else less
         if more > 0.0 and more > target * (1.0 + 1e-9) and (moved or target == 0.0):
-            actions[n, 0] = EXIT_FULL if target == 0.0 else EXIT_PARTIAL
+            actions[n, 0] = at.EXIT_FULL if target == 0.0 else at.EXIT_PARTIAL
             actions[n, 1] = HEDGE
             actions[n, 2] = more - (least if adrift else target)
             n += 1
         elif adrift:
-            actions[n, 0] = EXIT_PARTIAL
+            actions[n, 0] = at.EXIT_PARTIAL
             actions[n, 1] = HEDGE
             actions[n, 2] = more - less
             n += 1
     if target > 0.0:
         # margin follows the smaller of what is aimed at and, while critical, what is held
         goal = less if (critical and less < target) else target
-        actions[n, 0] = ENTRY_FULL if view[FIRST] > 0.0 else ENTRY_PARTIAL
+        actions[n, 0] = at.ENTRY_FULL if view[at.FIRST] > 0.0 else at.ENTRY_PARTIAL
         actions[n, 1] = MARGIN
         actions[n, 2] = goal * price * target_margin
         n += 1
     if target > less and not critical:
-        grows = (target - less) * price > params[DEVIATION] * equity
-        if grows or view[FIRST] > 0.0 or view[ARRIVED] > 0.0:
-            actions[n, 0] = ENTRY_FULL if less == 0.0 else ENTRY_PARTIAL
+        grows = (target - less) * price > params[at.DEVIATION] * equity
+        if grows or view[at.FIRST] > 0.0 or view[at.ARRIVED] > 0.0:
+            actions[n, 0] = at.ENTRY_FULL if less == 0.0 else at.ENTRY_PARTIAL
             actions[n, 1] = HEDGE
             actions[n, 2] = target - less
             n += 1
     if pending > 0.0:
-        actions[n, 0] = EXIT_FULL if target == 0.0 else EXIT_PARTIAL
+        actions[n, 0] = at.EXIT_FULL if target == 0.0 else at.EXIT_PARTIAL
         actions[n, 1] = MARGIN
         actions[n, 2] = pending
         n += 1
     return n
+
+
+STRATEGY = Strategy("btc_basis", decide, _plans, _policy, _rate)

@@ -1,0 +1,1 @@
+"""Engine: drives the recurrence over a market. Imports everything below results."""

@@ -1,0 +1,287 @@
+"""From a configuration and a market to what the kernel reads: terms of the venues, limits, plans, parameters."""
+
+from collections import OrderedDict
+from datetime import UTC, datetime
+from itertools import chain
+
+import numpy as np
+
+from ..config import Config
+from ..errors import ConfigError
+from ..kernel import layout as at
+from ..kernel.coefficients import Coefficients, Slots, asset_of, make_coefficients
+from ..market.panel import Panel
+from ..strategies.base import Plan, Strategy
+
+_PLAN_KINDS = {"hedge": at.PLAN_HEDGE, "margin": at.PLAN_MARGIN, "lend": at.PLAN_LEND}
+_NS = 1_000_000_000
+
+
+def _tables(config: Config, slots: Slots):
+    """Every dated table the book's venues have."""
+    for name in dict.fromkeys(k.venue for k in slots.keys):
+        venue = config.venues[name]
+        yield from (t for t in (venue.spot_fee, venue.perp_fee, venue.liquidation_fee) if t is not None)
+        for group in (
+            venue.spot_slippage,
+            venue.perp_slippage,
+            venue.tiers,
+            venue.withdrawal_fee,
+            venue.gas_units,
+            venue.reserves,
+        ):
+            yield from group.values()
+
+
+def regimes(config: Config, slots: Slots, panel: Panel) -> tuple[list[datetime], np.ndarray]:
+    """Instants at which terms change inside the panel (the first is its start), and the regime of every row."""
+    first, last = (int(panel.timestamps[i]) for i in (0, -1))
+    stamps = {int(t.timestamp()) * _NS for t in chain.from_iterable(t.changes() for t in _tables(config, slots))}
+    starts = np.array([first, *sorted(s for s in stamps if first < s <= last)], dtype=np.int64)
+    rows = np.searchsorted(starts, panel.timestamps, side="right") - 1
+    return [datetime.fromtimestamp(int(s) // _NS, UTC) for s in starts], rows.astype(np.int64)
+
+
+def _padded(tables: list[np.ndarray]) -> np.ndarray:
+    """Tables of different lengths as one array; the last row of each is repeated."""
+    longest = max((len(t) for t in tables), default=1)
+    return np.array([np.concatenate((t, np.repeat(t[-1:], longest - len(t), axis=0))) for t in tables])
+
+
+def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Terms:
+    """Terms of the venues by regime.
+
+    Raises
+    ------
+    ConfigError
+        Where a venue of the book lacks a table it needs.
+    """
+    on = 1.0 if config.costs.enabled else 0.0
+    travel = 0.0 if config.transfers.instant else 1.0
+    r, v, p, k = len(instants), len(slots.cash), len(slots.perp), len(slots.token)
+    venue = np.zeros((r, v, at.VENUE_TERMS))
+    gas = np.zeros((r, at.GAS_TERMS))
+    flat = np.array([[np.inf, 0.0]])
+    tiers: list[np.ndarray] = []
+    spot: list[np.ndarray] = []
+    perp: list[np.ndarray] = []
+
+    def need(table, venue_name: str, what: str):
+        if table is None:
+            raise ConfigError(
+                f"venues.{venue_name}.{what} is missing; the book trades there. Add it with `from` and `source`."
+            )
+        return table
+
+    def slippage(venue_name: str, market: str, symbol: str, when: datetime) -> np.ndarray:
+        if not on:
+            return flat
+        try:
+            buckets = config.venues[venue_name].slippage(market, symbol).at(when).buckets
+        except KeyError:
+            need(None, venue_name, f"{market}_slippage.{symbol}")
+        return np.array([[b.max_notional, b.bps * 1e-4] for b in buckets])
+
+    for i, when in enumerate(instants):
+        for j, name in enumerate(slots.venues):
+            terms = config.venues[name]
+            out = venue[i, j]
+            out[at.SPOT_TAKER] = on * need(terms.spot_fee, name, "spot_fee").at(when).taker
+            out[at.PERP_TAKER] = on * need(terms.perp_fee, name, "perp_fee").at(when).taker
+            out[at.LIQUIDATION_FEE] = need(terms.liquidation_fee, name, "liquidation_fee").at(when).value
+            out[at.WITHDRAWAL_FEE] = (
+                on * need(terms.withdrawal_fee.get("USDT"), name, "withdrawal_fee.USDT").at(when).value
+            )
+            latency = need(terms.latency, name, "latency")
+            out[at.DEPOSIT_LATENCY] = travel * latency.deposit.total_seconds()
+            out[at.WITHDRAWAL_LATENCY] = travel * latency.withdrawal.total_seconds()
+        for key in slots.perp:
+            if key in slots.held:
+                table = need(config.venues[key.venue].tiers.get(key.symbol), key.venue, f"tiers.{key.symbol}").at(when)
+                tiers.append(np.array([tuple(b) for b in table.brackets], dtype=float))
+                perp.append(slippage(key.venue, "perp", key.symbol, when))
+            else:
+                tiers.append(np.array([[np.inf, 1.0, 0.0, 1.0]]))
+                perp.append(flat)
+        for key in slots.token:
+            trades = key.venue in slots.venues
+            spot.append(slippage(key.venue, "spot", f"{key.symbol}USDT", when) if trades else flat)
+        pools = dict.fromkeys(key.venue for key in (*slots.collateral, *slots.debt))
+        for name in ("wallet", *pools):
+            units = config.venues[name].gas_units
+            for place, operation in (
+                (at.GAS_TRANSFER, "transfer"),
+                (at.GAS_SUPPLY, "supply"),
+                (at.GAS_WITHDRAW, "withdraw"),
+            ):
+                if operation in units:
+                    gas[i, place] = on * units[operation].at(when).value
+    return at.Terms(
+        venue,
+        gas,
+        np.ascontiguousarray(_padded(tiers).reshape(r, p, -1, 4)) if p else np.zeros((r, 0, 1, 4)),
+        _padded(spot).reshape(r, k, -1, 2),
+        _padded(perp).reshape(r, p, -1, 2) if p else np.zeros((r, 0, 1, 2)),
+    )
+
+
+def make_limits(config: Config, slots: Slots) -> np.ndarray:
+    """(2 * measures, 1) warning and critical limits in the kernel's order; measures for which less is worse negated."""
+    names = ["ltv", "health_factor", *(f"margin_ratio|{v}" for v in slots.venues)]
+    names += [*(f"net_delta_ratio|{a}" for a in slots.assets), "drawdown"]
+    out = np.full((2 * len(names), 1), np.inf)
+    for j, name in enumerate(names):
+        measure = name.partition("|")[0]
+        limit = config.risk.limits.get(name) or config.risk.limits.get(measure)
+        if limit is not None:
+            sign = -1.0 if measure in ("health_factor", "margin_ratio") else 1.0
+            out[j] = sign * limit.warning
+            out[len(names) + j] = sign * limit.critical
+    return out
+
+
+def measure_names(slots: Slots) -> tuple[str, ...]:
+    """Names of the alert measures, in the kernel's order."""
+    margins = (f"margin_ratio|{v}" for v in slots.venues)
+    deltas = (f"net_delta_ratio|{a}" for a in slots.assets)
+    return ("ltv", "health_factor", *margins, *deltas, "drawdown")
+
+
+def make_parameters(config: Config, slots: Slots, strategy: Strategy) -> np.ndarray:
+    """(parameters, 1) policy of the configuration, the strategy's own, weights by venue."""
+    s = config.strategy
+    out = np.zeros((at.WEIGHT + len(slots.cash), 1))
+    low, high = s.margin_ratio_band
+    out[at.TARGET_MARGIN] = s.margin_ratio_target
+    out[at.BAND_LOW] = low * s.margin_ratio_target
+    out[at.BAND_HIGH] = high * s.margin_ratio_target
+    out[at.DEVIATION] = s.position_deviation_threshold
+    out[at.MAX_DRIFT] = s.max_delta_drift
+    out[at.GAS_RESERVE] = s.gas_reserve
+    out[at.REBALANCE] = out[at.RESTRICT] = float(s.rebalance)
+    out[at.CLOSE_AT_END] = float(config.close_at_end)
+    rule = s.rate_rule
+    out[at.ENTER_RATE] = rule.enter if rule.enabled else at.NO_RULE
+    out[at.LEAVE_RATE] = rule.leave if rule.enabled else -np.inf
+    out[at.MIN_INVESTED], out[at.MAX_INVESTED] = -np.inf, np.inf
+    for place, value in strategy.policy(config, slots).items():
+        out[place] = value
+    for j, name in enumerate(slots.venues):
+        out[at.WEIGHT + j] = (s.hedge_allocation or {}).get(name, 0.0)
+    return out
+
+
+def _plan_row(plan: Plan, slots: Slots) -> list[float]:
+    row = [0.0] * at.PLAN_WIDTH
+    row[at.PLAN_KIND] = _PLAN_KINDS[plan.kind]
+    row[at.PLAN_ASSET] = slots.assets.index(plan.asset) if plan.asset in slots.assets else -1
+    row[at.PLAN_TOKEN] = slots.index(plan.token) if plan.token else -1
+    row[at.PLAN_COLLATERAL] = slots.index(plan.pool) if plan.pool else -1
+    venue = plan.token.split(":")[0] if plan.token else ""
+    row[at.PLAN_VENUE] = slots.venues.index(venue) if venue in slots.venues else -1
+    row[at.PLAN_MARKET] = slots.markets.index(plan.market) if plan.market else -1
+    return row
+
+
+def make_table(slots: Slots, plans: tuple[Plan, ...], withdrawals: np.ndarray) -> at.Table:
+    """What never changes in a run."""
+    keys = slots.keys
+    long = {slots.index(k) for plan in plans for k in (plan.pool or plan.token,) if k}
+    return at.Table(
+        asset=np.array([[float(asset_of(k) == a) for k in keys] for a in slots.assets]).reshape(-1, len(keys)),
+        gross=np.array([float(asset_of(k) != slots.share_class) for k in keys]),
+        invested=np.array([float(i in long) for i in range(len(keys))]),
+        venue=np.array(
+            [slots.venues.index(k.venue) if k.venue in slots.venues else -1 for k in slots.token], dtype=np.int64
+        ),
+        plan=np.array([_plan_row(plan, slots) for plan in plans]).reshape(-1, at.PLAN_WIDTH),
+        wallet=np.array(
+            [slots.index(f"wallet:BaseToken:{a}") for a in (slots.share_class, "USDT", "ETH")], dtype=np.int64
+        ),
+        withdrawal=withdrawals,
+    )
+
+
+def schedule(config: Config, panel: Panel, started: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Flows on the grid: (rows, 2) deposit and withdrawals asked so far; amounts of withdrawals; rows with a flow."""
+    stamps = [int(f.timestamp.timestamp()) * _NS + f.timestamp.microsecond * 1000 for f in config.flows]
+    early = next((f for f, s in zip(config.flows, stamps, strict=True) if s < started), None)
+    if early is not None:
+        raise ConfigError(
+            f"flows: {early.timestamp.isoformat()} is before the start of the run; give flows from the start on, or raise "
+            "initial_capital instead."
+        )
+    out = np.zeros((len(panel), 2))
+    busy = np.zeros(len(panel), dtype=bool)
+    withdrawals = []
+    for flow, stamp in zip(config.flows, stamps, strict=True):
+        row = int(np.searchsorted(panel.timestamps, stamp))
+        known = row == 0 and stamp < panel.timestamps[0]
+        if flow.amount < 0:
+            withdrawals.append(-flow.amount)
+            out[row:, 1] += 1.0
+        elif row < len(panel) and not known:
+            out[row, 0] += flow.amount
+        if row < len(panel):
+            busy[row] = True
+    return out, np.array(withdrawals, dtype=float), busy
+
+
+_made: OrderedDict[tuple, tuple[Panel, Coefficients]] = OrderedDict()
+
+
+def coefficients(
+    config: Config, slots: Slots, panel: Panel, rate: np.ndarray | None, flows: np.ndarray
+) -> Coefficients:
+    """Coefficients of a panel, kept for the last few panels: runs that differ in the strategy share them."""
+    key = (id(panel), slots, config.valuation)
+    if key not in _made:
+        protocols = {name: r for v in config.venues.values() if v.kind == "protocol" for name, r in v.reserves.items()}
+        when = datetime.fromtimestamp(int(panel.timestamps[0]) // _NS, UTC)
+        thresholds = {name: table.at(when).liquidation_threshold for name, table in protocols.items()}
+        seconds = panel.timestamps / 1e9
+        # the panel is kept with its coefficients, so its id stays its own
+        _made[key] = (panel, make_coefficients(slots, panel.columns, seconds, config.valuation, thresholds))
+        while len(_made) > 4:
+            _made.popitem(last=False)
+    _made.move_to_end(key)
+    made = _made[key][1]
+    n = slots.shape()
+    h, q = at.hour_of(n, made.hours.T), at.quote_of(n, made.quotes.T)
+    if rate is None and not flows.any() and not h.rate.any() and not q.flow.any():
+        return made
+    own = Coefficients(made.hours.copy(), made.quotes.copy())
+    at.hour_of(n, own.hours.T).rate[0] = 0.0 if rate is None else rate
+    at.quote_of(n, own.quotes.T).flow[:] = flows.T
+    return own
+
+
+def make_model(config: Config, slots: Slots, panel: Panel, strategy: Strategy, started: int) -> at.Model:
+    """Everything the kernel reads in a run.
+
+    Parameters
+    ----------
+    started : int64 ns UTC of row 0 of the run (before the panel's for a resumed one)
+    """
+    instants, regime = regimes(config, slots, panel)
+    flows, withdrawals, flow_rows = schedule(config, panel, started)
+    rate = strategy.rate(config, panel.columns) if strategy.rate and config.strategy.rate_rule.enabled else None
+    made = coefficients(config, slots, panel, rate, flows)
+    funds = np.zeros(len(panel), dtype=bool)
+    for key in slots.held:
+        funds |= panel.columns.get(f"funding_cash|{key}", np.zeros(1)) != 0.0
+    busy = at.FUNDS * funds + at.FLOWS_DUE * flow_rows
+    busy[1:] += at.CHANGES * (np.diff(regime) != 0)
+    return at.Model(
+        table=make_table(slots, strategy.plans(config), withdrawals),
+        hours=made.hours,
+        quotes=made.quotes,
+        regime=regime,
+        busy=busy.astype(np.uint8),
+        terms=make_terms(config, slots, instants),
+        limit=make_limits(config, slots),
+        params=make_parameters(config, slots, strategy),
+        settings=np.array(
+            [float(config.risk.simulate_liquidation), float(config.fill == "next_bar"), len(panel) - 1.0, 1e-9]
+        ),
+    )

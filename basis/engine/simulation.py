@@ -1,0 +1,233 @@
+"""Run the compiled loop over a market: prepare, advance in pieces, record, checkpoint and resume."""
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..config import Config
+from ..errors import ConfigError, DataError, InputError, RunStoppedWarning
+from ..kernel import layout as at
+from ..kernel import state
+from ..kernel.coefficients import Slots, make_slots
+from ..kernel.jit import entry
+from ..kernel.keys import parse_key
+from ..kernel.loop import EVENTS_PER_ROW, advance
+from ..market import DataProvider
+from ..market.panel import Panel
+from ..market.sources.clock import iso, to_ns
+from ..strategies.base import Strategy
+from ..strategies.factory import make_strategy
+from .model import make_model
+from .recording import Checkpoint, Recording
+
+#: Rows between two reports of progress.
+_PIECE = 65_536
+
+
+def _holdings(config: Config, positions: Mapping[str, float] | None) -> dict[str, float]:
+    """Starting book: the positions given, or the capital where it arrives.
+
+    Raises
+    ------
+    InputError
+        Where a key or quantity makes no sense.
+    """
+    if positions is None:
+        return {f"{config.start_venue}:BaseToken:{config.share_class}": float(config.initial_capital)}
+    out: dict[str, float] = {}
+    for name, amount in positions.items():
+        text, _, measure = str(name).partition("|")
+        try:
+            key = parse_key(text)
+        except ValueError as error:
+            raise InputError(f"positions: {error}") from error
+        if measure not in ("", "cost") or (measure == "cost" and key.type != "Perp"):
+            raise InputError(f"positions: {name!r} is not known; write <key> for a quantity, <perp key>|cost for its cost.")
+        value = float(amount)
+        if not np.isfinite(value) or (value < 0.0 and key.type != "Perp"):
+            raise InputError(f"positions: {name!r} is {amount!r}; it must be finite, and only a perp may be below 0.")
+        out[f"{key}|cost" if measure else str(key)] = value
+    for name, quantity in list(out.items()):
+        key = parse_key(name.partition("|")[0])
+        if key.type == "Perp" and "|" not in name and quantity != 0.0 and f"{key}|cost" not in out:
+            raise InputError(f"positions: {name!r} needs '{name}|cost', its quantity times the average entry price.")
+    return out
+
+
+def _slots(config: Config, holdings: Mapping[str, float]) -> Slots:
+    keys = [*config.instruments, *(name.partition("|")[0] for name in holdings)]
+    slots = make_slots(keys, config.share_class)
+    for venue in dict.fromkeys(k.venue for k in slots.keys):
+        if venue not in config.venues:
+            raise ConfigError(
+                f"positions: venue {venue!r} is not one of this run's ({', '.join(config.venues)}); name it in "
+                "strategy.hedge_allocation (weight 0 will do) or leave the position out."
+            )
+    return slots
+
+
+def _restore(checkpoint: Checkpoint, slots: Slots, share_class: str) -> np.ndarray:
+    keys = tuple(str(k) for k in slots.keys)
+    if checkpoint.keys != keys or checkpoint.share_class != share_class:
+        raise InputError(
+            f"resume: the checkpoint holds {', '.join(checkpoint.keys)} in {checkpoint.share_class}; this configuration "
+            f"needs {', '.join(keys)} in {share_class}. Resume with the configuration that made it."
+        )
+    block = state.aligned((len(checkpoint.state), 1))
+    block[:, 0] = checkpoint.state
+    return block
+
+
+def _cause(reason: int, row: int, panel: Panel, block: np.ndarray, slots: Slots) -> str:
+    """Why a run stopped, in one sentence."""
+    b = at.book(slots.shape(), block)
+    when = f"row {row} ({iso(int(panel.timestamps[row]))})"
+    equity = b.head[at.EQUITY, 0]
+    if reason == at.BROKEN:
+        booked = b.column[:, 0].sum()
+        earned = equity - b.stat[at.CAPITAL, 0] - b.head[at.FLOWS, 0]
+        return f"identity broken in {when}: balance-based P&L {earned!r}, attributed P&L {booked!r}."
+    if reason == at.INSOLVENT:
+        return f"insolvent in {when}: equity {equity:.6f} {slots.share_class}."
+    if reason == at.BAD_DECISION:
+        return (
+            f"strategy failed in {when}: its actions must be (action 1-5, a plan that exists, a finite amount >= 0), at most "
+            f"{at.ACTIONS} of them."
+        )
+    raise RuntimeError(f"The kernel refused the arrays it was given in {when} (reason {reason}).")
+
+
+def simulate(
+    config: Config,
+    market: DataProvider | Panel,
+    start: Any = None,
+    end: Any = None,
+    positions: Mapping[str, float] | None = None,
+    resume: Checkpoint | None = None,
+    strategy: Strategy | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    until: int | None = None,
+    elapsed: dict[str, float] | None = None,
+) -> Recording:
+    """Run a configuration over a market with the compiled loop.
+
+    Parameters
+    ----------
+    config : resolved configuration
+    market : provider of a data set, or a panel that is ready
+    start, end : window, inclusive; None takes the configuration's, then the common range
+    positions : starting book instead of capital in one token
+    resume : checkpoint; the run goes on in the row after it
+    strategy : another strategy than the mode's
+    progress : called with (rows done, rows) between pieces of the run
+    until : index of the last row to run; None runs all
+
+    Raises
+    ------
+    InputError
+        Where the configuration, the positions or the data cannot be used.
+    """
+    clock = time.perf_counter
+    began = clock()
+    took = dict(elapsed or {})
+    strategy = strategy or make_strategy(config.mode)
+    holdings = _holdings(config, positions)
+    slots = _slots(config, holdings)
+    if isinstance(market, Panel):
+        panel = market
+    else:
+        if resume is not None:
+            start = resume.timestamp
+        panel = market.panel(keys=[str(k) for k in (*slots.cash, *slots.token, *slots.collateral, *slots.debt, *slots.held)],
+                             start=start, end=end)  # fmt: skip
+    first = 0
+    started = int(panel.timestamps[0])
+    if resume is not None:
+        if started != resume.timestamp:
+            raise InputError(f"resume: the market begins {iso(started)}, the checkpoint is of {iso(resume.timestamp)}.")
+        first, started = 1, resume.started
+    took["load"] = took.get("load", 0.0) + clock() - began
+    model = make_model(config, slots, panel, strategy, started)
+    n = slots.shape()
+    if resume is None:
+        capital = state.worth(slots, holdings, model.hours[0]) if positions is not None else float(config.initial_capital)
+        if not capital > 0.0:
+            raise InputError(f"positions: the starting book is worth {capital:.6g} {config.share_class}; it must be > 0.")
+        block = state.open_book(slots, holdings, capital, 1, config.risk.simulate_liquidation)
+    else:
+        block = _restore(resume, slots, config.share_class)
+    rows = len(panel)
+    record = np.zeros((rows, at.recorded(n)))
+    if first:
+        record[0] = block[: at.recorded(n), 0]
+    last = rows if until is None else until + 1
+    hole = panel.stop
+    if hole is not None and hole.row < last:
+        last = hole.row
+    if last <= first:
+        detail = f" ({hole.series} is {hole.age_s / 3600:.1f} h old in {iso(hole.instant)})" if hole else ""
+        raise DataError(f"There is no row to run between {iso(int(panel.timestamps[0]))} and the end{detail}.")
+    desk = state.make_desk(slots, len(model.params), max(8 * EVENTS_PER_ROW, rows))
+    args = (n, block, model, desk, strategy.decide, record, first, last, -1)
+    mark = clock()
+    run = entry(advance, args, strategy.decide)
+    took["compile"] = clock() - mark
+    mark = clock()
+    row, reason = first, at.END
+    while row < last:
+        piece = min(last, row + _PIECE)
+        row, reason = run(n, block, model, desk, strategy.decide, record, row, piece, -1)
+        if reason == at.FULL:
+            desk = state.grown(desk)
+        elif reason != at.END:
+            break
+        if progress is not None:
+            progress(row - first, last - first)
+    took["kernel"] = clock() - mark
+    status, cause, stop = "complete", None, row
+    if reason not in (at.END, at.FULL):
+        status, cause = "stopped", _cause(reason, row, panel, block, slots)
+        stop = row + (1 if reason in (at.BROKEN, at.INSOLVENT) else 0)
+    elif hole is not None and hole.row == last and until is None:
+        status = "stopped"
+        cause = (
+            f"data hole in row {hole.row} ({iso(hole.instant)}): {hole.series} is {hole.age_s / 3600:.2f} h old, more than "
+            "max_staleness allows; name another source in data.sources or raise data.max_staleness."
+        )
+    took["total"] = clock() - began + (elapsed or {}).get("load", 0.0)
+    return Recording(
+        config, panel, slots, model, record, desk.events[: desk.count[0]].copy(), block, first, stop, status, cause, took, holdings,
+        None if isinstance(market, Panel) else market, resume, strategy,
+    )  # fmt: skip
+
+
+def checkpoint(recording: Recording, timestamp: Any = None) -> Checkpoint:
+    """State of a run after the fills of a row (the last at or before `timestamp`; None: the last row).
+
+    The run is repeated up to that row, which takes a millisecond or two: its bits are the same.
+    """
+    panel = recording.panel
+    row = recording.stop - 1 if timestamp is None else panel.row_at(to_ns(timestamp))
+    if not recording.first <= row < recording.stop:
+        span = f"{iso(int(panel.timestamps[recording.first]))} .. {iso(int(panel.timestamps[recording.stop - 1]))}"
+        raise InputError(f"checkpoint: {timestamp!r} is outside the run {span}.")
+    block = recording.block
+    if row < recording.stop - 1:
+        given = None if len(recording.holdings) == 1 and recording.resumed is None else recording.holdings
+        again = simulate(
+            recording.config, panel, positions=given if recording.resumed is None else None, resume=recording.resumed,
+            strategy=recording.strategy, until=row,
+        )  # fmt: skip
+        block = again.block
+    started = recording.resumed.started if recording.resumed else int(panel.timestamps[0])
+    keys = tuple(str(k) for k in recording.slots.keys)
+    return Checkpoint(int(panel.timestamps[row]), started, recording.config.share_class, keys, block[:, 0].copy())
+
+
+def warn_if_stopped(recording: Recording) -> None:
+    """A run that stopped itself says so."""
+    if recording.status == "stopped":
+        warnings.warn(f"The run stopped itself: {recording.cause}", RunStoppedWarning, stacklevel=3)
