@@ -1,0 +1,204 @@
+"""Command line: reads arguments, calls the package, prints. Holds no arithmetic of its own.
+
+May import typer and `basis.errors`; everything else of the package, rich and tqdm only inside a command, so that
+`basis --help` stays quick.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from basis import __version__
+from basis.cli.data import app as data_app
+from basis.errors import InputError
+
+__all__ = ["app", "main"]
+
+#: Exit codes besides 0; what went wrong unexpectedly keeps its traceback and Python's own code, 1.
+DIFFERENT, WRONG_INPUT, STOPPED, INTERRUPTED = 1, 2, 3, 130
+
+app = typer.Typer(
+    name="basis",
+    help="Backtest carry strategies on hourly market data, with accounts that close to the cent.",
+    epilog="Exit codes: 0 done, 1 findings or a difference, 2 wrong input, 3 the run stopped itself.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data_app, name="data")
+
+
+class Driver(StrEnum):
+    """How the hours are run."""
+
+    kernel = "kernel"
+    event = "event"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"basis {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def backtest(
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="Name of a mode (see `basis modes`) or path of a YAML.")
+    ],
+    data: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Data set; default BASIS_DATA_DIR, else the sample.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="T", help="First row, UTC; a bare date is 00:00. Default: start of the data.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option(metavar="T", help="Last row, inclusive, UTC. Default: end of the data.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=V", help="Set a configuration key; V parses as YAML. May be repeated."),
+    ] = None,
+    driver: Annotated[Driver, typer.Option(help="How the hours are run.")] = Driver.kernel,
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="The run's folder. Default: runs/<run_id>.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the folder if it is there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the folder's path and nothing else.")] = False,
+) -> None:
+    """Run one backtest and keep its tables in a folder."""
+    import warnings
+
+    from basis.cli.progress import Progress
+    from basis.errors import RunStoppedWarning
+
+    overrides = parse_changes(changes or ())
+    with warnings.catch_warnings(), Progress(enabled=not quiet) as progress:
+        # What stopped the run is told below, once.
+        warnings.simplefilter("ignore", RunStoppedWarning)
+        from basis.api import backtest as run
+
+        result = run(config, data, start, end, overrides, driver.value, out=out, force=force, progress=progress)
+    folder = Path(out) if out is not None else _keep(result)
+    if not quiet:
+        from basis.cli.show import print_summary
+
+        print_summary(result.summary, len(result.warnings))
+    typer.echo(folder)
+    if result.status == "stopped":
+        typer.echo(f"Error: {result.summary['cause']}", err=True)
+        raise typer.Exit(STOPPED)
+
+
+def _keep(result: Any) -> Path:
+    """Save a run under its id. The id names all that went in, so that a run of that id may be replaced."""
+    folder = Path("runs") / result.summary["run_id"]
+    result.save(folder, force=True)
+    return folder
+
+
+@app.command()
+def replay(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    data: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Data set, if it is not where the run found it.")
+    ] = None,
+) -> None:
+    """Run a folder again and compare, bit by bit.
+
+    Exit 0: every table is identical. Exit 1: one differs, and it says which column and row.
+    """
+    from basis.results import replay as again
+
+    report = again(run, data)
+    for message in report.messages:
+        typer.echo(message)
+    if not report.identical:
+        typer.echo(f"Error: {run} differs from its replay.", err=True)
+        raise typer.Exit(DIFFERENT)
+    typer.echo(f"{run}: identical")
+
+
+@app.command()
+def modes() -> None:
+    """List the modes that can be run by name."""
+    from basis.cli.show import print_table
+    from basis.config import list_modes, load_config
+
+    # As shipped: what the environment overrides does not belong here.
+    rows = [(name, load_config(name, environ={}).share_class, line) for name, line in list_modes().items()]
+    print_table(("mode", "share class", "what it does"), rows)
+
+
+def parse_changes(changes: Sequence[str]) -> dict[str, str]:
+    """Overrides of `--set a.b=v`; of two for one key the later counts.
+
+    Raises
+    ------
+    basis.errors.InputError
+        For a change without a key or without ``=``.
+    """
+    overrides: dict[str, str] = {}
+    for change in changes:
+        key, equals, value = change.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise InputError(f"Invalid --set {change!r}. Its form is a.b=v, as in strategy.margin_ratio_target=0.6.")
+        overrides.pop(key, None)
+        overrides[key] = value
+    return overrides
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Wrong input (`InputError`, usage) is one message on standard error; ``BASIS_DEBUG=1`` adds the traceback.
+    """
+    try:
+        return int(app(args=args, prog_name="basis", standalone_mode=False) or 0)
+    except InputError as error:
+        _explain(error, str(error))
+        return WRONG_INPUT
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("Interrupted.", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of the output has left; nothing may be flushed to it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DIFFERENT
+    except Exception as error:
+        # Usage errors; typer brings its own click, so that they are known by what they can do.
+        if not hasattr(error, "format_message"):
+            raise
+        _explain(error, _usage(error))
+        return WRONG_INPUT
+
+
+def _usage(error: Any) -> str:
+    """What was wrong with the arguments, and where to read on; the help itself where a command is missing."""
+    message, context = error.format_message(), getattr(error, "ctx", None)
+    if context is None or message == context.get_help():
+        return message
+    return f"{message.rstrip('.')}. See `{context.command_path} --help`."
+
+
+def _explain(error: BaseException, message: str) -> None:
+    if os.environ.get("BASIS_DEBUG", "0") not in ("", "0"):
+        import traceback
+
+        traceback.print_exception(error)
+    typer.echo(message if message.startswith("Usage:") else f"Error: {message}", err=True)

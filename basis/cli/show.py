@@ -1,0 +1,77 @@
+"""Tables for the terminal. May import rich; knows the fields of a run's summary and nothing else of the package."""
+
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+#: Wide enough for any line: text that goes to a file or a pipe is not folded.
+_UNFOLDED = 500
+#: Digits after the point of an amount, by share class.
+_PLACES = {"USDT": 2, "ETH": 6}
+
+
+def console() -> Console:
+    """Standard output; only a terminal folds lines."""
+    return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else _UNFOLDED)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[str] = ()) -> None:
+    """Print rows under a header; columns named in `right` are aligned to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(Text(column), justify="right" if column in right else "left")
+    for row in rows:
+        # Text, not markup: a message may hold brackets.
+        table.add_row(*(Text(str(cell)) for cell in row))
+    console().print(table)
+
+
+def print_summary(summary: Mapping[str, Any], warnings: int) -> None:
+    """Print a run's headline, its P&L by cause, and what one should know before believing either."""
+    title = f"{summary['mode']}, {_day(summary['start'])} to {_day(summary['end'])}, {summary['rows']:,} rows"
+    table = Table(box=None, pad_edge=False, show_header=False, title=title, title_justify="left", title_style="bold")
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in summary_rows(summary, warnings):
+        table.add_row(Text(name), Text(value))
+    console().print(table)
+
+
+def summary_rows(summary: Mapping[str, Any], warnings: int) -> list[tuple[str, str]]:
+    """Name and value of each line under the headline; the causes are those that the P&L above them is the sum of."""
+    unit = summary["share_class"]
+    places = _PLACES.get(unit, 6)
+    causes = {name: value for name, value in summary["attribution"].items() if "|" not in name}
+    coverage = summary["funding_coverage"]
+    return [
+        ("total return", _percent(summary["total_return"])),
+        ("CAGR, 365 days", _percent(summary["cagr_365"])),
+        ("max drawdown", _percent(summary["max_drawdown"])),
+        (f"equity at start, {unit}", f"{summary['initial_equity']:,.{places}f}"),
+        (f"equity at end, {unit}", f"{summary['final_equity']:,.{places}f}"),
+        (f"P&L, {unit}", f"{sum(causes.values()):,.{places}f}"),
+        *((f"  {name}", f"{value:,.{places}f}") for name, value in causes.items() if value),
+        ("fills", f"{summary['fills']:,}"),
+        ("liquidations", f"{summary['liquidations']:,}"),
+        *((f"{name}, settlements known", _cover(cover)) for name, cover in coverage.items()),
+        ("warnings", f"{warnings:,}"),
+        ("seconds", f"{summary['elapsed_s']['total']:.2f}"),
+    ]
+
+
+def _day(instant: Any) -> str:
+    return str(instant)[:16].replace("T", " ")
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None or not math.isfinite(value) else f"{value:.3%}"
+
+
+def _cover(cover: Mapping[str, float]) -> str:
+    own, resolved = cover["own"], cover["resolved"]
+    return _percent(own) if own == resolved else f"{_percent(own)}, with stand-ins {_percent(resolved)}"
