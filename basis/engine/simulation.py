@@ -12,9 +12,8 @@ from ..errors import ConfigError, DataError, InputError, RunStoppedWarning
 from ..kernel import layout as at
 from ..kernel import state
 from ..kernel.coefficients import Slots, make_slots
-from ..kernel.jit import entry
 from ..kernel.keys import parse_key
-from ..kernel.loop import EVENTS_PER_ROW, advance
+from ..kernel.loop import EVENTS_PER_ROW, prepare
 from ..market import DataProvider
 from ..market.panel import Panel
 from ..market.sources.clock import iso, to_ns
@@ -171,15 +170,14 @@ def simulate(
         detail = f" ({hole.series} is {hole.age_s / 3600:.1f} h old in {iso(hole.instant)})" if hole else ""
         raise DataError(f"There is no row to run between {iso(int(panel.timestamps[0]))} and the end{detail}.")
     desk = state.make_desk(slots, len(model.params), max(8 * EVENTS_PER_ROW, rows))
-    args = (n, block, model, desk, strategy.decide, record, first, last, -1)
     mark = clock()
-    run = entry(advance, args, strategy.decide)
+    run, args = prepare(n, block, model, desk, strategy.decide, record, first, last)
     took["compile"] = clock() - mark
     mark = clock()
     row, reason = first, at.END
     while row < last:
         piece = min(last, row + _PIECE)
-        row, reason = run(n, block, model, desk, strategy.decide, record, row, piece, -1)
+        row, reason = run(*args[:4], desk, *args[5:8], row, piece, -1)
         if reason == at.FULL:
             desk = state.grown(desk)
         elif reason != at.END:

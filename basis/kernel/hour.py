@@ -6,10 +6,10 @@ The part every lane needs in every hour stands in `loop`.
 from . import layout as at
 from .exposure import expose
 from .fills import emit, fill
-from .jit import routine, stage
+from .jit import kernel, routine, stage
 from .risk import assess, compare, maintenance_at, margin_at, notional_at
 from .route import aim, route
-from .settle import arrive, flow, pay, release, test_margin
+from .settle import arrive, flow, pay, release, report_funding, test_hour, test_margin
 
 _STEPS = 64
 
@@ -193,16 +193,12 @@ def valid(model, actions, count):
 
 
 @routine
-def tail(n, block, model, desk, decide, t, lane, given):
+def tail(n, b, h, quote, model, desk, decide, regime, t, lane, given):
     """The rest of the hour for one lane. Returns at.END, or why the loop has to stop.
 
     `given` is -1, or the number of actions a caller has put into `desk.actions` as this row's decision: then what comes
     before the decision has been done.
     """
-    b = at.book(n, block)
-    h = at.hour_of(n, model.hours[t])
-    quote = at.quote_of(n, model.quotes[t])
-    regime = model.regime[t]
     param = desk.param
     for j in range(param.shape[0]):
         param[j] = model.params[j, lane]
@@ -267,3 +263,30 @@ def tail(n, block, model, desk, decide, t, lane, given):
         reckon(n, b, model, h, lane)
     report_alerts(n, b, model, h, quote, desk, t, lane)
     return at.END
+
+
+#: Parts of an hour that `attend` does.
+STRIKE, REPORT, DECIDE = range(3)
+
+
+@kernel
+def attend(n, block, model, desk, decide, t, lane, part, given):
+    """What one lane needs beyond the pass over all lanes; compiled once for all books and lane counts.
+
+    Parameters
+    ----------
+    n : Shape whose fields are arrays: sizes are read while it runs, so that no book needs a compilation of its own
+    part : STRIKE tests the hour that ended for liquidations, REPORT writes the funding events, DECIDE is `tail`
+    given : see `tail`
+    """
+    b = at.book(n, block)
+    h = at.hour_of(n, model.hours[t])
+    quote = at.quote_of(n, model.quotes[t])
+    if part == STRIKE:
+        before = at.quote_of(n, model.quotes[t - 1])
+        test_hour(n, b, model, h, quote, desk, before.mark, model.regime[t - 1], t, lane)
+        return at.END
+    if part == REPORT:
+        report_funding(n, b, h, quote, desk, t, lane)
+        return at.END
+    return tail(n, b, h, quote, model, desk, decide, model.regime[t], t, lane, given)

@@ -89,8 +89,8 @@ def _apart(typingctx: Any) -> Any:
 
 
 def kernel(function: Callable) -> Any:
-    """An entry point from Python, cached on disk."""
-    return _njit(function, keep=True, no_cfunc_wrapper=True)
+    """An entry point from Python, cached on disk; may be passed to another kernel as a pointer."""
+    return _njit(function, keep=True)
 
 
 @contextmanager
@@ -107,6 +107,11 @@ def _compiling() -> Iterator[None]:
 _F = types.float64
 #: decide(view, hour, params, actions) → number of actions written.
 DECIDE = types.int64(_F[::1], _F[::1], _F[::1], _F[:, ::1])
+
+
+def returning_int(args: tuple) -> Any:
+    """Signature of a function of `args` that returns an int64."""
+    return types.int64(*args)
 
 
 def strategy(function: Callable) -> Any:
@@ -126,13 +131,26 @@ def strategy(function: Callable) -> Any:
     return compiled
 
 
-def entry(function: Any, args: tuple, decide: Any = None) -> Any:
-    """`function` compiled for `args`, with `decide` as a pointer: the cache holds whatever the strategy is."""
+def compiled(function: Any, args: tuple, pointers: "tuple[tuple[Any, Any], ...]" = ()) -> Any:
+    """`function` compiled (or loaded) for `args`; call what comes back with `args`.
+
+    Parameters
+    ----------
+    pointers : pairs of an argument that is itself a compiled function and its signature. It is passed as a pointer, so
+        that what is cached does not depend on it.
+    """
     if config.DISABLE_JIT:
-        return function
-    signature = tuple(types.FunctionType(DECIDE) if decide is not None and a is decide else typeof(a) for a in args)
+        return function, None
+
+    def kind(a: Any) -> Any:
+        for pointer, signature in pointers:
+            if a is pointer:
+                return types.FunctionType(signature)
+        return typeof(a)
+
+    signature = tuple(kind(a) for a in args)
     with _compiling():
-        return function.compile(signature)
+        return function.compile(signature), signature
 
 
 @intrinsic

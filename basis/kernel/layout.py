@@ -8,6 +8,8 @@ Imports only the kernel's own `jit`.
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .jit import shared
 
 
@@ -26,6 +28,11 @@ class Shape(NamedTuple):
 def make_shape(lanes: int, cash: int, token: int, collateral: int, debt: int, market: int, asset: int) -> Shape:
     """Shape from counts."""
     return Shape(*[(None,) * k for k in (lanes, cash, token, collateral, debt, market, asset)])
+
+
+def sizes(n: Shape) -> Shape:
+    """The same sizes as lengths of arrays: known while a kernel runs, so that one compilation serves any book."""
+    return Shape(*[np.empty(len(field), dtype=np.int8) for field in n])
 
 
 # --- attribution (accounting §5), in the order of the run folder -------------------------------------------------------

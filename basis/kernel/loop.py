@@ -8,11 +8,12 @@ import numpy as np
 
 from . import layout as at
 from .exposure import expose
-from .hour import tail, triggers
-from .jit import aligned_stack, kernel, stage
+from .hour import DECIDE, REPORT, STRIKE, attend, triggers
+from .jit import DECIDE as DECIDE_SIGNATURE
+from .jit import aligned_stack, compiled, kernel, returning_int, stage
 from .pnl import attribute, settle_funding, summarise
 from .risk import assess, compare, test_extremes
-from .settle import release, report_funding, test_hour
+from .settle import release
 
 #: No row and lane writes more events than this: what is free in the buffer is checked once a row.
 EVENTS_PER_ROW = 512
@@ -52,14 +53,16 @@ def fits(n, block, model, desk, record):
 
 
 @kernel
-def advance(n, block, model, desk, decide, record, start, stop, given):
+def advance(n, sizes, block, model, desk, attention, decide, record, start, stop, given):
     """Rows start .. stop-1. Returns (row, reason).
 
     Parameters
     ----------
-    n : Shape
+    n : Shape, sizes as lengths of tuples
+    sizes : the same Shape, sizes as lengths of arrays (`layout.sizes`), which `attend` takes
     block : (at.rows, lanes) float64, the state; changed in place
     model, desk : Model and Desk
+    attention : pointer to `hour.attend`
     decide : pointer to a strategy, or None to come back with ASKED at every row where one is wanted
     record : (at.rows of the run, at.recorded) float64, filled for lane 0; (0, at.recorded) records nothing
     start, stop : first row and the row after the last
@@ -92,11 +95,9 @@ def advance(n, block, model, desk, decide, record, start, stop, given):
                     for lane in range(lanes):
                         struck = b.stat[at.FLAG, lane] if b.stat[at.FLAG, lane] > struck else struck
                     if (struck > 0.0) | ((busy & at.CHANGES) > 0):
-                        quote = at.quote_of(n, model.quotes[t])
-                        before = at.quote_of(n, model.quotes[t - 1])
                         for lane in range(lanes):
                             if (b.stat[at.FLAG, lane] > 0.0) | ((busy & at.CHANGES) > 0):
-                                test_hour(n, b, model, h, quote, desk, before.mark, model.regime[t - 1], t, lane)
+                                attention(sizes, block, model, desk, decide, t, lane, STRIKE, -1)
                 else:
                     for lane in range(lanes):
                         test_extremes(n, b, h, lane)
@@ -107,9 +108,8 @@ def advance(n, block, model, desk, decide, record, start, stop, given):
                         release(n, b, lane)
                 if (busy & at.FUNDS) > 0:
                     if desk.events.shape[0] > 0:
-                        quote = at.quote_of(n, model.quotes[t])
                         for lane in range(lanes):
-                            report_funding(n, b, h, quote, desk, t, lane)
+                            attention(sizes, block, model, desk, decide, t, lane, REPORT, -1)
                     for lane in range(lanes):
                         settle_funding(n, b, h, lane)
             time = model.quotes[t, model.quotes.shape[1] - 1]
@@ -136,7 +136,7 @@ def advance(n, block, model, desk, decide, record, start, stop, given):
         if some > 0.0:
             for lane in range(lanes):
                 if (b.stat[at.FLAG, lane] > 0.0) | (due > 0.0):
-                    reason = tail(n, block, model, desk, decide, t, lane, given)
+                    reason = attention(sizes, block, model, desk, decide, t, lane, DECIDE, given)
                     if reason != at.END:
                         return t, reason
         given = -1
@@ -158,3 +158,18 @@ def advance(n, block, model, desk, decide, record, start, stop, given):
         if insolvent > 0.0:
             return t, at.INSOLVENT
     return stop, at.END
+
+
+def prepare(n, block, model, desk, decide, record, start, stop):
+    """The loop compiled (or loaded) for a book, and its arguments: ``run, args = prepare(…); run(*args)``.
+
+    `decide` None gives a loop that comes back with ASKED wherever a strategy is wanted.
+    """
+    sizes = at.sizes(n)
+    pointers = ((decide, DECIDE_SIGNATURE),) if decide is not None else ()
+    rest = (sizes, block, model, desk, decide, 0, 0, 0, 0)
+    _, types = compiled(attend, rest, pointers)
+    args = (n, sizes, block, model, desk, attend, decide, record, start, stop, -1)
+    if types is not None:
+        pointers = (*pointers, (attend, returning_int(types)))
+    return compiled(advance, args, pointers)[0], args
