@@ -1,0 +1,89 @@
+"""The run folder: it appears whole or not at all. Imports `basis.errors` and its siblings only."""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from basis.errors import InputError
+
+#: Tables of a run folder, one parquet file each.
+TABLES = ("equity", "attribution", "positions", "exposure", "risk", "events", "panel")
+SUMMARY, MANIFEST, CONFIG = "summary.json", "manifest.json", "config.yaml"
+
+
+def check_target(path: str | Path, force: bool = False) -> Path:
+    """The folder to write, checked before a run is made for it.
+
+    Raises
+    ------
+    InputError
+        Where it exists already (with `force`: exists and is no run folder), or its parent cannot be written.
+    """
+    target = Path(path).absolute()
+    if os.path.lexists(target):
+        if not force:
+            raise InputError(f"{path} exists already. Name another folder, or replace it with force.")
+        if not target.is_dir() or not ((target / MANIFEST).is_file() or not any(target.iterdir())):
+            raise InputError(f"{path} exists and is no run folder (it has no {MANIFEST}): it is not replaced.")
+    parent = target.parent
+    while not os.path.lexists(parent):
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise InputError(f"Cannot write {path}: {parent} is no folder that can be written.")
+    return target
+
+
+def write_whole(path: str | Path, fill: Callable[[Path], None], force: bool = False) -> Path:
+    """Let `fill` write into a temporary sibling, then give it the name `path`. A failure leaves what was there before.
+
+    Raises
+    ------
+    InputError
+        See `check_target`; also where writing fails for want of room or rights.
+    """
+    target = check_target(path, force)
+    mark = f".{target.name}.{secrets.token_hex(4)}"
+    made, old = target.with_name(mark + ".partial"), target.with_name(mark + ".old")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made.mkdir()
+        fill(made)
+        if os.path.lexists(target):
+            os.rename(target, old)
+        try:
+            os.rename(made, target)
+        except BaseException:
+            if os.path.lexists(old):
+                os.rename(old, target)
+            raise
+    except OSError as error:
+        raise InputError(f"Cannot write {path}: {error}.") from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON that any reader takes: no NaN, no infinity."""
+    path.write_text(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file of a run folder.
+
+    Raises
+    ------
+    InputError
+        Where it is missing or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path.parent} is no run folder: it has no {path.name}.") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"Cannot read {path}: {error}.") from error

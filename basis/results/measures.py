@@ -1,0 +1,108 @@
+"""Returns and what is measured on them, as plain numpy functions. Imports numpy only.
+
+A row's return is time-weighted: (E_t − flow_t) / E_{t−1} − 1, row 0 against the capital. A day ends at 00:00 UTC: its
+return compounds the rows in (00:00, 00:00 of the next day]; row 0 belongs to the day that follows it. A year has 365
+days, and the riskless rate is 0.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+DAYS = 365.0
+_DAY = np.timedelta64(1, "D")
+#: Less than this share of the start is no investment: what is earned on it is no return.
+_NOTHING = 1e-9
+
+
+def row_returns(equity: np.ndarray, flow: np.ndarray, start: float) -> np.ndarray:
+    """(rows,) time-weighted return of each row, fraction; 0 where nothing was invested, NaN where less than that."""
+    before = np.concatenate(([start], equity[:-1]))[: len(equity)]
+    out = np.zeros(len(equity))
+    np.divide(equity - flow, before, out=out, where=before > _NOTHING * start)
+    some = before > _NOTHING * start
+    out[some] -= 1.0
+    out[before < -_NOTHING * start] = np.nan
+    return out
+
+
+def total_return(equity: np.ndarray, flow: np.ndarray, start: float) -> float:
+    """Time-weighted return of the whole, fraction: telescoped between flows, so without any it is E_end / start − 1."""
+    if not len(equity):
+        return 0.0
+    growth, base = 1.0, start
+    for row in np.flatnonzero(flow):
+        if base > _NOTHING * start:
+            growth *= (equity[row] - flow[row]) / base
+        base = equity[row]
+    if not flow.any():
+        return float(equity[-1] / base - 1.0)
+    return float(growth * (equity[-1] / base if base > _NOTHING * start else 1.0) - 1.0)
+
+
+def wealth(returns: np.ndarray) -> np.ndarray:
+    """(rows,) what 1 has grown to."""
+    return np.cumprod(1.0 + returns)
+
+
+def drawdown(returns: np.ndarray) -> np.ndarray:
+    """(rows,) wealth against its highest so far (1 at the start), fraction <= 0."""
+    grown = wealth(returns)
+    return grown / np.maximum(np.maximum.accumulate(grown), 1.0) - 1.0 if len(grown) else grown
+
+
+def daily_returns(stamps: np.ndarray, returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends (datetime64[us], 00:00 UTC) and returns of the days; the first and the last may be parts of a day."""
+    if not len(returns):
+        return stamps.astype("M8[us]"), returns
+    ends = stamps.astype("M8[D]")
+    ends = np.where(ends < stamps, ends + _DAY, ends).astype("M8[D]")
+    if len(ends) > 1:
+        ends[0] = ends[1]
+    first = np.flatnonzero(np.concatenate(([True], ends[1:] != ends[:-1])))
+    return ends[first].astype("M8[us]"), np.multiply.reduceat(1.0 + returns, first) - 1.0
+
+
+class Measures(NamedTuple):
+    """Annualised measures; None where they are not defined."""
+
+    cagr_365: float | None
+    volatility_365: float | None
+    sharpe_365: float | None
+    sortino_365: float | None
+    max_drawdown: float | None
+    calmar: float | None
+
+
+def measure(stamps: np.ndarray, returns: np.ndarray, total: float) -> Measures:
+    """Measures of a run.
+
+    Parameters
+    ----------
+    stamps : (rows,) datetime64[us] UTC
+    returns : (rows,) fractions by row
+    total : fraction of the whole
+
+    Notes
+    -----
+    Volatility is the sample deviation (ddof 1) of daily returns times √365. Sharpe is their mean times 365 over it.
+    Sortino divides by the root of the mean square of the negative days (against 0, over all days), times √365. Calmar is
+    CAGR over |largest drawdown|.
+    """
+    years = float((stamps[-1] - stamps[0]) / _DAY) / DAYS if len(stamps) else 0.0
+    cagr = None
+    if years > 0.0 and total > -1.0:
+        exponent = math.log1p(total) / years
+        cagr = math.expm1(exponent) if exponent < 700.0 else None
+    _, days = daily_returns(stamps, returns)
+    volatility = sharpe = sortino = None
+    if len(days) > 1 and np.isfinite(days).all():
+        mean = float(days.mean())
+        volatility = float(days.std(ddof=1)) * math.sqrt(DAYS)
+        downside = math.sqrt(float(np.mean(np.minimum(days, 0.0) ** 2))) * math.sqrt(DAYS)
+        sharpe = mean * DAYS / volatility if volatility > 0.0 else None
+        sortino = mean * DAYS / downside if downside > 0.0 else None
+    deepest = float(drawdown(returns).min()) if len(returns) and np.isfinite(returns).all() else None
+    calmar = cagr / -deepest if cagr is not None and deepest else None
+    return Measures(cagr, volatility, sharpe, sortino, deepest, calmar)

@@ -1,0 +1,96 @@
+"""`summary.json`: the headline numbers of a run. Plain numpy on the tables."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from basis.kernel import layout as at
+from basis.market.sources.clock import iso
+from basis.results import measures
+from basis.results.table import Table
+from basis.results.tables import Rows
+
+
+def finite(value: Any) -> Any:
+    """The value with plain Python numbers and None where a number is not finite, as JSON has no other."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(entry) for entry in value]
+    if isinstance(value, (np.floating, float)):
+        return float(value) if math.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def make_summary(rows: Rows, run_id: str, tables: Mapping[str, Table]) -> dict[str, Any]:
+    """Headline numbers.
+
+    Parameters
+    ----------
+    tables : mapping
+        `equity`, `risk` and `events` of the run.
+
+    Notes
+    -----
+    `turnover` is the notional of all fills over the mean equity; `liquidations` counts venues and rows in which one was
+    liquidated; the smallest risk measures are over after fills, before decisions and the hour's extremes.
+    """
+    recording = rows.recording
+    equity, risk, events = tables["equity"], tables["risk"], tables["events"]
+    held, flow, start = equity["equity"], equity["net_flow"], rows.started_from
+    returns = measures.row_returns(held, flow, start)
+    total = measures.total_return(held, flow, start)
+    measured = measures.measure(rows.stamps, returns, total)
+    log = recording.events
+    log = log[(log[:, at.E_ROW] >= recording.first) & (log[:, at.E_ROW] < recording.stop)]
+    fills, struck = log[log[:, at.E_KIND] == at.FILL], log[log[:, at.E_KIND] == at.LIQUIDATION]
+    traded = float(fills[:, at.E_NOTIONAL].sum())
+    mean = float(held.mean()) if len(held) else 0.0
+    span = recording.panel.timestamps[[recording.first, max(recording.stop - 1, recording.first)]]
+    summary = {
+        "run_id": run_id,
+        "status": recording.status,
+        "cause": recording.cause,
+        "mode": recording.config.mode,
+        "share_class": rows.share_class,
+        "start": iso(int(span[0])),
+        "end": iso(int(span[1])),
+        "rows": len(held),
+        "initial_equity": start,
+        "final_equity": held[-1] if len(held) else start,
+        "net_flows": rows.increments(rows.whole.head[at.FLOWS]).sum(),
+        "total_return": total,
+        **measured._asdict(),
+        "attribution": _totals(rows),
+        "max_abs_residual": np.abs(equity["residual"]).max(initial=0.0),
+        "fills": len(fills),
+        "turnover": traded / mean if mean > 0.0 else None,
+        "liquidations": len(np.unique(struck[:, [at.E_ROW, at.E_DEST]], axis=0)),
+        "min_health_factor": _least(risk, "health_factor"),
+        "min_margin_ratio": {venue: _least(risk, f"margin_ratio|{venue}") for _, venue in rows.margined},
+        "funding_coverage": {
+            series: dict(share) for series, share in recording.panel.coverage.items() if series.startswith("funding/")
+        },
+        "alerts": {
+            level: int(np.count_nonzero((events["kind"] == "alert") & (events["level"] == level)))
+            for level in ("warning", "critical")
+        },
+        "elapsed_s": {name: recording.elapsed.get(name) for name in ("load", "compile", "kernel", "total")},
+    }
+    return finite(summary)
+
+
+def _totals(rows: Rows) -> dict[str, float]:
+    """What each column earned in the rows of the run, share class."""
+    first, stop = rows.span.start, rows.span.stop
+    lines = {name: rows.whole.column[c] for c, name in enumerate(at.COLUMN_NAMES)}
+    lines |= {f"funding_pnl|{venue}": rows.whole.funding[v] for v, venue in rows.margined}
+    if stop <= first:
+        return dict.fromkeys(lines, 0.0)
+    return {name: line[stop - 1] - (line[first - 1] if first else 0.0) for name, line in lines.items()}
+
+
+def _least(risk: Table, measure: str) -> float:
+    return min(float(risk[name].min(initial=np.inf)) for name in (measure, f"{measure}|before", f"{measure}|worst"))

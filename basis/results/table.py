@@ -1,0 +1,226 @@
+"""A table of a run: named numpy columns with units, to and from parquet and frames. Imports numpy and `basis.errors`.
+
+pyarrow, pandas and polars are imported where they are used. Columns go to parquet by their buffers: pyarrow's own way
+in from numpy would import pandas, which a run from the command line does not need.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from basis.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+#: Columns of instants: datetime64[us], UTC.
+STAMPS = ("timestamp", "effective_at")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A column of texts: ``labels[codes[i]]`` in row i."""
+
+    codes: np.ndarray
+    labels: tuple[str, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[str]) -> "Text":
+        """From one text per row."""
+        seen: dict[str, int] = {}
+        codes = np.fromiter((seen.setdefault(v, len(seen)) for v in values), np.int32, len(values))
+        return cls(codes, tuple(seen))
+
+    def __len__(self) -> int:
+        return self.codes.size
+
+    def values(self) -> np.ndarray:
+        """One object per row."""
+        return np.array([*self.labels, ""], dtype=object)[self.codes]
+
+
+Column = np.ndarray | Text
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of one file of the run folder.
+
+    Attributes
+    ----------
+    name : str
+        File name without its ending.
+    columns : dict[str, numpy.ndarray | Text]
+        All of one length; `STAMPS` are datetime64[us] in UTC.
+    units : dict[str, str]
+        Unit of every column.
+    """
+
+    name: str
+    columns: dict[str, Column]
+    units: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        values = self.columns[column]
+        return values.values() if isinstance(values, Text) else values
+
+    # --- parquet ---------------------------------------------------------------------------------------------------
+
+    def write(self, path: Path) -> None:
+        """Write zstd parquet with the units as field metadata ``unit``."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        arrays = [_to_arrow(values) for values in self.columns.values()]
+        fields = [
+            pa.field(name, array.type, nullable=False, metadata={b"unit": self.units[name].encode()})
+            for name, array in zip(self.columns, arrays, strict=True)
+        ]
+        table = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+        texts = [name for name, values in self.columns.items() if isinstance(values, Text)]
+        pq.write_table(table, path, compression="zstd", use_dictionary=texts)  # pyright: ignore[reportArgumentType]
+
+    @classmethod
+    def read(cls, path: Path) -> "Table":
+        """Read what `write` wrote.
+
+        Raises
+        ------
+        InputError
+            Where the file is missing or no parquet.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.ParquetFile(path).read(use_threads=False)
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"Cannot read {path}: {error}. A run folder holds it; save the run again.") from error
+        units = {f.name: (f.metadata or {}).get(b"unit", b"").decode() for f in table.schema}
+        columns = {name: _from_arrow(table.column(name)) for name in table.schema.names}
+        return cls(path.stem, columns, units)
+
+    # --- frames ----------------------------------------------------------------------------------------------------
+
+    def to_pandas(self, index: bool = True) -> "pd.DataFrame":
+        """A frame on a UTC index named ``timestamp`` (or a running one), the units in ``.attrs['units']``."""
+        import pandas as pd
+
+        frame = pd.DataFrame(
+            {name: _zoned(values) for name, values in self.columns.items() if not (index and name == "timestamp")}
+        )
+        if index:
+            frame.index = pd.DatetimeIndex(_zoned(self.columns["timestamp"]), name="timestamp")
+        frame.attrs["units"] = {name: unit for name, unit in self.units.items() if name in frame.columns}
+        return frame
+
+    def to_polars(self) -> "pl.DataFrame":
+        """A polars frame, ``timestamp`` a column."""
+        import polars as pl
+
+        made = {
+            name: pl.Series(name, values.values().tolist(), dtype=pl.String)
+            if isinstance(values, Text)
+            else pl.Series(name, values)
+            for name, values in self.columns.items()
+        }
+        zoned = [pl.col(name).dt.replace_time_zone("UTC") for name in STAMPS if name in made]
+        return pl.DataFrame(made).with_columns(zoned)
+
+
+def _zoned(values: Column) -> Any:
+    import pandas as pd
+
+    if isinstance(values, Text):
+        return pd.array(values.values(), dtype="str")
+    return pd.DatetimeIndex(values, tz="UTC") if values.dtype.kind == "M" else values
+
+
+def _to_arrow(values: Column) -> "pa.Array":
+    import pyarrow as pa
+
+    if isinstance(values, Text):
+        words = [label.encode() for label in values.labels] or [b""]
+        ends = np.concatenate(([0], np.cumsum([len(word) for word in words]))).astype(np.int32)
+        labels = pa.Array.from_buffers(
+            pa.string(), len(words), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(words))]
+        )
+        codes = pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(np.ascontiguousarray(values.codes))])
+        return pa.DictionaryArray.from_arrays(codes, labels).cast(pa.string())
+    kinds = {
+        "f": (np.float64, pa.float64()),
+        "i": (np.int64, pa.int64()),
+        "M": ("M8[us]", pa.timestamp("us", tz="UTC")),
+    }
+    dtype, kind = (np.int8, pa.int8()) if values.dtype == np.int8 else kinds[values.dtype.kind]
+    data = np.ascontiguousarray(values, dtype=dtype)
+    return pa.Array.from_buffers(kind, data.size, [None, pa.py_buffer(data.view(np.uint8))])
+
+
+def _from_arrow(column: Any) -> Column:
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_string(kind):
+        coded = column.dictionary_encode().unify_dictionaries().combine_chunks()
+        chunks = coded.chunks if isinstance(coded, pa.ChunkedArray) else [coded]
+        if not chunks:
+            return Text(np.empty(0, np.int32), ())
+        codes = np.concatenate([_buffer(chunk.indices, np.int32) for chunk in chunks])
+        return Text(codes, tuple(chunks[0].dictionary.to_pylist()))
+    dtype = (
+        "M8[us]" if pa.types.is_timestamp(kind) else {"double": np.float64, "int64": np.int64}.get(str(kind), np.int8)
+    )
+    parts = [_buffer(chunk, dtype) for chunk in column.chunks]
+    return np.concatenate(parts) if parts else np.empty(0, dtype)
+
+
+def _buffer(array: Any, dtype: Any) -> np.ndarray:
+    data = np.frombuffer(array.buffers()[1], dtype=dtype, count=array.offset + len(array))
+    return data[array.offset :].copy()
+
+
+# --- comparing -----------------------------------------------------------------------------------------------------
+
+
+def differences(first: Table, second: Table) -> Iterator[str]:
+    """What differs between two tables, bit for bit (a NaN equals a NaN of the same bits), one line per column."""
+    for name in [*first.columns, *(n for n in second.columns if n not in first.columns)]:
+        if name not in second.columns or name not in first.columns:
+            yield f"{first.name}: column {name!r} is only in the {'second' if name in second.columns else 'first'}"
+    if len(first) != len(second):
+        yield f"{first.name}: {len(first)} rows against {len(second)}"
+    rows = min(len(first), len(second))
+    for name in first.columns:
+        if name not in second.columns:
+            continue
+        a, b = first[name][:rows], second[name][:rows]
+        if a.dtype != b.dtype:
+            yield f"{first.name}: column {name!r} is {a.dtype} against {b.dtype}"
+            continue
+        apart = a != b if a.dtype == object else _bits(a) != _bits(b)
+        if apart.any():
+            row = int(np.argmax(apart))
+            when = f" ({first['timestamp'][row]}Z)" if "timestamp" in first.columns else ""
+            yield (
+                f"{first.name}: column {name!r} differs in {int(apart.sum())} of {rows} rows, first in row {row}"
+                f"{when}: {_shown(a[row])} against {_shown(b[row])}"
+            )
+        if first.units.get(name) != second.units.get(name):
+            yield f"{first.name}: column {name!r} is in {first.units.get(name)!r} against {second.units.get(name)!r}"
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")
+
+
+def _shown(value: Any) -> str:
+    return repr(float(value)) if isinstance(value, np.floating) else repr(str(value))
