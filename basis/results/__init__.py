@@ -1,20 +1,20 @@
-"""What a run leaves: tables, summary, the run folder, and running it again. Above the engine, below the public API."""
+"""What a run leaves: tables, summary, the run folder, and (in `replay`) running it again.
+
+Above the engine, below the public API.
+"""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from basis.results.replay import ReplayReport, replay
     from basis.results.result import Result, open_run
 
-__all__ = ["ReplayReport", "Result", "open_run", "replay"]
-
-_HOMES = {"Result": "result", "open_run": "result", "ReplayReport": "replay", "replay": "replay"}
+__all__ = ["Result", "open_run"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load on first use, so that a command that needs no tables imports none."""
-    if name not in _HOMES:
+    """Load on first use, so that what needs no result imports no engine."""
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    from basis.results import result
 
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(result, name)

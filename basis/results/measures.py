@@ -87,8 +87,8 @@ def measure(stamps: np.ndarray, returns: np.ndarray, total: float) -> Measures:
     Notes
     -----
     Volatility is the sample deviation (ddof 1) of daily returns times √365. Sharpe is their mean times 365 over it.
-    Sortino divides by the root of the mean square of the negative days (against 0, over all days), times √365. Calmar is
-    CAGR over |largest drawdown|.
+    Sortino divides by the root of the mean square of the negative days (against 0, over all days), times √365.
+    Calmar is CAGR over |largest drawdown|.
     """
     years = float((stamps[-1] - stamps[0]) / _DAY) / DAYS if len(stamps) else 0.0
     cagr = None

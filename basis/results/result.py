@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from basis.errors import InputError
 from basis.results import measures
-from basis.results.folder import CONFIG, MANIFEST, SUMMARY, TABLES, read_json, write_json, write_whole
+from basis.results.folder import CONFIG, MANIFEST, SUMMARY, TABLES, check_target, read_json, write_json, write_whole
 from basis.results.table import Table
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ class Result:
     def from_recording(cls, recording: "Recording", run_id: str | None = None) -> "Result":
         """The result of a run in memory; `run_id` overrules its own name (a repeated run keeps the first one's)."""
         return cls(recording, None, run_id)
+
+    #: Whether a folder can be written, asked before a run is made for it.
+    check_target = staticmethod(check_target)
 
     # --- what it is ------------------------------------------------------------------------------------------------
 
@@ -110,9 +113,8 @@ class Result:
     def warnings(self) -> list[str]:
         """What a reader should know before believing the numbers, one sentence each."""
         found = [f"The run stopped itself: {self.cause}"] if self.status == "stopped" else []
-        for name, what in (("liquidations", "liquidation(s)"),):
-            if self.summary[name]:
-                found.append(f"{self.summary[name]} {what}.")
+        if self.summary["liquidations"]:
+            found.append(f"{self.summary['liquidations']} liquidation(s).")
         critical = self.summary["alerts"]["critical"]
         if critical:
             found.append(f"{critical} critical alert(s).")
