@@ -5,7 +5,6 @@ May import typer and `basis.errors`; everything else of the package, rich and tq
 """
 
 import os
-import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -84,20 +83,24 @@ def backtest(
     import warnings
 
     from basis.cli.progress import Progress
+    from basis.config import load_config
     from basis.errors import RunStoppedWarning
 
-    overrides = parse_changes(changes or ())
+    window = {"start": start, "end": end}
+    overrides = parse_changes(changes or ()) | {name: at for name, at in window.items() if at is not None}
+    # Before anything compiled is imported, so that a wrong key is told at once.
+    resolved = load_config(config, overrides)
     with warnings.catch_warnings(), Progress(enabled=not quiet) as progress:
         # What stopped the run is told below, once.
         warnings.simplefilter("ignore", RunStoppedWarning)
         from basis.api import backtest as run
 
-        result = run(config, data, start, end, overrides, driver.value, out=out, force=force, progress=progress)
+        result = run(resolved, data, driver=driver.value, out=out, force=force, progress=progress)
     folder = Path(out) if out is not None else _keep(result)
     if not quiet:
         from basis.cli.show import print_summary
 
-        print_summary(result.summary, len(result.warnings))
+        print_summary(result.summary, result.warnings)
     typer.echo(folder)
     if result.status == "stopped":
         typer.echo(f"Error: {result.summary['cause']}", err=True)
@@ -122,7 +125,7 @@ def replay(
 
     Exit 0: every table is identical. Exit 1: one differs, and it says which column and row.
     """
-    from basis.results import replay as again
+    from basis.results.replay import replay as again
 
     report = again(run, data)
     for message in report.messages:
@@ -169,23 +172,21 @@ def main(args: Sequence[str] | None = None) -> int:
     Wrong input (`InputError`, usage) is one message on standard error; ``BASIS_DEBUG=1`` adds the traceback.
     """
     try:
-        return int(app(args=args, prog_name="basis", standalone_mode=False) or 0)
+        code = int(app(args=args, prog_name="basis", standalone_mode=False) or 0)
     except InputError as error:
         _explain(error, str(error))
         return WRONG_INPUT
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("Interrupted.", err=True)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of the output has left; nothing may be flushed to it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DIFFERENT
+        code = INTERRUPTED
     except Exception as error:
         # Usage errors; typer brings its own click, so that they are known by what they can do.
         if not hasattr(error, "format_message"):
             raise
         _explain(error, _usage(error))
         return WRONG_INPUT
+    if code == INTERRUPTED:
+        typer.echo("Interrupted.", err=True)
+    return code
 
 
 def _usage(error: Any) -> str:

@@ -31,23 +31,29 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Se
     console().print(table)
 
 
-def print_summary(summary: Mapping[str, Any], warnings: int) -> None:
+def print_summary(summary: Mapping[str, Any], warnings: Sequence[str]) -> None:
     """Print a run's headline, its P&L by cause, and what one should know before believing either."""
     title = f"{summary['mode']}, {_day(summary['start'])} to {_day(summary['end'])}, {summary['rows']:,} rows"
-    table = Table(box=None, pad_edge=False, show_header=False, title=title, title_justify="left", title_style="bold")
+    title += "" if summary["status"] == "complete" else f", {summary['status']}"
+    table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(justify="right")
-    for name, value in summary_rows(summary, warnings):
+    for name, value in summary_rows(summary):
         table.add_row(Text(name), Text(value))
-    console().print(table)
+    screen = console()
+    screen.print(Text(title, style="bold"))
+    screen.print(table)
+    for warning in warnings:
+        screen.print(Text(f"warning: {warning}", style="yellow"))
 
 
-def summary_rows(summary: Mapping[str, Any], warnings: int) -> list[tuple[str, str]]:
+def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Name and value of each line under the headline; the causes are those that the P&L above them is the sum of."""
     unit = summary["share_class"]
     places = _PLACES.get(unit, 6)
     causes = {name: value for name, value in summary["attribution"].items() if "|" not in name}
-    coverage = summary["funding_coverage"]
+    shown = 0.5 * 10.0**-places
+    coverage = sorted(summary["funding_coverage"].items())
     return [
         ("total return", _percent(summary["total_return"])),
         ("CAGR, 365 days", _percent(summary["cagr_365"])),
@@ -55,11 +61,10 @@ def summary_rows(summary: Mapping[str, Any], warnings: int) -> list[tuple[str, s
         (f"equity at start, {unit}", f"{summary['initial_equity']:,.{places}f}"),
         (f"equity at end, {unit}", f"{summary['final_equity']:,.{places}f}"),
         (f"P&L, {unit}", f"{sum(causes.values()):,.{places}f}"),
-        *((f"  {name}", f"{value:,.{places}f}") for name, value in causes.items() if value),
+        *((f"  {name}", f"{value:,.{places}f}") for name, value in causes.items() if abs(value) >= shown),
         ("fills", f"{summary['fills']:,}"),
         ("liquidations", f"{summary['liquidations']:,}"),
-        *((f"{name}, settlements known", _cover(cover)) for name, cover in coverage.items()),
-        ("warnings", f"{warnings:,}"),
+        *((f"{name} known", _cover(cover)) for name, cover in coverage),
         ("seconds", f"{summary['elapsed_s']['total']:.2f}"),
     ]
 

@@ -96,6 +96,16 @@ def test_the_traceback_is_shown_on_request():
     assert "InputError" in full.stderr
 
 
+def test_a_reader_that_leaves_early_sees_no_traceback():
+    code = "import os, sys; os.close(1); os.dup2(int(sys.argv.pop()), 1); from basis.cli import main; sys.exit(main())"
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-c", code, "modes", str(writes)]
+    done = subprocess.run(command, stderr=subprocess.PIPE, pass_fds=[writes], text=True)
+    os.close(writes)
+    assert "Traceback" not in done.stderr
+
+
 def test_an_unexpected_error_keeps_its_traceback(basis, monkeypatch):
     def broken():
         raise RuntimeError("unforeseen")
