@@ -19,7 +19,7 @@ __all__ = ["backtest", "default_data", "open_run"]
 
 
 def default_data() -> Path:
-    """Data folder used where none is named: ``BASIS_DATA_DIR``, the checkout's sample, else the sample in the user's cache."""
+    """Data folder where none is named: ``BASIS_DATA_DIR``, the checkout's sample, else the sample in the user cache."""
     named = os.environ.get("BASIS_DATA_DIR")
     if named:
         return Path(named)
@@ -37,7 +37,7 @@ def default_data() -> Path:
 
 
 def backtest(
-    config: "Config | Mapping[str, Any] | str | os.PathLike[str]",
+    config: "Config | Mapping[str, Any] | str | Path",
     data: "str | os.PathLike[str] | DataProvider | Panel | None" = None,
     start: Any = None,
     end: Any = None,
@@ -45,7 +45,7 @@ def backtest(
     driver: Literal["kernel"] = "kernel",
     positions: Mapping[str, float] | None = None,
     resume: "Checkpoint | None" = None,
-    out: "str | os.PathLike[str] | None" = None,
+    out: "str | Path | None" = None,
     *,
     force: bool = False,
     strategy: Strategy | None = None,

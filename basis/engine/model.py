@@ -3,13 +3,14 @@
 from collections import OrderedDict
 from datetime import UTC, datetime
 from itertools import chain
+from typing import Literal
 
 import numpy as np
 
 from ..config import Config
 from ..errors import ConfigError
 from ..kernel import layout as at
-from ..kernel.coefficients import Coefficients, Slots, asset_of, make_coefficients
+from ..kernel.coefficients import Coefficients, Slots, make_coefficients
 from ..market.panel import Panel
 from ..strategies.base import Plan, Strategy
 
@@ -73,7 +74,7 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
             )
         return table
 
-    def slippage(venue_name: str, market: str, symbol: str, when: datetime) -> np.ndarray:
+    def slippage(venue_name: str, market: Literal["spot", "perp"], symbol: str, when: datetime) -> np.ndarray:
         if not on:
             return flat
         try:
@@ -185,12 +186,7 @@ def _plan_row(plan: Plan, slots: Slots) -> list[float]:
 
 def make_table(slots: Slots, plans: tuple[Plan, ...], withdrawals: np.ndarray) -> at.Table:
     """What never changes in a run."""
-    keys = slots.keys
-    long = {slots.index(k) for plan in plans for k in (plan.pool or plan.token,) if k}
     return at.Table(
-        asset=np.array([[float(asset_of(k) == a) for k in keys] for a in slots.assets]).reshape(-1, len(keys)),
-        gross=np.array([float(asset_of(k) != slots.share_class) for k in keys]),
-        invested=np.array([float(i in long) for i in range(len(keys))]),
         venue=np.array(
             [slots.venues.index(k.venue) if k.venue in slots.venues else -1 for k in slots.token], dtype=np.int64
         ),
@@ -208,8 +204,8 @@ def schedule(config: Config, panel: Panel, started: int) -> tuple[np.ndarray, np
     early = next((f for f, s in zip(config.flows, stamps, strict=True) if s < started), None)
     if early is not None:
         raise ConfigError(
-            f"flows: {early.timestamp.isoformat()} is before the start of the run; give flows from the start on, or raise "
-            "initial_capital instead."
+            f"flows: {early.timestamp.isoformat()} is before the start of the run; give flows from "
+            "the start on, or raise initial_capital instead."
         )
     out = np.zeros((len(panel), 2))
     busy = np.zeros(len(panel), dtype=bool)
@@ -279,8 +275,6 @@ def make_model(config: Config, slots: Slots, panel: Panel, strategy: Strategy, s
         regime=regime,
         busy=busy.astype(np.uint8),
         terms=make_terms(config, slots, instants),
-        limit=make_limits(config, slots),
-        params=make_parameters(config, slots, strategy),
         settings=np.array(
             [float(config.risk.simulate_liquidation), float(config.fill == "next_bar"), len(panel) - 1.0, 1e-9]
         ),

@@ -19,7 +19,7 @@ from ..market.panel import Panel
 from ..market.sources.clock import iso, to_ns
 from ..strategies.base import Strategy
 from ..strategies.factory import make_strategy
-from .model import make_model
+from .model import make_limits, make_model, make_parameters
 from .recording import Checkpoint, Recording
 
 #: Rows between two reports of progress.
@@ -44,7 +44,7 @@ def _holdings(config: Config, positions: Mapping[str, float] | None) -> dict[str
         except ValueError as error:
             raise InputError(f"positions: {error}") from error
         if measure not in ("", "cost") or (measure == "cost" and key.type != "Perp"):
-            raise InputError(f"positions: {name!r} is not known; write <key> for a quantity, <perp key>|cost for its cost.")
+            raise InputError(f"positions: {name!r} is not known; write <key> for a quantity or <perp key>|cost.")
         value = float(amount)
         if not np.isfinite(value) or (value < 0.0 and key.type != "Perp"):
             raise InputError(f"positions: {name!r} is {amount!r}; it must be finite, and only a perp may be below 0.")
@@ -72,8 +72,8 @@ def _restore(checkpoint: Checkpoint, slots: Slots, share_class: str) -> np.ndarr
     keys = tuple(str(k) for k in slots.keys)
     if checkpoint.keys != keys or checkpoint.share_class != share_class:
         raise InputError(
-            f"resume: the checkpoint holds {', '.join(checkpoint.keys)} in {checkpoint.share_class}; this configuration "
-            f"needs {', '.join(keys)} in {share_class}. Resume with the configuration that made it."
+            f"resume: the checkpoint holds {', '.join(checkpoint.keys)} in {checkpoint.share_class}; this "
+            f"configuration needs {', '.join(keys)} in {share_class}. Resume with the configuration that made it."
         )
     block = state.aligned((len(checkpoint.state), 1))
     block[:, 0] = checkpoint.state
@@ -93,8 +93,8 @@ def _cause(reason: int, row: int, panel: Panel, block: np.ndarray, slots: Slots)
         return f"insolvent in {when}: equity {equity:.6f} {slots.share_class}."
     if reason == at.BAD_DECISION:
         return (
-            f"strategy failed in {when}: its actions must be (action 1-5, a plan that exists, a finite amount >= 0), at most "
-            f"{at.ACTIONS} of them."
+            f"strategy failed in {when}: an action is (code 1-5, a plan that exists, a finite amount >= 0), and "
+            f"there are at most {at.ACTIONS}."
         )
     raise RuntimeError(f"The kernel refused the arrays it was given in {when} (reason {reason}).")
 
@@ -140,8 +140,8 @@ def simulate(
     else:
         if resume is not None:
             start = resume.timestamp
-        panel = market.panel(keys=[str(k) for k in (*slots.cash, *slots.token, *slots.collateral, *slots.debt, *slots.held)],
-                             start=start, end=end)  # fmt: skip
+        held = (k for k in slots.keys if k.type != "Perp" or k in slots.held)
+        panel = market.panel(keys=[str(k) for k in held], start=start, end=end)
     first = 0
     started = int(panel.timestamps[0])
     if resume is not None:
@@ -152,12 +152,16 @@ def simulate(
     model = make_model(config, slots, panel, strategy, started)
     n = slots.shape()
     if resume is None:
-        capital = state.worth(slots, holdings, model.hours[0]) if positions is not None else float(config.initial_capital)
+        capital = float(config.initial_capital)
+        if positions is not None:
+            capital = state.worth(slots, holdings, model.hours[0])
         if not capital > 0.0:
-            raise InputError(f"positions: the starting book is worth {capital:.6g} {config.share_class}; it must be > 0.")
-        block = state.open_book(slots, holdings, capital, 1, config.risk.simulate_liquidation)
+            raise InputError(f"positions: the starting book is worth {capital:.6g} {config.share_class}, not > 0.")
+        block = state.open_book(slots, holdings, capital)
     else:
         block = _restore(resume, slots, config.share_class)
+    limits, parameters = make_limits(config, slots), make_parameters(config, slots, strategy)
+    state.set_policy(slots, block, parameters, limits, config.risk.simulate_liquidation)
     rows = len(panel)
     record = np.zeros((rows, at.recorded(n)))
     if first:
@@ -169,7 +173,8 @@ def simulate(
     if last <= first:
         detail = f" ({hole.series} is {hole.age_s / 3600:.1f} h old in {iso(hole.instant)})" if hole else ""
         raise DataError(f"There is no row to run between {iso(int(panel.timestamps[0]))} and the end{detail}.")
-    desk = state.make_desk(slots, len(model.params), max(8 * EVENTS_PER_ROW, rows))
+    long = [slots.index(k) for plan in strategy.plans(config) for k in (plan.pool or plan.token,) if k]
+    desk = state.make_desk(slots, max(8 * EVENTS_PER_ROW, rows), long)
     mark = clock()
     run, args = prepare(n, block, model, desk, strategy.decide, record, first, last)
     took["compile"] = clock() - mark
@@ -192,14 +197,28 @@ def simulate(
     elif hole is not None and hole.row == last and until is None:
         status = "stopped"
         cause = (
-            f"data hole in row {hole.row} ({iso(hole.instant)}): {hole.series} is {hole.age_s / 3600:.2f} h old, more than "
-            "max_staleness allows; name another source in data.sources or raise data.max_staleness."
+            f"data hole in row {hole.row} ({iso(hole.instant)}): {hole.series} is {hole.age_s / 3600:.2f} h old, "
+            "more than max_staleness allows; name another source in data.sources or raise data.max_staleness."
         )
     took["total"] = clock() - began + (elapsed or {}).get("load", 0.0)
     return Recording(
-        config, panel, slots, model, record, desk.events[: desk.count[0]].copy(), block, first, stop, status, cause, took, holdings,
-        None if isinstance(market, Panel) else market, resume, strategy,
-    )  # fmt: skip
+        config=config,
+        panel=panel,
+        slots=slots,
+        model=model,
+        record=record,
+        events=desk.events[: desk.count[0]].copy(),
+        block=block,
+        first=first,
+        stop=stop,
+        status=status,
+        cause=cause,
+        elapsed=took,
+        holdings=holdings,
+        provider=None if isinstance(market, Panel) else market,
+        resumed=resume,
+        strategy=strategy,
+    )
 
 
 def checkpoint(recording: Recording, timestamp: Any = None) -> Checkpoint:

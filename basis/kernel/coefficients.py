@@ -1,7 +1,7 @@
-"""From a book and a market to what the loop reads: slots of the keys, and per-hour coefficients per slot (accounting §2-§5).
+"""From a book and a market to what the loop reads: slots of the keys, coefficients per hour and slot (accounting §5).
 
-What does not depend on the quantities is computed here once per hour and slot, so that the hour is mostly quantity times
-coefficient. Plain numpy over whole columns; imports only the kernel's own `layout` and `keys`.
+What does not depend on the quantities is computed here once per hour and slot, so that the hour is mostly quantity
+times coefficient. Plain numpy over whole columns; imports only the kernel's own `layout` and `keys`.
 """
 
 from collections.abc import Iterable, Mapping

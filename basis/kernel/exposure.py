@@ -1,31 +1,31 @@
 """Values, gross exposure, delta by asset and equity of the book (accounting §3, §6)."""
 
+from . import layout as at
 from .jit import stage
-from .layout import DRIFT, EQUITY, GROSS, INVESTED, first_perp
 
 
 @stage
-def expose(n, b, table, h, lane):
+def expose(n, b, h, lane):
     """Equity, gross, delta by asset in units, the largest delta and the long leg as fractions of equity.
 
     What is under way counts in equity and delta. A debt's value per unit is negative.
     """
     y = len(n.cash)
-    perp = first_perp(n)
+    perp = at.first_perp(n)
     equity = 0.0
     gross = 0.0
     invested = 0.0
     for i in range(len(n.cash) + len(n.token)):
         x = (b.q[i, lane] + b.transit[i, lane]) * h.value[i]
         equity += x
-        gross += (x if x >= 0.0 else -x) * table.gross[i]
-        invested += x * table.invested[i]
+        gross += (x if x >= 0.0 else -x) * h.gross[i]
+        invested += x * h.invested[i]
     for j in range(len(n.collateral) + len(n.debt)):
         i = y + len(n.token) + j
         x = b.q[i, lane] * h.value[i]
         equity += x
-        gross += (x if x >= 0.0 else -x) * table.gross[i]
-        invested += x * table.invested[i]
+        gross += (x if x >= 0.0 else -x) * h.gross[i]
+        invested += x * h.invested[i]
     for v in range(len(n.cash)):
         for k in range(len(n.market)):
             i = v * len(n.market) + k
@@ -36,15 +36,15 @@ def expose(n, b, table, h, lane):
     for a in range(len(n.asset)):
         d = 0.0
         for i in range(len(n.cash) + len(n.token)):
-            d += (b.q[i, lane] + b.transit[i, lane]) * (h.unit[i] * table.asset[a, i])
+            d += (b.q[i, lane] + b.transit[i, lane]) * (h.unit[i] * h.member[a * at.slots(n) + i])
         for j in range(len(n.collateral) + len(n.debt) + len(n.cash) * len(n.market)):
             i = y + len(n.token) + j
-            d += b.q[i, lane] * (h.unit[i] * table.asset[a, i])
+            d += b.q[i, lane] * (h.unit[i] * h.member[a * at.slots(n) + i])
         b.delta[a, lane] = d
         x = d * h.asset[a]
         x = x if x >= 0.0 else -x
         drift = x if x > drift else drift
-    b.head[EQUITY, lane] = equity
-    b.head[GROSS, lane] = gross
-    b.head[DRIFT, lane] = drift / equity if equity > 0.0 else 0.0
-    b.head[INVESTED, lane] = invested / equity if equity > 0.0 else 0.0
+    b.head[at.EQUITY, lane] = equity
+    b.head[at.GROSS, lane] = gross
+    b.head[at.DRIFT, lane] = drift / equity if equity > 0.0 else 0.0
+    b.head[at.INVESTED, lane] = invested / equity if equity > 0.0 else 0.0

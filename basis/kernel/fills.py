@@ -1,4 +1,4 @@
-"""Orders become fills: quantities change at fixed prices and each cost lands in its own column (accounting §4.9, §5, §8)."""
+"""Orders become fills: quantities change at fixed prices, each cost in its own column (accounting §4.9, §5, §8)."""
 
 from . import layout as at
 from .jit import apart, routine, stage
@@ -114,7 +114,7 @@ def fill_spot(n, b, model, h, quote, desk, regime, t, lane, slot, dq, action):
 
 @stage
 def move_perp(b, perp, i, v, dq, price, lane):
-    """Change a perp at a price: same side adds to the cost, a close realises into cash, a flip is both. Returns cash."""
+    """Change a perp at a price: the same side adds to cost, a close realises into cash (returned), a flip is both."""
     q = b.q[perp + i, lane]
     cost = b.cost[i, lane]
     after = q + dq
@@ -275,7 +275,7 @@ def fill_pool(n, b, model, h, quote, desk, regime, t, lane, token, collateral, a
 
 @stage
 def fill(n, b, model, h, quote, desk, regime, t, lane, order, action):
-    """Carry out one order; returns at.OK or why nothing changed."""
+    """Carry out one order; returns OK or why nothing changed."""
     kind = int(order[0])
     slot = int(order[1])
     dest = int(order[2])

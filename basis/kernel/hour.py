@@ -1,4 +1,4 @@
-"""The part of an hour that few lanes need: margin test, arrivals, flows, the strategy and its fills (accounting §4.4-4.10).
+"""What few lanes need of an hour: margin test, arrivals, flows, the strategy and its fills (accounting §4.4-4.10).
 
 The part every lane needs in every hour stands in `loop`.
 """
@@ -16,15 +16,15 @@ _STEPS = 64
 
 @routine
 def reckon(n, b, model, h, lane):
-    """Exposure and risk of the at.book as it stands: the end of every position update."""
-    expose(n, b, model.table, h, lane)
+    """Exposure and risk of the book as it stands: the end of every position update."""
+    expose(n, b, h, lane)
     assess(n, b, h, lane)
 
 
 @routine
 def report_alerts(n, b, model, h, quote, desk, t, lane):
     """Levels that changed become events; the highest stands in the head."""
-    compare(n, b, h, model.limit, lane)
+    compare(n, b, h, lane)
     worst = 0.0
     for j in range(at.measures(n)):
         now = b.level[j, lane]
@@ -46,9 +46,10 @@ def report_alerts(n, b, model, h, quote, desk, t, lane):
 
 
 @stage
-def triggers(n, b, h, params, lane):
+def triggers(n, b, h, lane):
     """1 where the strategy of a lane has to be asked: a limit is crossed or something has happened."""
     now = b.head
+    params = b.param
     moved = (now[at.INVESTED, lane] < params[at.MIN_INVESTED, lane]) | (
         now[at.INVESTED, lane] > params[at.MAX_INVESTED, lane]
     )
@@ -69,7 +70,7 @@ def triggers(n, b, h, params, lane):
 
 @routine
 def before_decision(n, b, model, h, quote, regime, lane):
-    """Keep the risk at.measures as they stand before the strategy decides."""
+    """Keep the risk measures as they stand before the strategy decides."""
     b.before[0, lane] = b.head[at.LTV, lane]
     b.before[1, lane] = b.head[at.HEALTH_FACTOR, lane]
     for v in range(len(n.cash)):
@@ -110,10 +111,10 @@ def observe(n, b, model, h, quote, desk, regime, t, lane):
         long = 0.0
         short = 0.0
         for i in range(perp):
-            x = b.q[i, lane] * (h.unit[i] * model.table.asset[a, i])
+            x = b.q[i, lane] * (h.unit[i] * h.member[a * at.slots(n) + i])
             long += x
         for i in range(at.perps(n)):
-            short -= b.q[perp + i, lane] * model.table.asset[a, perp + i]
+            short -= b.q[perp + i, lane] * h.member[a * at.slots(n) + perp + i]
         view[at.HEAD + at.SEEN * a + at.LONG] = long
         view[at.HEAD + at.SEEN * a + at.SHORT] = short
         view[at.HEAD + at.SEEN * a + at.PRICE] = h.asset[a]
@@ -194,14 +195,14 @@ def valid(model, actions, count):
 
 @routine
 def tail(n, b, h, quote, model, desk, decide, regime, t, lane, given):
-    """The rest of the hour for one lane. Returns at.END, or why the loop has to stop.
+    """The rest of the hour for one lane. Returns END, or why the loop has to stop.
 
     `given` is -1, or the number of actions a caller has put into `desk.actions` as this row's decision: then what comes
     before the decision has been done.
     """
     param = desk.param
     for j in range(param.shape[0]):
-        param[j] = model.params[j, lane]
+        param[j] = b.param[j, lane]
     count = given
     if given < 0:
         b.head[at.TAILED, lane] = 1.0
@@ -226,7 +227,7 @@ def tail(n, b, h, quote, model, desk, decide, regime, t, lane, given):
         report_alerts(n, b, model, h, quote, desk, t, lane)
         before_decision(n, b, model, h, quote, regime, lane)
         last = t == int(model.settings[at.FINAL_ROW]) and param[at.CLOSE_AT_END] > 0.0
-        wanted = triggers(n, b, h, model.params, lane) > 0.0 or t == 0 or last or b.head[at.ARRIVED, lane] > 0.0
+        wanted = triggers(n, b, h, lane) > 0.0 or t == 0 or last or b.head[at.ARRIVED, lane] > 0.0
         wanted = (
             wanted
             or (model.busy[t] & at.FLOWS_DUE) > 0
@@ -241,9 +242,9 @@ def tail(n, b, h, quote, model, desk, decide, regime, t, lane, given):
         for a in range(desk.actions.shape[0]):
             for j in range(at.ACTION_WIDTH):
                 desk.actions[a, j] = 0.0
-        for j in range(desk.row.shape[0]):
-            desk.row[j] = model.hours[t, j]
-        count = decide(desk.seen, desk.row, param, desk.actions)
+        for j in range(desk.hour.shape[0]):
+            desk.hour[j] = desk.row[j]
+        count = decide(desk.seen, desk.hour, param, desk.actions)
     for j in range(at.MEMORIES):
         b.head[at.MEMORY + j, lane] = desk.seen[at.MEMORY + j]
     if count < 0 or not valid(model, desk.actions, count):
@@ -280,7 +281,7 @@ def attend(n, block, model, desk, decide, t, lane, part, given):
     given : see `tail`
     """
     b = at.book(n, block)
-    h = at.hour_of(n, model.hours[t])
+    h = at.hour_of(n, desk.row)
     quote = at.quote_of(n, model.quotes[t])
     if part == STRIKE:
         before = at.quote_of(n, model.quotes[t - 1])

@@ -48,11 +48,11 @@ def parse_key(text: "str | Key") -> Key:
     key = Key(*parts)
     if key.type not in TYPES:
         raise ValueError(
-            f"Invalid instrument key {text!r}: type {key.type!r} is unknown; the parts are venue:type:symbol and the type "
-            f"is one of {', '.join(TYPES)}."
+            f"Invalid instrument key {text!r}: type {key.type!r} is unknown; the parts are venue:type:symbol and the "
+            f"type is one of {', '.join(TYPES)}."
         )
     if key.type == "Perp" and not any(key.symbol.endswith(q) and key.symbol != q for q in QUOTES):
         raise ValueError(
-            f"Invalid instrument key {text!r}: a perp's symbol is base and quote, and the quote is one of {', '.join(QUOTES)}."
+            f"Invalid instrument key {text!r}: a perp's symbol is base and quote, the quote one of {', '.join(QUOTES)}."
         )
     return key

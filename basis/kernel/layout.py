@@ -1,8 +1,8 @@
 """What stands where: slots of the book, rows of the state, columns of the hour, of events and of attribution.
 
 A book is any list of instrument keys. Its slots are sorted by kind, ``cash | token | collateral | debt | perp``; perps
-form a (venue x market) grid so that the perps of a venue are neighbours. Sizes are lengths of tuples (`Shape`): a length
-is part of the type, so the compiled loop sees constants and one source serves any book and any lane count.
+form a (venue x market) grid so that the perps of a venue are neighbours. Sizes are lengths of tuples (`Shape`): a
+length is part of the type, so the compiled loop sees constants and one source serves any book and any lane count.
 Imports only the kernel's own `jit`.
 """
 
@@ -35,18 +35,22 @@ def sizes(n: Shape) -> Shape:
     return Shape(*[np.empty(len(field), dtype=np.int8) for field in n])
 
 
-# --- attribution (accounting §5), in the order of the run folder -------------------------------------------------------
+# --- attribution (accounting §5), in the order of the run folder
 COLUMN_NAMES = (
     "funding_pnl", "supply_yield", "borrow_cost", "staking_yield", "reward_pnl", "peg_pnl", "delta_pnl", "basis_pnl",
     "dust_pnl", "fees", "slippage", "gas", "transfer_fees", "flash_fees", "liquidation_loss",
 )  # fmt: skip
-(FUNDING, SUPPLY, BORROW, STAKING, REWARD, PEG, DELTA, BASIS, DUST, FEES, SLIPPAGE, GAS, TRANSFER_FEES, FLASH_FEES,
- LIQUIDATION_LOSS) = range(15)  # fmt: skip
+(
+    FUNDING, SUPPLY, BORROW, STAKING, REWARD, PEG, DELTA, BASIS, DUST, FEES, SLIPPAGE, GAS, TRANSFER_FEES,
+    FLASH_FEES, LIQUIDATION_LOSS,
+) = range(15)  # fmt: skip
 COLUMNS = len(COLUMN_NAMES)
 
-# --- the head of the state and of a strategy's view: fixed positions ----------------------------------------------------
-(EQUITY, GROSS, LTV, HEALTH_FACTOR, DRIFT, INVESTED, MARGIN_LOW, MARGIN_HIGH, PENDING, FLOW, FLOWS, ALERT, ARRIVED, FIRST,
- LAST, RATE, GAS_COST, TAILED, MEMORY) = range(19)  # fmt: skip
+# --- the head of the state and of a strategy's view: fixed positions
+(
+    EQUITY, GROSS, LTV, HEALTH_FACTOR, DRIFT, INVESTED, MARGIN_LOW, MARGIN_HIGH, PENDING, FLOW, FLOWS, ALERT,
+    ARRIVED, FIRST, LAST, RATE, GAS_COST, TAILED, MEMORY,
+) = range(19)  # fmt: skip
 #: Rows a strategy may write to keep something from one decision to the next.
 MEMORIES = 4
 HEAD = MEMORY + MEMORIES
@@ -54,14 +58,16 @@ HEAD = MEMORY + MEMORIES
 LONG, SHORT, PRICE = range(3)
 SEEN = 3
 
-# --- statistics of a lane ------------------------------------------------------------------------------------------------
-(CAPITAL, PREVIOUS, PEAK, DRAWDOWN, SUM, SUM_SQUARES, MIN_HEALTH_FACTOR, MIN_MARGIN, RESIDUAL, SCALE, FLAG, DECISIONS, EVENTS,
- PAID, NEXT_DUE) = range(15)  # fmt: skip
+# --- statistics of a lane
+(
+    CAPITAL, PREVIOUS, PEAK, DRAWDOWN, SUM, SUM_SQUARES, MIN_HEALTH_FACTOR, MIN_MARGIN, RESIDUAL, SCALE, FLAG,
+    DECISIONS, EVENTS, PAID, NEXT_DUE,
+) = range(15)  # fmt: skip
 STATS = 15
 
-# --- transit queue ---------------------------------------------------------------------------------------------------------
+# --- transit queue
 QUEUE = 24
-# --- actions and orders ----------------------------------------------------------------------------------------------------
+# --- actions and orders
 NO_ACTION, ENTRY_FULL, ENTRY_PARTIAL, EXIT_PARTIAL, EXIT_FULL, SELL_DUST = range(6)
 ACTION_NAMES = ("", "entry_full", "entry_partial", "exit_partial", "exit_full", "sell_dust")
 #: An action is (action, plan, amount, target); the target is filled in when it is routed.
@@ -70,50 +76,76 @@ TRADE_SPOT, TRADE_PERP, TRANSFER, SUPPLY_POOL, WITHDRAW_POOL = range(5)
 #: An order is (type, slot, destination slot, quantity).
 ORDERS, ORDER_WIDTH = 32, 4
 
-# --- plans: what an action on an asset means ---------------------------------------------------------------------------------
+# --- plans: what an action on an asset means
 PLAN_NONE, PLAN_HEDGE, PLAN_MARGIN, PLAN_LEND = range(4)
 #: plan row: kind, asset, token slot, collateral slot, venue of the token (-1 wallet), market of the perps
 PLAN_KIND, PLAN_ASSET, PLAN_TOKEN, PLAN_COLLATERAL, PLAN_VENUE, PLAN_MARKET = range(6)
 PLAN_WIDTH = 6
 
-# --- parameters of a lane: policy, the strategy's own, one weight per venue  ------------------------------------
-(TARGET_MARGIN, BAND_LOW, BAND_HIGH, DEVIATION, MAX_DRIFT, GAS_RESERVE, REBALANCE, CLOSE_AT_END, ENTER_RATE, LEAVE_RATE,
- RESTRICT, MIN_INVESTED, MAX_INVESTED, ASK_ALWAYS) = range(14)  # fmt: skip
+# --- parameters of a lane: policy, the strategy's own, one weight per venue
+(
+    TARGET_MARGIN, BAND_LOW, BAND_HIGH, DEVIATION, MAX_DRIFT, GAS_RESERVE, REBALANCE, CLOSE_AT_END, ENTER_RATE,
+    LEAVE_RATE, RESTRICT, MIN_INVESTED, MAX_INVESTED, ASK_ALWAYS,
+) = range(14)  # fmt: skip
 #: ENTER_RATE where no rate rule applies: the carry is always wanted.
 NO_RULE = -1e300
 #: What a strategy keeps for itself, then one weight per venue.
 OWN, OWNS = 14, 8
 WEIGHT = OWN + OWNS
 
-# --- terms of venues, one row per venue and regime ------------------------------------------------------------------------------
-(SPOT_TAKER, PERP_TAKER, LIQUIDATION_FEE, WITHDRAWAL_FEE, DEPOSIT_LATENCY, WITHDRAWAL_LATENCY) = range(6)
+# --- terms of venues, one row per venue and regime
+(
+    SPOT_TAKER, PERP_TAKER, LIQUIDATION_FEE, WITHDRAWAL_FEE, DEPOSIT_LATENCY, WITHDRAWAL_LATENCY,
+) = range(6)  # fmt: skip
 VENUE_TERMS = 6
 GAS_TRANSFER, GAS_SUPPLY, GAS_WITHDRAW = range(3)
 GAS_TERMS = 3
 #: margin tier: largest notional, maintenance rate, maintenance amount, largest leverage
 TIER_NOTIONAL, TIER_RATE, TIER_AMOUNT, TIER_LEVERAGE = range(4)
 
-# --- events ---------------------------------------------------------------------------------------------------------------------
-(DECISION, ORDER, FILL, REJECT, MOVE, ARRIVAL, FUNDING_PAID, REWARD_PAID, LIQUIDATION, ALERTED, FLOWED) = map(
-    float, range(11)
-)
+# --- events
+(
+    DECISION,
+    ORDER,
+    FILL,
+    REJECT,
+    MOVE,
+    ARRIVAL,
+    FUNDING_PAID,
+    REWARD_PAID,
+    LIQUIDATION,
+    ALERTED,
+    FLOWED,
+) = map(float, range(11))
 KIND_NAMES = (
     "decision", "order", "fill", "reject", "transfer", "arrival", "funding", "reward", "liquidation", "alert", "flow",
 )  # fmt: skip
-(E_ROW, E_LANE, E_KIND, E_CODE, E_SLOT, E_DEST, E_QUANTITY, E_PRICE, E_REFERENCE, E_RATE, E_NOTIONAL, E_FEE, E_SLIPPAGE, E_GAS,
- E_GAS_UNITS, E_CASH, E_AMOUNT, E_EFFECTIVE, E_CORRELATION, E_LEVEL, E_ACTION, E_SEQ) = range(22)  # fmt: skip
+(
+    E_ROW, E_LANE, E_KIND, E_CODE, E_SLOT, E_DEST, E_QUANTITY, E_PRICE, E_REFERENCE, E_RATE, E_NOTIONAL, E_FEE,
+    E_SLIPPAGE, E_GAS, E_GAS_UNITS, E_CASH, E_AMOUNT, E_EFFECTIVE, E_CORRELATION, E_LEVEL, E_ACTION, E_SEQ,
+) = range(22)  # fmt: skip
 EVENT_WIDTH = 22
 #: Reasons of a rejection (E_CODE of a reject).
 REASONS = (
-    "filled", "not enough cash", "not enough margin", "no gas: neither ETH nor share class in the wallet", "transit queue full",
-    "amount below the fee", "not enough held", "critical alert: only reductions", "no such order", "withdrawal exceeds equity",
-)  # fmt: skip
-(OK, NO_CASH, NO_MARGIN, NO_GAS, QUEUE_FULL, BELOW_FEE, NOT_HELD, CRITICAL, UNKNOWN_ORDER, EXCEEDS_EQUITY) = range(10)
+    "filled",
+    "not enough cash",
+    "not enough margin",
+    "no gas: neither ETH nor share class in the wallet",
+    "transit queue full",
+    "amount below the fee",
+    "not enough held",
+    "critical alert: only reductions",
+    "no such order",
+    "withdrawal exceeds equity",
+)
+(
+    OK, NO_CASH, NO_MARGIN, NO_GAS, QUEUE_FULL, BELOW_FEE, NOT_HELD, CRITICAL, UNKNOWN_ORDER, EXCEEDS_EQUITY,
+) = range(10)  # fmt: skip
 #: What a flow event is (E_CODE): money in, a request to take money out, money out.
 DEPOSITED, REQUESTED, PAID_OUT = range(3)
 FLOW_NAMES = ("deposit", "withdrawal requested", "withdrawal paid")
 
-# --- why `advance` came back --------------------------------------------------------------------------------------------------------
+# --- why `advance` came back
 END, ASKED, FULL, MISFIT, BROKEN, INSOLVENT, BAD_DECISION = range(7)
 
 
@@ -139,11 +171,16 @@ class Book(NamedTuple):
     queue_to: Any
     queue_amount: Any
     queue_due: Any
+    limit: Any  # alert limits by measure: warnings, then critical
+    param: Any  # policy, the strategy's own, weights
     waiting: Any  # actions decided in the row before (`next_bar`)
 
 
 class Hour(NamedTuple):
-    """Views of one row of coefficients: what one stored unit is worth and earned, by slot (accounting §5)."""
+    """Views of one row of coefficients: what one stored unit is worth and earned, by slot (accounting §5).
+
+    The last three never change in a run; they stand here because the loop reads one array and writes another.
+    """
 
     value: Any
     price: Any
@@ -159,8 +196,11 @@ class Hour(NamedTuple):
     oracle: Any
     threshold: Any
     owed: Any
-    asset: Any
-    rate: Any
+    asset: Any  # price by asset
+    rate: Any  # what a rate rule watches
+    gross: Any  # 1 where the slot counts in gross exposure
+    invested: Any  # 1 where the slot is what the strategy holds long
+    member: Any  # (assets * slots) 1 where a slot's units count for the asset
 
 
 class Quote(NamedTuple):
@@ -177,9 +217,6 @@ class Quote(NamedTuple):
 class Table(NamedTuple):
     """What never changes in a run."""
 
-    asset: Any  # (assets, slots) 1 where a slot's units count for the asset
-    gross: Any  # (slots,) 1 where the slot counts in gross exposure
-    invested: Any  # (slots,) 1 where the slot is what the strategy holds long
     venue: Any  # (tokens,) venue of a token slot as cash index, -1 for the wallet
     plan: Any  # (plans, PLAN_WIDTH)
     wallet: Any  # (3,) slots in the wallet: share class, USDT, ETH; -1 where absent
@@ -205,8 +242,6 @@ class Model(NamedTuple):
     regime: Any  # (rows,) int64
     busy: Any  # (rows,) uint8: FUNDS | FLOWS_DUE | CHANGES
     terms: Any
-    limit: Any  # (2 * measures, lanes): warning, then critical
-    params: Any  # (parameters, lanes)
     settings: Any  # (4,) simulate liquidation, next bar, last row closes, identity tolerance
 
 
@@ -218,7 +253,8 @@ class Desk(NamedTuple):
     """Working space of a run."""
 
     seen: Any  # what the strategy sees
-    row: Any
+    row: Any  # coefficients of the hour
+    hour: Any  # the same, for the strategy to look at
     param: Any  # parameters of the lane at hand
     actions: Any
     orders: Any
@@ -257,8 +293,19 @@ def recorded(n):
 
 
 @shared
+def parameters(n):
+    return WEIGHT + len(n.cash)
+
+
+@shared
+def still(n):
+    return (2 + len(n.asset)) * slots(n)
+
+
+@shared
 def rows(n):
-    return recorded(n) + STATS + measures(n) + 3 * len(n.cash) + 3 * QUEUE + 1 + ACTIONS * ACTION_WIDTH
+    fixed = 2 * measures(n) + parameters(n)
+    return recorded(n) + STATS + measures(n) + 3 * len(n.cash) + 3 * QUEUE + fixed + 1 + ACTIONS * ACTION_WIDTH
 
 
 @shared
@@ -300,10 +347,13 @@ def book(n, block):
     r = q + QUEUE
     s = r + QUEUE
     t = s + QUEUE
-    u = t + 1 + ACTIONS * ACTION_WIDTH
+    x = t + 2 * measures(n)
+    z = x + parameters(n)
+    u = z + 1 + ACTIONS * ACTION_WIDTH
     return Book(
-        block[:a], block[a:b], block[b:c], block[c:d], block[d:e], block[e:f], block[f:g], block[g:h], block[h:i], block[i:j],
-        block[j:k], block[k:w], block[w:m], block[m:o], block[o:p], block[p:q], block[q:r], block[r:s], block[s:t], block[t:u],
+        block[:a], block[a:b], block[b:c], block[c:d], block[d:e], block[e:f], block[f:g], block[g:h],
+        block[h:i], block[i:j], block[j:k], block[k:w], block[w:m], block[m:o], block[o:p], block[p:q],
+        block[q:r], block[r:s], block[s:t], block[t:x], block[x:z], block[z:u],
     )  # fmt: skip
 
 
@@ -330,7 +380,8 @@ def hour_of(n, row):
     t = r + len(n.asset)
     return Hour(
         row[:a], row[a:b], row[b:c], row[c:d], row[d:e], row[e:f], row[f:g], row[g:h], row[h:i], row[i:j], row[j:m],
-        row[m:o], row[o:q], row[q:r], row[r:t], row[t : t + 1],
+        row[m:o], row[o:q], row[q:r], row[r:t], row[t : t + 1], row[t + 1 : t + 1 + s],
+        row[t + 1 + s : t + 1 + 2 * s], row[t + 1 + 2 * s : t + 1 + 2 * s + len(n.asset) * s],
     )  # fmt: skip
 
 

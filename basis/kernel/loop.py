@@ -1,10 +1,8 @@
 """The compiled loop over hours: time outside, scenarios (lanes) inside (accounting §4).
 
-Every hour has a branch-free pass over all lanes; what only some lanes need (a liquidation, an arrival, a decision) is done
-by a scalar pass over the lanes that were flagged.
+Every hour has a branch-free pass over all lanes; what only some lanes need (a liquidation, an arrival, a decision) is
+done by a scalar pass over the lanes that were flagged (`hour.attend`).
 """
-
-import numpy as np
 
 from . import layout as at
 from .exposure import expose
@@ -23,7 +21,6 @@ EVENTS_PER_ROW = 512
 def fits(n, block, model, desk, record):
     """Whether every array has the size the shape says; the shapes become constants for the compiler."""
     lanes = len(n.lanes)
-    s = at.slots(n)
     return (
         block.shape[0] == at.rows(n)
         and block.shape[1] == lanes
@@ -32,20 +29,14 @@ def fits(n, block, model, desk, record):
         and model.quotes.shape[0] == model.hours.shape[0]
         and model.regime.shape[0] == model.hours.shape[0]
         and model.busy.shape[0] == model.hours.shape[0]
-        and model.table.asset.shape[0] == len(n.asset)
-        and model.table.asset.shape[1] == s
-        and model.table.gross.shape[0] == s
-        and model.table.invested.shape[0] == s
         and model.table.venue.shape[0] == len(n.token)
         and model.terms.venue.shape[1] == len(n.cash)
         and model.terms.venue.shape[2] == at.VENUE_TERMS
         and model.terms.tier.shape[1] == at.perps(n)
-        and model.limit.shape[0] == 2 * at.measures(n)
-        and model.limit.shape[1] == lanes
-        and model.params.shape[1] == lanes
-        and desk.param.shape[0] == model.params.shape[0]
+        and desk.param.shape[0] == at.parameters(n)
         and desk.seen.shape[0] == at.viewed(n)
-        and desk.row.shape[0] == at.width(n)
+        and desk.row.shape[0] == at.width(n) + at.still(n)
+        and desk.hour.shape[0] == desk.row.shape[0]
         and desk.orders.shape[0] == at.ORDERS
         and (desk.events.shape[1] == at.EVENT_WIDTH)
         and record.shape[1] == at.recorded(n)
@@ -60,26 +51,26 @@ def advance(n, sizes, block, model, desk, attention, decide, record, start, stop
     ----------
     n : Shape, sizes as lengths of tuples
     sizes : the same Shape, sizes as lengths of arrays (`layout.sizes`), which `attend` takes
-    block : (at.rows, lanes) float64, the state; changed in place
+    block : (rows, lanes) float64, the state; changed in place
     model, desk : Model and Desk
     attention : pointer to `hour.attend`
     decide : pointer to a strategy, or None to come back with ASKED at every row where one is wanted
-    record : (at.rows of the run, at.recorded) float64, filled for lane 0; (0, at.recorded) records nothing
+    record : (rows of the run, recorded) float64, filled for lane 0; (0, recorded) records nothing
     start, stop : first row and the row after the last
     given : -1, or the number of actions in `desk.actions` that answer the ASKED of row `start`
 
-    Reasons: at.END; ASKED (nothing of the decision has been done); at.FULL (the event buffer has no room for the row);
-    at.MISFIT (an array has the wrong size); at.BROKEN (identity); at.INSOLVENT; BAD_DECISION.
+    Reasons: END; ASKED (nothing of the decision has been done); FULL (the event buffer has no room for the row);
+    MISFIT (an array has the wrong size); BROKEN (identity); INSOLVENT; BAD_DECISION.
     """
     if not fits(n, block, model, desk, record):
         return start, at.MISFIT
     b = at.book(n, block)
     aligned_stack()
-    row = np.empty(at.width(n))
+    row = desk.row
+    liquidates = model.settings[at.LIQUIDATE] > 0.0
+    tolerance = model.settings[at.TOLERANCE]
     h = at.hour_of(n, row)
     lanes = len(n.lanes)
-    table = model.table
-    limit = model.limit
     for t in range(start, stop):
         if desk.events.shape[0] > 0 and desk.events.shape[0] - desk.count[0] < EVENTS_PER_ROW * lanes:
             return t, at.FULL
@@ -89,7 +80,7 @@ def advance(n, sizes, block, model, desk, attention, decide, record, start, stop
         if given < 0:
             if t > 0:
                 struck = 0.0
-                if model.settings[at.LIQUIDATE] > 0.0:
+                if liquidates:
                     for lane in range(lanes):
                         b.stat[at.FLAG, lane] = test_extremes(n, b, h, lane)
                     for lane in range(lanes):
@@ -117,10 +108,10 @@ def advance(n, sizes, block, model, desk, attention, decide, record, start, stop
                 b.head[at.FLOW, lane] = 0.0
                 b.head[at.ARRIVED, lane] = 0.0
                 b.head[at.TAILED, lane] = 0.0
-                expose(n, b, table, h, lane)
+                expose(n, b, h, lane)
                 flag = assess(n, b, h, lane)
-                changed = compare(n, b, h, limit, lane)
-                asked = triggers(n, b, h, model.params, lane)
+                changed = compare(n, b, h, lane)
+                asked = triggers(n, b, h, lane)
                 due_now = (
                     (b.stat[at.NEXT_DUE, lane] <= time) | (b.waiting[0, lane] > 0.0) | (b.head[at.ALERT, lane] >= 2.0)
                 )
@@ -145,10 +136,8 @@ def advance(n, sizes, block, model, desk, attention, decide, record, start, stop
         for lane in range(lanes):
             scale = b.stat[at.SCALE, lane] if b.stat[at.SCALE, lane] > 1.0 else 1.0
             off = summarise(n, b, lane)
-            broken = broken if off <= model.settings[at.TOLERANCE] * scale else 1.0
-            lost = (b.head[at.EQUITY, lane] < -model.settings[at.TOLERANCE] * scale) & (
-                model.params[at.REBALANCE, lane] > 0.0
-            )
+            broken = broken if off <= tolerance * scale else 1.0
+            lost = (b.head[at.EQUITY, lane] < -tolerance * scale) & (b.param[at.REBALANCE, lane] > 0.0)
             insolvent = 1.0 if lost else insolvent
         if record.shape[0] > 0:
             for j in range(at.recorded(n)):

@@ -95,7 +95,7 @@ def test_extremes(n, b, h, lane):
 
 @stage
 def assess(n, b, h, lane):
-    """at.LTV and health factor at oracle prices, margin ratio by venue at the marks; 1 where a venue needs a closer look."""
+    """LTV, health factor at oracle prices, margin ratio by venue at the marks; 1 where a venue needs a closer look."""
     y = len(n.cash)
     perp = at.first_perp(n)
     owed = 0.0
@@ -138,11 +138,12 @@ def level_of(x, warning, critical):
 
 
 @stage
-def compare(n, b, h, limit, lane):
+def compare(n, b, h, lane):
     """Level of each measure now, into `level`; 1 where any differs from what was last reported in `alert`.
 
-    `limit` is (2 * at.measures, lanes): warning, then critical; at.measures for which less is worse are negated.
+    `limit` holds warnings, then critical limits; measures for which less is worse are negated.
     """
+    limit = b.limit
     k = at.measures(n)
     b.level[0, lane] = level_of(b.head[at.LTV, lane], limit[0, lane], limit[k, lane])
     b.level[1, lane] = level_of(-b.head[at.HEALTH_FACTOR, lane], limit[1, lane], limit[k + 1, lane])

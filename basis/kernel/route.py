@@ -134,8 +134,8 @@ def fund_margin(n, b, model, h, quote, desk, regime, param, total, step, orders,
 def release_margin(n, b, model, h, quote, desk, regime, param, wanted, step, orders, lane):
     """Cash back to the wallet: what stands above the margin the open perps need, in proportion to it.
 
-    Unrealised profit cannot be withdrawn: where cash falls short of the surplus, the venue's perps are rolled (closed and
-    opened again, step 0) before the transfers (step 1).
+    Unrealised profit cannot be withdrawn: where cash falls short of the surplus, the venue's perps are rolled (closed
+    and opened again, step 0) before the transfers (step 1).
     """
     total = 0.0
     for v in range(len(n.cash)):

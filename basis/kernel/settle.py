@@ -1,4 +1,4 @@
-"""Jumps that no strategy asked for: liquidations, arrivals, the investor's flows, funding events (accounting §4.1-4.6)."""
+"""Jumps no strategy asked for: liquidations, arrivals, the investor's flows, funding events (accounting §4.1-4.6)."""
 
 import math
 
@@ -26,10 +26,10 @@ def bound_tiers(n, b, marks, tiers, v, lane):
 
 @stage
 def path_to_liquidation(n, b, h, before, tiers, v, lane):
-    """Share of the way from the last marks to the adverse extremes at which margin meets maintenance; 2 where it does not.
+    """Share of the way from the last marks to the adverse extremes at which margin meets maintenance; 2 if it does not.
 
-    All marks of the venue move together and linearly. Margin less maintenance falls along the way, piecewise linear with
-    the tiers: Newton from the far end reaches the first crossing in as many steps as tiers are crossed.
+    All marks of the venue move together and linearly. Margin less maintenance falls along the way, piecewise linear
+    with the tiers: Newton from the far end reaches the first crossing in as many steps as tiers are crossed.
     """
     perp = at.first_perp(n)
     x = 1.0

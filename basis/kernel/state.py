@@ -1,11 +1,11 @@
 """Allocate what the loop works on and set a book to its starting state: the checked Python side of the kernel."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from . import layout as at
-from .coefficients import Slots
+from .coefficients import Slots, asset_of
 from .jit import kernel
 from .risk import maintenance_at, notional_at
 
@@ -18,14 +18,26 @@ def aligned(shape: tuple[int, ...]) -> np.ndarray:
     return raw[start : start + size].reshape(shape)
 
 
-def make_desk(slots: Slots, parameters: int, events: int) -> at.Desk:
-    """Working space for a book; `events` rows of event buffer (0 keeps none)."""
+def make_desk(slots: Slots, events: int, invested: Iterable[int] = ()) -> at.Desk:
+    """Working space for a book.
+
+    Parameters
+    ----------
+    events : rows of event buffer; 0 keeps none
+    invested : slots that the strategy holds long
+    """
     n = slots.shape()
     v = len(slots.cash)
+    row = np.zeros(at.width(n) + at.still(n))
+    h = at.hour_of(n, row)
+    h.gross[:] = [asset_of(k) != slots.share_class for k in slots.keys]
+    h.invested[list(invested)] = 1.0
+    h.member[:] = [asset_of(k) == a for a in slots.assets for k in slots.keys]
     return at.Desk(
         seen=np.zeros(at.viewed(n)),
-        row=np.zeros(at.width(n)),
-        param=np.zeros(parameters),
+        row=row,
+        hour=row.copy(),
+        param=np.zeros(at.parameters(n)),
         actions=np.zeros((at.ACTIONS, at.ACTION_WIDTH)),
         orders=np.zeros((at.ORDERS, at.ORDER_WIDTH)),
         need=np.zeros(v),
@@ -56,14 +68,13 @@ def worth(slots: Slots, holdings: Mapping[str, float], hour: np.ndarray) -> floa
     return total
 
 
-def open_book(slots: Slots, holdings: Mapping[str, float], capital: float, lanes: int, liquidate: bool) -> np.ndarray:
-    """State block (rows, lanes) of a book that holds `holdings` and has `capital` (share class) to account for.
+def open_book(slots: Slots, holdings: Mapping[str, float], capital: float, lanes: int = 1) -> np.ndarray:
+    """State block (rows, lanes) of a book that holds `holdings` and has `capital` to account for.
 
     Parameters
     ----------
     holdings : quantity by instrument key, cost K of a perp as ``<key>|cost``
-    capital : what the holdings are worth in row 0
-    liquidate : whether the margin of exchanges is tested
+    capital : what the holdings are worth in row 0, share class
     """
     n = slots.shape(lanes)
     block = aligned((at.rows(n), lanes))
@@ -83,10 +94,16 @@ def open_book(slots: Slots, holdings: Mapping[str, float], capital: float, lanes
     b.stat[at.MIN_MARGIN] = np.inf
     b.stat[at.NEXT_DUE] = np.inf
     b.worst[:] = np.inf
-    if not liquidate:
-        b.bound[:] = -np.inf
-        b.cap[:] = np.inf
     return block
+
+
+def set_policy(slots: Slots, block: np.ndarray, parameters: np.ndarray, limits: np.ndarray, liquidate: bool) -> None:
+    """Put what a run follows into its state: (parameters, 1) or one column per lane, (2 * measures, …) limits."""
+    b = at.book(slots.shape(block.shape[1]), block)
+    b.param[:] = parameters
+    b.limit[:] = limits
+    b.bound[:] = 0.0 if liquidate else -np.inf
+    b.cap[:] = 0.0 if liquidate else np.inf
 
 
 @kernel

@@ -1,8 +1,10 @@
-"""Spot-perp basis: the coin bought spot, sold short in equal size on perps, margin in USDT at each venue (mode `btc_basis`).
+"""Spot-perp basis: the coin bought spot, sold short in equal size on perps, USDT margin at each venue (`btc_basis`).
 
-With margin ratio target m, spot and short notional are E / (1 + m) each and the margin is E * m / (1 + m), spread over the
-venues by weight. Plan 0 is the hedged asset, plan 1 the margin.
+With margin ratio target m, spot and short notional are E / (1 + m) each and the margin is E * m / (1 + m), spread over
+the venues by weight. Plan 0 is the hedged asset, plan 1 the margin.
 """
+
+import numpy as np
 
 from ..kernel import layout as at
 from ..kernel.jit import strategy
@@ -27,7 +29,9 @@ def _policy(config, slots):
 
 def _rate(config, columns):
     weights = config.strategy.hedge_allocation
-    return sum(w * columns[f"funding_apr|{v}:Perp:{config.asset}USDT"] for v, w in weights.items() if w > 0.0)
+    return np.sum(
+        [w * columns[f"funding_apr|{v}:Perp:{config.asset}USDT"] for v, w in weights.items() if w > 0.0], axis=0
+    )
 
 
 @strategy
@@ -40,10 +44,10 @@ def decide(view, hour, params, actions):
     pending = view[at.PENDING]
     target_margin = params[at.TARGET_MARGIN]
     last = view[at.LAST] > 0.0 and params[at.CLOSE_AT_END] > 0.0
-    if params[at.REBALANCE] == 0.0 and not last:
-        # a book that starts hedged is held as it is
-        if (view[at.FIRST] == 0.0 and view[at.ARRIVED] == 0.0) or (view[at.FIRST] > 0.0 and short > 0.0):
-            return 0
+    # a book that starts hedged is held as it is
+    entering = (view[at.FIRST] > 0.0 and short == 0.0) or view[at.ARRIVED] > 0.0
+    if params[at.REBALANCE] == 0.0 and not last and not entering:
+        return 0
     # memory 0: whether the carry is wanted (rate rule with hysteresis; without a rule it always is)
     if view[at.RATE] > params[at.ENTER_RATE] or params[at.ENTER_RATE] == at.NO_RULE:
         view[at.MEMORY] = 1.0
