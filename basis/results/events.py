@@ -248,6 +248,7 @@ class _Rendering:
         out[named] = np.array(ORDERS, dtype=object)[self.order[named]]
         moves = self.of(at.MOVE)
         out[moves] = [f"arrives {iso(int(us) * 1000)}" for us in self.effective[moves]]
+        out[self.of(at.LIQUIDATION)] = "exchange"
         rejects, flows = self.of(at.REJECT), self.of(at.FLOWED)
         out[rejects] = [at.REASONS[code] for code in self.code[rejects]]
         out[flows] = [at.FLOW_NAMES[code] for code in self.code[flows]]

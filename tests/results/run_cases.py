@@ -20,7 +20,13 @@ CASES = {
     "lending": ("pure_lending", {"start": "2024-02-01", "end": "2024-02-08"}, None),
     "eth": (
         "btc_basis",
-        {"start": "2024-02-01", "end": "2024-02-08", "share_class": "ETH", "initial_capital": 30},
+        {
+            "start": "2024-02-01",
+            "end": "2024-02-08",
+            "share_class": "ETH",
+            "initial_capital": 30,
+            "risk.limits": {},
+        },
         {"wallet:BaseToken:ETH": 1.0, "wallet:BaseToken:USDT": 50_000.0},
     ),
     # two settlements in a row of a day
