@@ -130,7 +130,7 @@ def make_limits(config: Config, slots: Slots) -> np.ndarray:
     """(2 * measures, 1) warning and critical limits in the kernel's order; measures for which less is worse negated."""
     names = ["ltv", "health_factor", *(f"margin_ratio|{v}" for v in slots.venues)]
     names += [*(f"net_delta_ratio|{a}" for a in slots.assets), "drawdown"]
-    out = np.full((2 * len(names), 1), np.inf)
+    out = np.full((2 * len(names), 1), at.NO_LIMIT)
     for j, name in enumerate(names):
         measure = name.partition("|")[0]
         limit = config.risk.limits.get(name) or config.risk.limits.get(measure)
@@ -164,7 +164,7 @@ def make_parameters(config: Config, slots: Slots, strategy: Strategy) -> np.ndar
     rule = s.rate_rule
     out[at.ENTER_RATE] = rule.enter if rule.enabled else at.NO_RULE
     out[at.LEAVE_RATE] = rule.leave if rule.enabled else -np.inf
-    out[at.MIN_INVESTED], out[at.MAX_INVESTED] = -np.inf, np.inf
+    out[at.MIN_INVESTED], out[at.MAX_INVESTED] = -at.NO_LIMIT, at.NO_LIMIT
     for place, value in strategy.policy(config, slots).items():
         out[place] = value
     for j, name in enumerate(slots.venues):

@@ -61,6 +61,7 @@ class Recording:
     cause: str | None
     elapsed: dict[str, float]
     holdings: dict[str, float]
+    given: bool = False  # whether the starting book was given as positions
     provider: DataProvider | None = None
     resumed: Checkpoint | None = None
     strategy: Any = field(default=None, repr=False)

@@ -35,7 +35,13 @@ def _holdings(config: Config, positions: Mapping[str, float] | None) -> dict[str
         Where a key or quantity makes no sense.
     """
     if positions is None:
-        return {f"{config.start_venue}:BaseToken:{config.share_class}": float(config.initial_capital)}
+        key = f"{config.start_venue}:BaseToken:{config.share_class}"
+        if key not in config.instruments:
+            raise ConfigError(
+                f"start_venue {config.start_venue!r}, share_class {config.share_class!r}: {config.mode} does not hold {key}. "
+                f"Start with one of {', '.join(k for k in config.instruments if ':BaseToken:' in k)}, or from positions."
+            )
+        return {key: float(config.initial_capital)}
     out: dict[str, float] = {}
     for name, amount in positions.items():
         text, _, measure = str(name).partition("|")
@@ -215,6 +221,7 @@ def simulate(
         cause=cause,
         elapsed=took,
         holdings=holdings,
+        given=positions is not None,
         provider=None if isinstance(market, Panel) else market,
         resumed=resume,
         strategy=strategy,
@@ -233,11 +240,14 @@ def checkpoint(recording: Recording, timestamp: Any = None) -> Checkpoint:
         raise InputError(f"checkpoint: {timestamp!r} is outside the run {span}.")
     block = recording.block
     if row < recording.stop - 1:
-        given = None if len(recording.holdings) == 1 and recording.resumed is None else recording.holdings
         again = simulate(
-            recording.config, panel, positions=given if recording.resumed is None else None, resume=recording.resumed,
-            strategy=recording.strategy, until=row,
-        )  # fmt: skip
+            recording.config,
+            panel,
+            positions=recording.holdings if recording.given else None,
+            resume=recording.resumed,
+            strategy=recording.strategy,
+            until=row,
+        )
         block = again.block
     started = recording.resumed.started if recording.resumed else int(panel.timestamps[0])
     keys = tuple(str(k) for k in recording.slots.keys)

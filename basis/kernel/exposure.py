@@ -6,7 +6,7 @@ from .jit import stage
 
 @stage
 def expose(n, b, h, lane):
-    """Equity, gross, delta by asset in units, the largest delta and the long leg as fractions of equity.
+    """Equity, gross, delta by asset in units; worth of the largest delta and of the long leg.
 
     What is under way counts in equity and delta. A debt's value per unit is negative.
     """
@@ -46,5 +46,5 @@ def expose(n, b, h, lane):
         drift = x if x > drift else drift
     b.head[at.EQUITY, lane] = equity
     b.head[at.GROSS, lane] = gross
-    b.head[at.DRIFT, lane] = drift / equity if equity > 0.0 else 0.0
-    b.head[at.INVESTED, lane] = invested / equity if equity > 0.0 else 0.0
+    b.head[at.DRIFT, lane] = drift
+    b.head[at.INVESTED, lane] = invested

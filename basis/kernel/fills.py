@@ -6,6 +6,8 @@ from .risk import initial_margin, margin_at
 
 #: What rounding may take from a balance, relative: an order for all of it is still filled.
 _DUST = 1e-12
+#: The same for gas, which is what is left of a much larger balance.
+_ROUNDING = 1e-6
 
 
 @routine
@@ -56,7 +58,7 @@ def gas_payable(b, table, h, quote, units, lane):
         held = b.q[table.wallet[2], lane]
         eth = eth - held if eth > held else 0.0
     short = eth * quote.gas[1]
-    return short <= 0.0 or b.q[table.wallet[0], lane] >= short
+    return short <= 0.0 or b.q[table.wallet[0], lane] >= short * (1.0 - _ROUNDING)
 
 
 @stage
@@ -69,7 +71,13 @@ def pay_gas(b, table, h, quote, units, lane):
         used = eth if eth < held else held
         b.q[table.wallet[2], lane] -= used
         eth -= used
-    b.q[table.wallet[0], lane] -= eth * quote.gas[1]
+    short = eth * quote.gas[1]
+    held = b.q[table.wallet[0], lane]
+    if short > held:
+        # what rounding took from a balance meant to be enough
+        worth -= short - held
+        short = held
+    b.q[table.wallet[0], lane] -= short
     b.column[at.GAS, lane] -= worth
     return worth
 

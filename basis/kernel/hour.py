@@ -3,11 +3,13 @@
 The part every lane needs in every hour stands in `loop`.
 """
 
+import math
+
 from . import layout as at
 from .exposure import expose
 from .fills import emit, fill
-from .jit import kernel, routine, stage
-from .risk import assess, compare, maintenance_at, margin_at, notional_at
+from .jit import borrowed, kernel, routine, stage
+from .risk import assess, compare, maintenance_at, margin_at, notional_at, rate_margins
 from .route import aim, route
 from .settle import arrive, flow, pay, release, report_funding, test_hour, test_margin
 
@@ -19,6 +21,7 @@ def reckon(n, b, model, h, lane):
     """Exposure and risk of the book as it stands: the end of every position update."""
     expose(n, b, h, lane)
     assess(n, b, h, lane)
+    rate_margins(n, b, lane)
 
 
 @routine
@@ -33,12 +36,16 @@ def report_alerts(n, b, model, h, quote, desk, t, lane):
             if e >= 0:
                 desk.events[e, at.E_LEVEL] = now
                 desk.events[e, at.E_QUANTITY] = b.alert[j, lane]
+                e0 = b.head[at.EQUITY, lane]
                 x = b.head[at.LTV, lane] if j == 0 else b.head[at.HEALTH_FACTOR, lane]
                 for v in range(len(n.cash)):
                     x = b.margin[v, lane] if j == 2 + v else x
                 for a in range(len(n.asset)):
-                    x = b.delta[a, lane] if j == 2 + len(n.cash) + a else x
-                desk.events[e, at.E_AMOUNT] = x if j < at.measures(n) - 1 else b.head[0, lane]
+                    ratio = b.delta[a, lane] * h.asset[a] / e0 if e0 != 0.0 else 0.0
+                    x = ratio if j == 2 + len(n.cash) + a else x
+                if j == at.measures(n) - 1:
+                    x = 1.0 - e0 / b.stat[at.PEAK, lane]
+                desk.events[e, at.E_AMOUNT] = x
                 desk.events[e, at.E_EFFECTIVE] = quote.time[0]
             b.alert[j, lane] = now
         worst = now if now > worst else worst
@@ -50,22 +57,21 @@ def triggers(n, b, h, lane):
     """1 where the strategy of a lane has to be asked: a limit is crossed or something has happened."""
     now = b.head
     params = b.param
-    moved = (now[at.INVESTED, lane] < params[at.MIN_INVESTED, lane]) | (
-        now[at.INVESTED, lane] > params[at.MAX_INVESTED, lane]
+    e = now[at.EQUITY, lane]
+    asked = (now[at.INVESTED, lane] < params[at.MIN_INVESTED, lane] * e) | (
+        now[at.INVESTED, lane] > params[at.MAX_INVESTED, lane] * e
     )
-    stressed = (now[at.MARGIN_LOW, lane] < params[at.BAND_LOW, lane]) | (
-        now[at.MARGIN_HIGH, lane] > params[at.BAND_HIGH, lane]
-    )
-    adrift = now[at.DRIFT, lane] > params[at.MAX_DRIFT, lane]
+    for v in range(len(n.cash)):
+        x = b.notional[v, lane]
+        outside = (b.balance[v, lane] < params[at.BAND_LOW, lane] * x) | (
+            b.balance[v, lane] > params[at.BAND_HIGH, lane] * x
+        )
+        asked = asked | (outside & (x > 0.0))
+    asked = asked | (now[at.DRIFT, lane] > params[at.MAX_DRIFT, lane] * e)
     within = now[at.MEMORY, lane] > 0.0
-    carry = ((h.rate[0] < params[at.LEAVE_RATE, lane]) & within) | (
-        (h.rate[0] > params[at.ENTER_RATE, lane]) & (not within)
-    )
-    return (
-        1.0
-        if moved | stressed | adrift | carry | (now[at.PENDING, lane] > 0.0) | (params[at.ASK_ALWAYS, lane] > 0.0)
-        else 0.0
-    )
+    asked = asked | ((h.rate[0] < params[at.LEAVE_RATE, lane]) & within)
+    asked = asked | ((h.rate[0] > params[at.ENTER_RATE, lane]) & (not within))
+    return 1.0 if asked | (now[at.PENDING, lane] > 0.0) | (params[at.ASK_ALWAYS, lane] > 0.0) else 0.0
 
 
 @routine
@@ -86,8 +92,8 @@ def observe(n, b, model, h, quote, desk, regime, t, lane):
     view = desk.seen
     for j in range(at.HEAD):
         view[j] = b.head[j, lane]
-    low = b.head[at.MARGIN_LOW, lane]
-    high = b.head[at.MARGIN_HIGH, lane]
+    low = math.inf
+    high = -math.inf
     some = 0
     for v in range(len(n.cash)):
         notional = notional_at(n, b, quote.mark, v, lane)
@@ -101,6 +107,10 @@ def observe(n, b, model, h, quote, desk, regime, t, lane):
     view[at.FIRST] = 1.0 if t == 0 else 0.0
     view[at.LAST] = 1.0 if t == int(model.settings[at.FINAL_ROW]) else 0.0
     view[at.RATE] = h.rate[0]
+    e = b.head[at.EQUITY, lane]
+    view[at.DRIFT] = b.head[at.DRIFT, lane] / e if e > 0.0 else 0.0
+    view[at.INVESTED] = b.head[at.INVESTED, lane] / e if e > 0.0 else 0.0
+    view[at.QUOTE_PRICE] = h.value[0] if len(n.cash) > 0 else 1.0
     units = model.terms.gas[regime, at.GAS_TRANSFER]
     for p in range(model.table.plan.shape[0]):
         if int(model.table.plan[p, at.PLAN_COLLATERAL]) >= 0:
@@ -193,6 +203,15 @@ def valid(model, actions, count):
     return True
 
 
+@stage
+def close_peak(b, lane):
+    """A flow moves the peak in proportion, so that drawdown is time-weighted; the row is done."""
+    e = b.head[at.EQUITY, lane]
+    if b.head[at.FLOW, lane] != 0.0 and e != b.head[at.FLOW, lane]:
+        b.stat[at.PEAK, lane] *= e / (e - b.head[at.FLOW, lane])
+    return at.END
+
+
 @routine
 def tail(n, b, h, quote, model, desk, decide, regime, t, lane, given):
     """The rest of the hour for one lane. Returns END, or why the loop has to stop.
@@ -235,7 +254,7 @@ def tail(n, b, h, quote, model, desk, decide, regime, t, lane, given):
             or b.head[at.ALERT, lane] != alerted
         )
         if not wanted:
-            return at.END
+            return close_peak(b, lane)
         observe(n, b, model, h, quote, desk, regime, t, lane)
         if decide is None:
             return at.ASKED
@@ -263,7 +282,51 @@ def tail(n, b, h, quote, model, desk, decide, regime, t, lane, given):
         pay(n, b, model, h, quote, desk, t, lane)
         reckon(n, b, model, h, lane)
     report_alerts(n, b, model, h, quote, desk, t, lane)
-    return at.END
+    return close_peak(b, lane)
+
+
+@stage
+def borrowed_model(m):
+    """The model without the owners of its arrays: reading a field counts no references."""
+    t = m.table
+    c = m.terms
+    return at.Model(
+        at.Table(
+            borrowed(t.venue, t.venue.shape),
+            borrowed(t.plan, t.plan.shape),
+            borrowed(t.wallet, t.wallet.shape),
+            borrowed(t.withdrawal, t.withdrawal.shape),
+        ),
+        borrowed(m.hours, m.hours.shape),
+        borrowed(m.quotes, m.quotes.shape),
+        borrowed(m.regime, m.regime.shape),
+        borrowed(m.busy, m.busy.shape),
+        at.Terms(
+            borrowed(c.venue, c.venue.shape),
+            borrowed(c.gas, c.gas.shape),
+            borrowed(c.tier, c.tier.shape),
+            borrowed(c.spot_slippage, c.spot_slippage.shape),
+            borrowed(c.perp_slippage, c.perp_slippage.shape),
+        ),
+        borrowed(m.settings, m.settings.shape),
+    )
+
+
+@stage
+def borrowed_desk(d):
+    """The desk without the owners of its arrays."""
+    return at.Desk(
+        borrowed(d.seen, d.seen.shape),
+        borrowed(d.row, d.row.shape),
+        borrowed(d.hour, d.hour.shape),
+        borrowed(d.param, d.param.shape),
+        borrowed(d.actions, d.actions.shape),
+        borrowed(d.orders, d.orders.shape),
+        borrowed(d.need, d.need.shape),
+        borrowed(d.surplus, d.surplus.shape),
+        borrowed(d.events, d.events.shape),
+        borrowed(d.count, d.count.shape),
+    )
 
 
 #: Parts of an hour that `attend` does.
@@ -280,7 +343,9 @@ def attend(n, block, model, desk, decide, t, lane, part, given):
     part : STRIKE tests the hour that ended for liquidations, REPORT writes the funding events, DECIDE is `tail`
     given : see `tail`
     """
-    b = at.book(n, block)
+    model = borrowed_model(model)
+    desk = borrowed_desk(desk)
+    b = at.book(n, borrowed(block, block.shape))
     h = at.hour_of(n, desk.row)
     quote = at.quote_of(n, model.quotes[t])
     if part == STRIKE:

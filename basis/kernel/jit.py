@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numba
-from numba import config, njit, typeof, types
+from numba import carray, config, njit, typeof, types
 from numba.extending import intrinsic, register_jitable
 
 _HERE = pathlib.Path(__file__).parent
@@ -151,6 +151,28 @@ def compiled(function: Any, args: tuple, pointers: "tuple[tuple[Any, Any], ...]"
     signature = tuple(kind(a) for a in args)
     with _compiling():
         return function.compile(signature), signature
+
+
+@intrinsic
+def _pointer_to(typingctx: Any, array: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.bitcast(data, context.get_value_type(signature.return_type))
+
+    return types.CPointer(array.dtype)(array), generate
+
+
+def _borrowed(array: Any, shape: Any) -> Any:
+    return carray(_pointer_to(array), shape)
+
+
+def _as_it_is(array: Any, shape: Any) -> Any:
+    return array
+
+
+#: borrowed(array, shape): the array without its owner, which the caller keeps alive. Its views cost no reference counts
+#: (they are atomic), and where the shape is made of constants the strides are constants, too.
+borrowed: Any = _as_it_is if config.DISABLE_JIT else stage(_borrowed)
 
 
 @intrinsic

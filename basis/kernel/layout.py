@@ -49,8 +49,8 @@ COLUMNS = len(COLUMN_NAMES)
 # --- the head of the state and of a strategy's view: fixed positions
 (
     EQUITY, GROSS, LTV, HEALTH_FACTOR, DRIFT, INVESTED, MARGIN_LOW, MARGIN_HIGH, PENDING, FLOW, FLOWS, ALERT,
-    ARRIVED, FIRST, LAST, RATE, GAS_COST, TAILED, MEMORY,
-) = range(19)  # fmt: skip
+    ARRIVED, FIRST, LAST, RATE, GAS_COST, QUOTE_PRICE, TAILED, MEMORY,
+) = range(20)  # fmt: skip
 #: Rows a strategy may write to keep something from one decision to the next.
 MEMORIES = 4
 HEAD = MEMORY + MEMORIES
@@ -60,10 +60,12 @@ SEEN = 3
 
 # --- statistics of a lane
 (
-    CAPITAL, PREVIOUS, PEAK, DRAWDOWN, SUM, SUM_SQUARES, MIN_HEALTH_FACTOR, MIN_MARGIN, RESIDUAL, SCALE, FLAG,
-    DECISIONS, EVENTS, PAID, NEXT_DUE,
-) = range(15)  # fmt: skip
-STATS = 15
+    CAPITAL, PEAK, DEEPEST_PEAK, DEEPEST, LEAST_BALANCE, LEAST_NOTIONAL, RESIDUAL, SCALE, FLAG, DECISIONS, EVENTS,
+    PAID, NEXT_DUE,
+) = range(13)  # fmt: skip
+STATS = 13
+#: A limit that nothing reaches; finite, so that it may be multiplied with zero.
+NO_LIMIT = 1e200
 
 # --- transit queue
 QUEUE = 24
@@ -165,6 +167,10 @@ class Book(NamedTuple):
     alert: Any  # level by measure: ltv, health factor, margin by venue, delta by asset, drawdown
     stat: Any
     level: Any  # level of each measure now; `alert` holds what was last reported
+    balance: Any  # margin balance by venue at the marks, share class
+    notional: Any  # the sum of |q| * mark beside it
+    worst_balance: Any  # the same at the adverse extremes of the hour, quote
+    worst_notional: Any
     bound: Any  # maintenance rate no tier exceeds up to `cap`
     cap: Any
     due: Any  # cash of a liquidation, credited after the holding drift
@@ -303,9 +309,14 @@ def still(n):
 
 
 @shared
+def flag_row(n):
+    return recorded(n) + FLAG
+
+
+@shared
 def rows(n):
     fixed = 2 * measures(n) + parameters(n)
-    return recorded(n) + STATS + measures(n) + 3 * len(n.cash) + 3 * QUEUE + fixed + 1 + ACTIONS * ACTION_WIDTH
+    return recorded(n) + STATS + measures(n) + 7 * len(n.cash) + 3 * QUEUE + fixed + 1 + ACTIONS * ACTION_WIDTH
 
 
 @shared
@@ -341,7 +352,11 @@ def book(n, block):
     k = j + measures(n)
     w = k + STATS
     m = w + measures(n)
-    o = m + v
+    b1 = m + v
+    b2 = b1 + v
+    b3 = b2 + v
+    b4 = b3 + v
+    o = b4 + v
     p = o + v
     q = p + v
     r = q + QUEUE
@@ -352,7 +367,8 @@ def book(n, block):
     u = z + 1 + ACTIONS * ACTION_WIDTH
     return Book(
         block[:a], block[a:b], block[b:c], block[c:d], block[d:e], block[e:f], block[f:g], block[g:h],
-        block[h:i], block[i:j], block[j:k], block[k:w], block[w:m], block[m:o], block[o:p], block[p:q],
+        block[h:i], block[i:j], block[j:k], block[k:w], block[w:m], block[m:b1],
+        block[b1:b2], block[b2:b3], block[b3:b4], block[b4:o], block[o:p], block[p:q],
         block[q:r], block[r:s], block[s:t], block[t:x], block[x:z], block[z:u],
     )  # fmt: skip
 

@@ -8,9 +8,9 @@ from . import layout as at
 from .exposure import expose
 from .hour import DECIDE, REPORT, STRIKE, attend, triggers
 from .jit import DECIDE as DECIDE_SIGNATURE
-from .jit import aligned_stack, compiled, kernel, returning_int, stage
+from .jit import aligned_stack, apart, borrowed, compiled, kernel, returning_int, routine, stage
 from .pnl import attribute, settle_funding, summarise
-from .risk import assess, compare, test_extremes
+from .risk import assess, compare, rate_margins, test_extremes
 from .settle import release
 
 #: No row and lane writes more events than this: what is free in the buffer is checked once a row.
@@ -19,7 +19,7 @@ EVENTS_PER_ROW = 512
 
 @stage
 def fits(n, block, model, desk, record):
-    """Whether every array has the size the shape says; the shapes become constants for the compiler."""
+    """Whether every array has the size the shape says, which every pass relies on."""
     lanes = len(n.lanes)
     return (
         block.shape[0] == at.rows(n)
@@ -43,6 +43,107 @@ def fits(n, block, model, desk, record):
     )
 
 
+@routine
+def drift_pass(n, block, row):
+    """All lanes: margin at the extremes of the hour, then nothing else may come before the strikes. 1 where one is due.
+
+    A pass is a function of its own, so that no pointer call and no reference count disturbs its loops.
+    """
+    apart()
+    b = at.book(n, borrowed(block, (at.rows(n), len(n.lanes))))
+    h = at.hour_of(n, borrowed(row, (at.width(n) + at.still(n),)))
+    aligned_stack()
+    struck = 0.0
+    for lane in range(len(n.lanes)):
+        b.stat[at.FLAG, lane] = test_extremes(n, b, h, lane)
+    for lane in range(len(n.lanes)):
+        struck = b.stat[at.FLAG, lane] if b.stat[at.FLAG, lane] > struck else struck
+    return struck
+
+
+@routine
+def earn_pass(n, block, row, struck):
+    """All lanes: P&L of the drift; the cash of liquidations is credited after it."""
+    apart()
+    b = at.book(n, borrowed(block, (at.rows(n), len(n.lanes))))
+    h = at.hour_of(n, borrowed(row, (at.width(n) + at.still(n),)))
+    aligned_stack()
+    for lane in range(len(n.lanes)):
+        attribute(n, b, h, lane)
+    if struck > 0.0:
+        for lane in range(len(n.lanes)):
+            release(n, b, lane)
+    return 0.0
+
+
+@routine
+def fund_pass(n, block, row):
+    """All lanes: funding of the row."""
+    apart()
+    b = at.book(n, borrowed(block, (at.rows(n), len(n.lanes))))
+    h = at.hour_of(n, borrowed(row, (at.width(n) + at.still(n),)))
+    aligned_stack()
+    for lane in range(len(n.lanes)):
+        settle_funding(n, b, h, lane)
+    return 0.0
+
+
+@routine
+def look_pass(n, block, row, time):
+    """All lanes: exposure, risk, alerts, triggers. 1 where a lane needs more than this."""
+    apart()
+    b = at.book(n, borrowed(block, (at.rows(n), len(n.lanes))))
+    h = at.hour_of(n, borrowed(row, (at.width(n) + at.still(n),)))
+    aligned_stack()
+    for lane in range(len(n.lanes)):
+        b.head[at.FLOW, lane] = 0.0
+        b.head[at.ARRIVED, lane] = 0.0
+        b.head[at.TAILED, lane] = 0.0
+        expose(n, b, h, lane)
+    for lane in range(len(n.lanes)):
+        b.stat[at.FLAG, lane] = assess(n, b, h, lane)
+    for lane in range(len(n.lanes)):
+        changed = compare(n, b, h, lane)
+        b.stat[at.FLAG, lane] = 1.0 if changed > 0.0 else b.stat[at.FLAG, lane]
+    for lane in range(len(n.lanes)):
+        due = (b.stat[at.NEXT_DUE, lane] <= time) | (b.waiting[0, lane] > 0.0) | (b.head[at.ALERT, lane] >= 2.0)
+        asked = triggers(n, b, h, lane)
+        b.stat[at.FLAG, lane] = 1.0 if due | (asked > 0.0) else b.stat[at.FLAG, lane]
+    some = 0.0
+    for lane in range(len(n.lanes)):
+        some = b.stat[at.FLAG, lane] if b.stat[at.FLAG, lane] > some else some
+    return some
+
+
+@routine
+def keep_row(n, block, record, t):
+    """Copy what is recorded of lane 0."""
+    apart()
+    cells = borrowed(block, (at.rows(n), len(n.lanes)))
+    rate_margins(n, at.book(n, cells), 0)
+    for j in range(at.recorded(n)):
+        record[t, j] = cells[j, 0]
+
+
+@routine
+def close_pass(n, block, tolerance):
+    """All lanes: statistics and the identity. 0, or 1 for a broken identity, 2 for insolvency."""
+    apart()
+    b = at.book(n, borrowed(block, (at.rows(n), len(n.lanes))))
+    aligned_stack()
+    for lane in range(len(n.lanes)):
+        scale = b.stat[at.SCALE, lane] if b.stat[at.SCALE, lane] > 1.0 else 1.0
+        off = summarise(n, b, lane)
+        lost = (b.head[at.EQUITY, lane] < -tolerance * scale) & (b.param[at.REBALANCE, lane] > 0.0)
+        b.stat[at.FLAG, lane] = (2.0 if lost else 0.0) if off <= tolerance * scale else 1.0
+    verdict = 0.0
+    for lane in range(len(n.lanes)):
+        verdict = b.stat[at.FLAG, lane] if b.stat[at.FLAG, lane] > verdict else verdict
+    for lane in range(len(n.lanes)):
+        verdict = 1.0 if b.stat[at.FLAG, lane] == 1.0 else verdict
+    return verdict
+
+
 @kernel
 def advance(n, sizes, block, model, desk, attention, decide, record, start, stop, given):
     """Rows start .. stop-1. Returns (row, reason).
@@ -64,13 +165,11 @@ def advance(n, sizes, block, model, desk, attention, decide, record, start, stop
     """
     if not fits(n, block, model, desk, record):
         return start, at.MISFIT
-    b = at.book(n, block)
-    aligned_stack()
     row = desk.row
+    lanes = len(n.lanes)
     liquidates = model.settings[at.LIQUIDATE] > 0.0
     tolerance = model.settings[at.TOLERANCE]
-    h = at.hour_of(n, row)
-    lanes = len(n.lanes)
+    flags = block[at.flag_row(n)]
     for t in range(start, stop):
         if desk.events.shape[0] > 0 and desk.events.shape[0] - desk.count[0] < EVENTS_PER_ROW * lanes:
             return t, at.FULL
@@ -79,73 +178,36 @@ def advance(n, sizes, block, model, desk, attention, decide, record, start, stop
             row[j] = model.hours[t, j]
         if given < 0:
             if t > 0:
-                struck = 0.0
-                if liquidates:
+                struck = drift_pass(n, block, row)
+                renewed = (busy & at.CHANGES) > 0
+                if liquidates and (struck > 0.0 or renewed):
                     for lane in range(lanes):
-                        b.stat[at.FLAG, lane] = test_extremes(n, b, h, lane)
-                    for lane in range(lanes):
-                        struck = b.stat[at.FLAG, lane] if b.stat[at.FLAG, lane] > struck else struck
-                    if (struck > 0.0) | ((busy & at.CHANGES) > 0):
-                        for lane in range(lanes):
-                            if (b.stat[at.FLAG, lane] > 0.0) | ((busy & at.CHANGES) > 0):
-                                attention(sizes, block, model, desk, decide, t, lane, STRIKE, -1)
-                else:
-                    for lane in range(lanes):
-                        test_extremes(n, b, h, lane)
-                for lane in range(lanes):
-                    attribute(n, b, h, lane)
-                if struck > 0.0:
-                    for lane in range(lanes):
-                        release(n, b, lane)
+                        if flags[lane] > 0.0 or renewed:
+                            attention(sizes, block, model, desk, decide, t, lane, STRIKE, -1)
+                earn_pass(n, block, row, struck)
                 if (busy & at.FUNDS) > 0:
                     if desk.events.shape[0] > 0:
                         for lane in range(lanes):
                             attention(sizes, block, model, desk, decide, t, lane, REPORT, -1)
-                    for lane in range(lanes):
-                        settle_funding(n, b, h, lane)
-            time = model.quotes[t, model.quotes.shape[1] - 1]
-            for lane in range(lanes):
-                b.head[at.FLOW, lane] = 0.0
-                b.head[at.ARRIVED, lane] = 0.0
-                b.head[at.TAILED, lane] = 0.0
-                expose(n, b, h, lane)
-                flag = assess(n, b, h, lane)
-                changed = compare(n, b, h, lane)
-                asked = triggers(n, b, h, lane)
-                due_now = (
-                    (b.stat[at.NEXT_DUE, lane] <= time) | (b.waiting[0, lane] > 0.0) | (b.head[at.ALERT, lane] >= 2.0)
-                )
-                b.stat[at.FLAG, lane] = 1.0 if (flag > 0.0) | (changed > 0.0) | (asked > 0.0) | due_now else 0.0
-            due = 1.0 if (t == 0) | ((busy & (at.FLOWS_DUE | at.CHANGES)) > 0) else 0.0
-            some = due
-            for lane in range(lanes):
-                some = b.stat[at.FLAG, lane] if b.stat[at.FLAG, lane] > some else some
+                    fund_pass(n, block, row)
+            some = look_pass(n, block, row, model.quotes[t, model.quotes.shape[1] - 1])
+            every = t == 0 or (busy & (at.FLOWS_DUE | at.CHANGES)) > 0
         else:
             some = 1.0
-            due = 0.0
-            b.stat[at.FLAG, 0] = 1.0
-        if some > 0.0:
+            every = False
+            flags[0] = 1.0
+        if some > 0.0 or every:
             for lane in range(lanes):
-                if (b.stat[at.FLAG, lane] > 0.0) | (due > 0.0):
+                if flags[lane] > 0.0 or every:
                     reason = attention(sizes, block, model, desk, decide, t, lane, DECIDE, given)
                     if reason != at.END:
                         return t, reason
         given = -1
-        broken = 0.0
-        insolvent = 0.0
-        for lane in range(lanes):
-            scale = b.stat[at.SCALE, lane] if b.stat[at.SCALE, lane] > 1.0 else 1.0
-            off = summarise(n, b, lane)
-            broken = broken if off <= tolerance * scale else 1.0
-            lost = (b.head[at.EQUITY, lane] < -tolerance * scale) & (b.param[at.REBALANCE, lane] > 0.0)
-            insolvent = 1.0 if lost else insolvent
+        verdict = close_pass(n, block, tolerance)
         if record.shape[0] > 0:
-            for j in range(at.recorded(n)):
-                record[t, j] = block[j, 0]
-        if broken > 0.0:
-            return t, at.BROKEN
-        if insolvent > 0.0:
-            return t, at.INSOLVENT
+            keep_row(n, block, record, t)
+        if verdict > 0.0:
+            return t, at.BROKEN if verdict == 1.0 else at.INSOLVENT
     return stop, at.END
 
 

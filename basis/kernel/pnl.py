@@ -64,41 +64,30 @@ def settle_funding(n, b, h, lane):
 
 @stage
 def summarise(n, b, lane):
-    """Statistics after the row's fills; returns by how much the identity is off."""
+    """Statistics after the row's fills; returns by how much the identity is off.
+
+    The deepest drawdown and the least margin are kept as pairs and compared by products: no division.
+    """
     s = b.stat
-    now = b.head
-    s[at.MIN_HEALTH_FACTOR, lane] = (
-        now[at.HEALTH_FACTOR, lane]
-        if now[at.HEALTH_FACTOR, lane] < s[at.MIN_HEALTH_FACTOR, lane]
-        else s[at.MIN_HEALTH_FACTOR, lane]
-    )
+    e = b.head[at.EQUITY, lane]
     for v in range(len(n.cash)):
-        s[at.MIN_MARGIN, lane] = (
-            b.worst[v, lane] if b.worst[v, lane] < s[at.MIN_MARGIN, lane] else s[at.MIN_MARGIN, lane]
+        less = (
+            b.worst_balance[v, lane] * s[at.LEAST_NOTIONAL, lane]
+            < s[at.LEAST_BALANCE, lane] * b.worst_notional[v, lane]
         )
-        s[at.MIN_MARGIN, lane] = (
-            b.margin[v, lane] if b.margin[v, lane] < s[at.MIN_MARGIN, lane] else s[at.MIN_MARGIN, lane]
-        )
-    e = now[at.EQUITY, lane]
-    before = s[at.PREVIOUS, lane]
-    r = (e - now[at.FLOW, lane]) / before - 1.0 if before != 0.0 else 0.0
-    s[at.PREVIOUS, lane] = e
-    s[at.SUM, lane] += r
-    s[at.SUM_SQUARES, lane] += r * r
-    # time-weighted: a flow moves the peak in proportion
-    peak = (
-        s[at.PEAK, lane] * (e / (e - now[at.FLOW, lane]))
-        if (now[at.FLOW, lane] != 0.0) & (e != now[at.FLOW, lane])
-        else s[at.PEAK, lane]
-    )
+        less = less & (b.worst_notional[v, lane] > 0.0)
+        s[at.LEAST_BALANCE, lane] = b.worst_balance[v, lane] if less else s[at.LEAST_BALANCE, lane]
+        s[at.LEAST_NOTIONAL, lane] = b.worst_notional[v, lane] if less else s[at.LEAST_NOTIONAL, lane]
+    peak = s[at.PEAK, lane]
     peak = e if e > peak else peak
     s[at.PEAK, lane] = peak
-    d = 1.0 - e / peak if peak > 0.0 else 0.0
-    s[at.DRAWDOWN, lane] = d if d > s[at.DRAWDOWN, lane] else s[at.DRAWDOWN, lane]
+    deeper = e * s[at.DEEPEST_PEAK, lane] < s[at.DEEPEST, lane] * peak
+    s[at.DEEPEST, lane] = e if deeper else s[at.DEEPEST, lane]
+    s[at.DEEPEST_PEAK, lane] = peak if deeper else s[at.DEEPEST_PEAK, lane]
     total = 0.0
     for c in range(at.COLUMNS):
         total += b.column[c, lane]
-    off = e - s[at.CAPITAL, lane] - now[at.FLOWS, lane] - total
+    off = e - s[at.CAPITAL, lane] - b.head[at.FLOWS, lane] - total
     off = off if off >= 0.0 else -off
     s[at.RESIDUAL, lane] = off if off > s[at.RESIDUAL, lane] else s[at.RESIDUAL, lane]
     return off

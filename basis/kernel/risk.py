@@ -72,7 +72,7 @@ def withdrawable(n, b, marks, tiers, v, lane):
 
 @stage
 def test_extremes(n, b, h, lane):
-    """Margin ratio by venue at the adverse extremes of the hour; 1 where a venue has to be looked at closely.
+    """Margin by venue at the adverse extremes of the hour; 1 where a venue has to be looked at closely.
 
     The book is as the last row's fills left it. `bound` is a rate no tier exceeds up to the notional `cap`.
     """
@@ -84,18 +84,22 @@ def test_extremes(n, b, h, lane):
         for k in range(len(n.market)):
             i = v * len(n.market) + k
             q = b.q[perp + i, lane]
-            x = q * (h.low[i] if q >= 0.0 else h.high[i])
+            # both are read before one is chosen: a choice between loads would not be vectorised
+            low = q * h.low[i]
+            high = q * h.high[i]
+            x = low if q >= 0.0 else high
             m += x - b.cost[i, lane]
             notional += x if x >= 0.0 else -x
-        ratio = m / notional if notional > 0.0 else math.inf
-        b.worst[v, lane] = ratio
-        flag = 1.0 if (ratio <= b.bound[v, lane]) | (notional > b.cap[v, lane]) else flag
+        b.worst_balance[v, lane] = m
+        b.worst_notional[v, lane] = notional
+        near = (m <= b.bound[v, lane] * notional) | (notional > b.cap[v, lane])
+        flag = 1.0 if near & (notional > 0.0) else flag
     return flag
 
 
 @stage
 def assess(n, b, h, lane):
-    """LTV, health factor at oracle prices, margin ratio by venue at the marks; 1 where a venue needs a closer look."""
+    """LTV, health factor at oracle prices, margin by venue at the marks; 1 where a venue needs a closer look."""
     y = len(n.cash)
     perp = at.first_perp(n)
     owed = 0.0
@@ -109,11 +113,9 @@ def assess(n, b, h, lane):
         limit += held * h.threshold[i]
     b.head[at.LTV, lane] = owed / backing if backing > 0.0 else 0.0
     b.head[at.HEALTH_FACTOR, lane] = limit / owed if owed > 0.0 else math.inf
-    low = math.inf
-    high = -math.inf
     flag = 0.0
     for v in range(len(n.cash)):
-        # in share class; the price of the quote cancels in the ratio
+        # in share class; the price of the quote cancels in every ratio
         m = b.q[v, lane] * h.value[v]
         notional = 0.0
         for k in range(len(n.market)):
@@ -121,14 +123,23 @@ def assess(n, b, h, lane):
             x = b.q[perp + i, lane] * h.value[perp + i]
             m += x - b.cost[i, lane] * h.value[v]
             notional += x if x >= 0.0 else -x
-        ratio = m / notional if notional > 0.0 else math.inf
-        b.margin[v, lane] = ratio
-        low = ratio if ratio < low else low
-        high = ratio if (ratio > high) & (ratio < math.inf) else high
-        flag = 1.0 if ratio <= b.bound[v, lane] else flag
-    b.head[at.MARGIN_LOW, lane] = low
-    b.head[at.MARGIN_HIGH, lane] = high
+        b.balance[v, lane] = m
+        b.notional[v, lane] = notional
+        flag = 1.0 if (m <= b.bound[v, lane] * notional) & (notional > 0.0) else flag
     return flag
+
+
+@stage
+def rate_margins(n, b, lane):
+    """Margin ratio by venue from balance and notional, now and at the hour's extremes; +inf where nothing is open.
+
+    Divisions are slow: the pass over all lanes compares products, and only what is looked at is divided.
+    """
+    for v in range(len(n.cash)):
+        x = b.notional[v, lane]
+        b.margin[v, lane] = b.balance[v, lane] / x if x > 0.0 else math.inf
+        x = b.worst_notional[v, lane]
+        b.worst[v, lane] = b.worst_balance[v, lane] / x if x > 0.0 else math.inf
 
 
 @stage
@@ -141,26 +152,35 @@ def level_of(x, warning, critical):
 def compare(n, b, h, lane):
     """Level of each measure now, into `level`; 1 where any differs from what was last reported in `alert`.
 
-    `limit` holds warnings, then critical limits; measures for which less is worse are negated.
+    `limit` holds warnings, then critical limits; measures for which less is worse are negated. Ratios are compared as
+    products, without a division.
     """
     limit = b.limit
     k = at.measures(n)
-    b.level[0, lane] = level_of(b.head[at.LTV, lane], limit[0, lane], limit[k, lane])
-    b.level[1, lane] = level_of(-b.head[at.HEALTH_FACTOR, lane], limit[1, lane], limit[k + 1, lane])
+    changed = 0.0
+    now = level_of(b.head[at.LTV, lane], limit[0, lane], limit[k, lane])
+    changed += abs(now - b.alert[0, lane])
+    b.level[0, lane] = now
+    now = level_of(-b.head[at.HEALTH_FACTOR, lane], limit[1, lane], limit[k + 1, lane])
+    changed += abs(now - b.alert[1, lane])
+    b.level[1, lane] = now
     for v in range(len(n.cash)):
-        b.level[2 + v, lane] = level_of(-b.margin[v, lane], limit[2 + v, lane], limit[k + 2 + v, lane])
+        j = 2 + v
+        x = b.notional[v, lane]
+        now = level_of(-b.balance[v, lane], limit[j, lane] * x, limit[k + j, lane] * x)
+        now = now if x > 0.0 else 0.0
+        changed += abs(now - b.alert[j, lane])
+        b.level[j, lane] = now
     e = b.head[at.EQUITY, lane]
     for a in range(len(n.asset)):
         j = 2 + len(n.cash) + a
-        x = b.delta[a, lane] * h.asset[a]
-        x = x if x >= 0.0 else -x
-        # |delta| > limit * equity: no division
-        b.level[j, lane] = level_of(x, limit[j, lane] * e, limit[k + j, lane] * e) if e > 0.0 else 0.0
+        now = level_of(abs(b.delta[a, lane] * h.asset[a]), limit[j, lane] * e, limit[k + j, lane] * e)
+        now = now if e > 0.0 else 0.0
+        changed += abs(now - b.alert[j, lane])
+        b.level[j, lane] = now
     peak = b.stat[at.PEAK, lane]
-    b.level[k - 1, lane] = (
-        level_of(peak - e, limit[k - 1, lane] * peak, limit[2 * k - 1, lane] * peak) if peak > 0.0 else 0.0
-    )
-    changed = 0.0
-    for j in range(3 + len(n.cash) + len(n.asset)):
-        changed = 1.0 if b.level[j, lane] != b.alert[j, lane] else changed
+    now = level_of(peak - e, limit[k - 1, lane] * peak, limit[2 * k - 1, lane] * peak)
+    now = now if peak > 0.0 else 0.0
+    changed += abs(now - b.alert[k - 1, lane])
+    b.level[k - 1, lane] = now
     return changed

@@ -87,11 +87,11 @@ def open_book(slots: Slots, holdings: Mapping[str, float], capital: float, lanes
         else:
             b.q[slot] = amount
     b.stat[at.CAPITAL] = capital
-    b.stat[at.PREVIOUS] = capital
     b.stat[at.PEAK] = capital
     b.stat[at.SCALE] = capital
-    b.stat[at.MIN_HEALTH_FACTOR] = np.inf
-    b.stat[at.MIN_MARGIN] = np.inf
+    b.stat[at.DEEPEST] = capital
+    b.stat[at.DEEPEST_PEAK] = capital
+    b.stat[at.LEAST_BALANCE] = 1.0
     b.stat[at.NEXT_DUE] = np.inf
     b.worst[:] = np.inf
     return block
@@ -102,7 +102,7 @@ def set_policy(slots: Slots, block: np.ndarray, parameters: np.ndarray, limits: 
     b = at.book(slots.shape(block.shape[1]), block)
     b.param[:] = parameters
     b.limit[:] = limits
-    b.bound[:] = 0.0 if liquidate else -np.inf
+    b.bound[:] = 0.0 if liquidate else -at.NO_LIMIT
     b.cap[:] = 0.0 if liquidate else np.inf
 
 

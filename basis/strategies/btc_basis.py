@@ -92,7 +92,7 @@ def decide(view, hour, params, actions):
         goal = less if (critical and less < target) else target
         actions[n, 0] = at.ENTRY_FULL if view[at.FIRST] > 0.0 else at.ENTRY_PARTIAL
         actions[n, 1] = MARGIN
-        actions[n, 2] = goal * price * target_margin
+        actions[n, 2] = goal * price * target_margin / view[at.QUOTE_PRICE]
         n += 1
     if target > less and not critical:
         grows = (target - less) * price > params[at.DEVIATION] * equity
@@ -104,7 +104,7 @@ def decide(view, hour, params, actions):
     if pending > 0.0:
         actions[n, 0] = at.EXIT_FULL if target == 0.0 else at.EXIT_PARTIAL
         actions[n, 1] = MARGIN
-        actions[n, 2] = pending
+        actions[n, 2] = pending / view[at.QUOTE_PRICE]
         n += 1
     return n
 
