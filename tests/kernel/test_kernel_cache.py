@@ -1,0 +1,113 @@
+"""Compiled kernels on disk: a second process compiles nothing, an edit makes another folder, settings stay clean."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numba
+import pytest
+
+import basis
+from basis.kernel import jit
+
+KERNEL = Path(jit.__file__).parent
+
+COUNTING = textwrap.dedent(
+    """
+    import sys
+    from numba.core import event
+    with event.install_recorder("numba:compile") as compiled:
+        from basis import backtest
+        results = [backtest(mode, start="2024-02-01", end="2024-02-03") for mode in ("btc_basis", "pure_lending")]
+        results += [backtest("btc_basis", start="2024-02-01", end="2024-02-03", overrides={"close_at_end": True})]
+        results[0].risk
+    assert all(r.status == "complete" for r in results)
+    print(sum(e.is_start for _, e in compiled.buffer))
+    print(*(r.summary["final_equity"].hex() for r in results))
+    """
+)
+
+
+def counted(folder):
+    """How much a process compiles that keeps its kernels in `folder`, and what it found."""
+    package = str(Path(basis.__file__).parent.parent)
+    environment = {k: v for k, v in os.environ.items() if k not in ("NUMBA_DISABLE_JIT", "NUMBA_CACHE_DIR")}
+    environment |= {"BASIS_CACHE_DIR": str(folder), "PYTHONPATH": package}
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTING], env=environment, cwd=folder, capture_output=True, text=True
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    count, found = done.stdout.strip().splitlines()
+    return int(count), found
+
+
+@pytest.mark.slow
+def test_a_second_process_compiles_nothing():
+    # the kernels of this session serve, so that only a fresh checkout compiles here
+    folder = Path(jit.CACHE).parent
+    _, first = counted(folder)
+    again, second = counted(folder)
+    assert again == 0
+    assert second == first
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """The kernel's sources elsewhere, and the cache."""
+    folder = tmp_path / "kernel"
+    shutil.copytree(KERNEL, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(jit, "_HERE", folder)
+    monkeypatch.setenv("BASIS_CACHE_DIR", str(tmp_path / "cache"))
+    return folder
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in KERNEL.glob("*.py")))
+def test_an_edit_of_any_kernel_file_changes_the_folder(copied, name):
+    before = jit.cache_folder()
+    assert jit.cache_folder() == before
+    with (copied / name).open("a") as file:
+        file.write("\n# a word more\n")
+    after = jit.cache_folder()
+    assert after != before
+    assert Path(after).parent == Path(before).parent
+
+
+def test_a_new_kernel_file_changes_the_folder(copied):
+    before = jit.kernel_hash()
+    (copied / "another.py").write_text("")
+    assert jit.kernel_hash() != before
+
+
+def test_where_the_cache_lies(copied, tmp_path, monkeypatch):
+    assert Path(jit.cache_folder()).parent == tmp_path / "cache"
+    monkeypatch.delenv("BASIS_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    assert Path(jit.cache_folder()).parent == tmp_path / "home" / "basis"
+
+
+def test_a_cache_that_cannot_be_written_is_passed_over(copied, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BASIS_CACHE_DIR", str(tmp_path / "file"))
+    monkeypatch.setattr(jit.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    assert Path(jit.cache_folder()).parent.parent == tmp_path / "temporary"
+    monkeypatch.setattr(jit.tempfile, "gettempdir", lambda: str(tmp_path / "file"))
+    assert jit.cache_folder() is None
+
+
+def test_the_users_own_caches_are_left_alone():
+    """Numba's setting is touched only while the kernels are decorated."""
+    assert jit.CACHE != numba.config.CACHE_DIR
+
+
+def test_a_strategy_that_is_passed_in_does_not_compile_the_loop_again():
+    import scenarios
+    from numba.core import event
+
+    scenarios._tiny()
+    with event.install_recorder("numba:compile") as compiled:
+        scenarios._tiny()
+        scenarios._dust()
+    assert [e for _, e in compiled.buffer if e.is_start] == []

@@ -1,0 +1,45 @@
+"""The kernel in plain Python: checks of its parts, and that the scenarios reach every turn of it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import basis
+
+HERE = Path(__file__).parent
+LEAST = 95.0  # % of lines and branches, `jit` aside: how kernels are compiled has its own tests
+
+
+def test_plain_checks_hold_and_reach_every_turn(tmp_path):
+    package = Path(basis.__file__).parent
+    environment = {
+        **os.environ,
+        "NUMBA_DISABLE_JIT": "1",
+        "COVERAGE_FILE": str(tmp_path / "data"),
+        "PYTHONPATH": os.pathsep.join([str(package.parent), os.environ.get("PYTHONPATH", "")]),
+    }
+    # from a folder without the package, past the project's own coverage settings
+    coverage = [sys.executable, "-m", "coverage"]
+    rules = f"--rcfile={os.devnull}"
+    include = f"--include={package / 'kernel' / '*.py'}"
+    omit = f"--omit={package / 'kernel' / 'jit.py'}"
+    checks = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", str(HERE / "plain_checks.py")]
+    done = subprocess.run(
+        [*coverage, "run", rules, "--branch", include, omit, *checks],
+        env=environment, cwd=HERE, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    report = tmp_path / "report.json"
+    made = subprocess.run(
+        [*coverage, "json", rules, "-o", str(report)], env=environment, cwd=HERE, capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+    found = json.loads(report.read_text())
+    missing = {
+        Path(name).name: (part["missing_lines"], part["missing_branches"])
+        for name, part in found["files"].items()
+        if part["missing_lines"] or part["missing_branches"]
+    }
+    assert found["totals"]["percent_covered"] >= LEAST, missing
