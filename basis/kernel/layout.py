@@ -6,6 +6,7 @@ length is part of the type, so the compiled loop sees constants and one source s
 Imports only the kernel's own `jit`.
 """
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -152,7 +153,10 @@ END, ASKED, FULL, MISFIT, BROKEN, INSOLVENT, BAD_DECISION = range(7)
 
 
 class Book(NamedTuple):
-    """Row views of the state block, each (rows, lanes). The first six kinds and `alert` are recorded every row."""
+    """Kinds of rows of the state block: their first row (`book_at`) or their views (`book`).
+
+    Those up to `alert` are recorded in every row.
+    """
 
     head: Any
     column: Any  # cumulative P&L by column
@@ -183,7 +187,7 @@ class Book(NamedTuple):
 
 
 class Hour(NamedTuple):
-    """Views of one row of coefficients: what one stored unit is worth and earned, by slot (accounting §5).
+    """Coefficients of an hour (`hour_at`, `hour_of`): what a stored unit is worth and earned, by slot (accounting §5).
 
     The last three never change in a run; they stand here because the loop reads one array and writes another.
     """
@@ -210,7 +214,7 @@ class Hour(NamedTuple):
 
 
 class Quote(NamedTuple):
-    """Views of one row of what only fills, transfers and flows need; prices in quote units (USDT)."""
+    """What only fills, transfers and flows need of a row (`quote_at`, `quote_of`); prices in quote units (USDT)."""
 
     mark: Any
     spot: Any  # tradable reference of the token slots
@@ -337,73 +341,90 @@ def viewed(n):
 
 
 @shared
-def book(n, block):
+def book_at(n):
+    """First row of every kind in the state block, and the row after the last."""
     v = len(n.cash)
-    a = HEAD
-    b = a + COLUMNS
-    c = b + v
-    d = c + slots(n)
-    e = d + perps(n)
-    f = e + v + len(n.token)
-    g = f + len(n.asset)
-    h = g + v
-    i = h + v
-    j = i + 2 + 2 * v
-    k = j + measures(n)
-    w = k + STATS
-    m = w + measures(n)
-    b1 = m + v
-    b2 = b1 + v
-    b3 = b2 + v
-    b4 = b3 + v
-    o = b4 + v
-    p = o + v
-    q = p + v
-    r = q + QUEUE
-    s = r + QUEUE
-    t = s + QUEUE
-    x = t + 2 * measures(n)
-    z = x + parameters(n)
-    u = z + 1 + ACTIONS * ACTION_WIDTH
+    c = COLUMNS + HEAD
+    q = c + v
+    cost = q + slots(n)
+    transit = cost + perps(n)
+    delta = transit + v + len(n.token)
+    margin = delta + len(n.asset)
+    worst = margin + v
+    before = worst + v
+    alert = before + 2 + 2 * v
+    stat = alert + measures(n)
+    level = stat + STATS
+    balance = level + measures(n)
+    notional = balance + v
+    worst_balance = notional + v
+    worst_notional = worst_balance + v
+    bound = worst_notional + v
+    cap = bound + v
+    due = cap + v
+    queue_to = due + v
+    queue_amount = queue_to + QUEUE
+    queue_due = queue_amount + QUEUE
+    limit = queue_due + QUEUE
+    param = limit + 2 * measures(n)
+    waiting = param + parameters(n)
     return Book(
-        block[:a], block[a:b], block[b:c], block[c:d], block[d:e], block[e:f], block[f:g], block[g:h],
-        block[h:i], block[i:j], block[j:k], block[k:w], block[w:m], block[m:b1],
-        block[b1:b2], block[b2:b3], block[b3:b4], block[b4:o], block[o:p], block[p:q],
-        block[q:r], block[r:s], block[s:t], block[t:x], block[x:z], block[z:u],
+        0, HEAD, c, q, cost, transit, delta, margin, worst, before, alert, stat, level, balance, notional,
+        worst_balance, worst_notional, bound, cap, due, queue_to, queue_amount, queue_due, limit, param, waiting,
     )  # fmt: skip
 
 
+def _views(places, end, array):
+    """Views of the rows between the places, as a tuple of the same kind."""
+    edges = (*places, end)
+    return type(places)(*[array[a:b] for a, b in pairwise(edges)])
+
+
+def book(n, block):
+    """Views of a state block by kind, each (rows of the kind, lanes), for Python callers."""
+    return _views(book_at(n), rows(n), block)
+
+
 @shared
-def hour_of(n, row):
+def hour_at(n):
+    """Place of every kind of coefficient in a row of the hour."""
     s = slots(n)
     y = len(n.token) + len(n.collateral)
-    k = len(n.collateral)
     p = perps(n)
-    a = s
-    b = a + s
-    c = b + s
-    d = c + y
-    e = d + y
-    f = e + k
-    g = f + len(n.debt)
-    h = g + p
-    i = h + p
-    j = i + p
-    m = j + p
-    o = m + k
-    q = o + k
-    r = q + len(n.debt)
-    t = r + len(n.asset)
+    staking = 3 * s
+    peg = staking + y
+    supply = peg + y
+    borrow = supply + len(n.collateral)
+    basis = borrow + len(n.debt)
+    funding = basis + p
+    high = funding + p
+    low = high + p
+    oracle = low + p
+    threshold = oracle + len(n.collateral)
+    owed = threshold + len(n.collateral)
+    asset = owed + len(n.debt)
+    rate = asset + len(n.asset)
+    gross = rate + 1
     return Hour(
-        row[:a], row[a:b], row[b:c], row[c:d], row[d:e], row[e:f], row[f:g], row[g:h], row[h:i], row[i:j], row[j:m],
-        row[m:o], row[o:q], row[q:r], row[r:t], row[t : t + 1], row[t + 1 : t + 1 + s],
-        row[t + 1 + s : t + 1 + 2 * s], row[t + 1 + 2 * s : t + 1 + 2 * s + len(n.asset) * s],
+        0, s, 2 * s, staking, peg, supply, borrow, basis, funding, high, low, oracle, threshold, owed, asset, rate,
+        gross, gross + s, gross + 2 * s,
     )  # fmt: skip
 
 
+def hour_of(n, row):
+    """Views of a row of coefficients, or of the rows of a transposed table, for Python callers."""
+    return _views(hour_at(n), width(n) + still(n), row)
+
+
 @shared
+def quote_at(n):
+    """Place of every kind of quote in its row."""
+    spot = perps(n)
+    index = spot + len(n.token)
+    gas = index + len(n.collateral)
+    return Quote(0, spot, index, gas, gas + 2, gas + 4)
+
+
 def quote_of(n, row):
-    a = perps(n)
-    b = a + len(n.token)
-    c = b + len(n.collateral)
-    return Quote(row[:a], row[a:b], row[b:c], row[c : c + 2], row[c + 2 : c + 4], row[c + 4 : c + 5])
+    """Views of a row of quotes, for Python callers."""
+    return _views(quote_at(n), quote_width(n), row)

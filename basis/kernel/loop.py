@@ -43,76 +43,80 @@ def fits(n, block, model, desk, record):
     )
 
 
-@routine
-def drift_pass(n, block, row):
-    """All lanes: margin at the extremes of the hour, then nothing else may come before the strikes. 1 where one is due.
+#: Where `pass_over` begins, and where it stopped: before the strikes, before the tails, or done with a verdict.
+EXTREMES, EARN, LOOK, CLOSE = range(4)
+STRIKES, TAILS, GOOD, OFF, LOST = range(5)
 
-    A pass is a function of its own, so that no pointer call and no reference count disturbs its loops.
+
+@routine
+def pass_over(n, block, row, phase, liquidates, pause, forced, funds, time, tolerance):
+    """What every lane needs of an hour, from `phase` on, until something has to be done for single lanes.
+
+    One function of its own, so that no pointer call and no reference count disturbs its loops. Flagged lanes stand in
+    FLAG.
+
+    Parameters
+    ----------
+    phase : EXTREMES, EARN (after the strikes), LOOK (row 0 begins here) or CLOSE (after the tails)
+    liquidates : whether a lane near liquidation is a reason to stop
+    pause : stop before EARN in any case
+    forced : stop before CLOSE in any case
+    funds : whether the row has funding
     """
     apart()
-    b = at.book(n, borrowed(block, (at.rows(n), len(n.lanes))))
-    h = at.hour_of(n, borrowed(row, (at.width(n) + at.still(n),)))
+    b = at.book_at(n)
+    cells = borrowed(block, (at.rows(n), len(n.lanes)))
+    coef = borrowed(row, (at.width(n) + at.still(n),))
     aligned_stack()
-    struck = 0.0
-    for lane in range(len(n.lanes)):
-        b.stat[at.FLAG, lane] = test_extremes(n, b, h, lane)
-    for lane in range(len(n.lanes)):
-        struck = b.stat[at.FLAG, lane] if b.stat[at.FLAG, lane] > struck else struck
-    return struck
-
-
-@routine
-def earn_pass(n, block, row, struck):
-    """All lanes: P&L of the drift; the cash of liquidations is credited after it."""
-    apart()
-    b = at.book(n, borrowed(block, (at.rows(n), len(n.lanes))))
-    h = at.hour_of(n, borrowed(row, (at.width(n) + at.still(n),)))
-    aligned_stack()
-    for lane in range(len(n.lanes)):
-        attribute(n, b, h, lane)
-    if struck > 0.0:
+    if phase == EXTREMES:
         for lane in range(len(n.lanes)):
-            release(n, b, lane)
-    return 0.0
-
-
-@routine
-def fund_pass(n, block, row):
-    """All lanes: funding of the row."""
-    apart()
-    b = at.book(n, borrowed(block, (at.rows(n), len(n.lanes))))
-    h = at.hour_of(n, borrowed(row, (at.width(n) + at.still(n),)))
-    aligned_stack()
+            cells[b.stat + at.FLAG, lane] = test_extremes(n, cells, coef, lane)
+        struck = 0.0
+        for lane in range(len(n.lanes)):
+            struck = cells[b.stat + at.FLAG, lane] if cells[b.stat + at.FLAG, lane] > struck else struck
+        if (liquidates and struck > 0.0) or pause:
+            return STRIKES
+    if phase <= EARN:
+        for lane in range(len(n.lanes)):
+            attribute(n, cells, coef, lane)
+        if phase == EARN:
+            for lane in range(len(n.lanes)):
+                release(n, cells, lane)
+        if funds:
+            for lane in range(len(n.lanes)):
+                settle_funding(n, cells, coef, lane)
+    if phase <= LOOK:
+        for lane in range(len(n.lanes)):
+            cells[b.head + at.FLOW, lane] = 0.0
+            cells[b.head + at.ARRIVED, lane] = 0.0
+            cells[b.head + at.TAILED, lane] = 0.0
+            expose(n, cells, coef, lane)
+        for lane in range(len(n.lanes)):
+            cells[b.stat + at.FLAG, lane] = assess(n, cells, coef, lane)
+        for lane in range(len(n.lanes)):
+            changed = compare(n, cells, coef, lane)
+            cells[b.stat + at.FLAG, lane] = 1.0 if changed > 0.0 else cells[b.stat + at.FLAG, lane]
+        for lane in range(len(n.lanes)):
+            due = (cells[b.stat + at.NEXT_DUE, lane] <= time) | (cells[b.waiting + 0, lane] > 0.0)
+            due = due | (cells[b.head + at.ALERT, lane] >= 2.0)
+            asked = triggers(n, cells, coef, lane)
+            cells[b.stat + at.FLAG, lane] = 1.0 if due | (asked > 0.0) else cells[b.stat + at.FLAG, lane]
+        some = 0.0
+        for lane in range(len(n.lanes)):
+            some = cells[b.stat + at.FLAG, lane] if cells[b.stat + at.FLAG, lane] > some else some
+        if some > 0.0 or forced:
+            return TAILS
     for lane in range(len(n.lanes)):
-        settle_funding(n, b, h, lane)
-    return 0.0
-
-
-@routine
-def look_pass(n, block, row, time):
-    """All lanes: exposure, risk, alerts, triggers. 1 where a lane needs more than this."""
-    apart()
-    b = at.book(n, borrowed(block, (at.rows(n), len(n.lanes))))
-    h = at.hour_of(n, borrowed(row, (at.width(n) + at.still(n),)))
-    aligned_stack()
+        scale = cells[b.stat + at.SCALE, lane] if cells[b.stat + at.SCALE, lane] > 1.0 else 1.0
+        off = summarise(n, cells, lane)
+        lost = (cells[b.head + at.EQUITY, lane] < -tolerance * scale) & (cells[b.param + at.REBALANCE, lane] > 0.0)
+        cells[b.stat + at.FLAG, lane] = (1.0 if lost else 0.0) if off <= tolerance * scale else 2.0
+    verdict = 0.0
     for lane in range(len(n.lanes)):
-        b.head[at.FLOW, lane] = 0.0
-        b.head[at.ARRIVED, lane] = 0.0
-        b.head[at.TAILED, lane] = 0.0
-        expose(n, b, h, lane)
-    for lane in range(len(n.lanes)):
-        b.stat[at.FLAG, lane] = assess(n, b, h, lane)
-    for lane in range(len(n.lanes)):
-        changed = compare(n, b, h, lane)
-        b.stat[at.FLAG, lane] = 1.0 if changed > 0.0 else b.stat[at.FLAG, lane]
-    for lane in range(len(n.lanes)):
-        due = (b.stat[at.NEXT_DUE, lane] <= time) | (b.waiting[0, lane] > 0.0) | (b.head[at.ALERT, lane] >= 2.0)
-        asked = triggers(n, b, h, lane)
-        b.stat[at.FLAG, lane] = 1.0 if due | (asked > 0.0) else b.stat[at.FLAG, lane]
-    some = 0.0
-    for lane in range(len(n.lanes)):
-        some = b.stat[at.FLAG, lane] if b.stat[at.FLAG, lane] > some else some
-    return some
+        verdict = cells[b.stat + at.FLAG, lane] if cells[b.stat + at.FLAG, lane] > verdict else verdict
+    if verdict > 0.0:
+        return OFF if verdict == 2.0 else LOST
+    return GOOD
 
 
 @routine
@@ -120,28 +124,10 @@ def keep_row(n, block, record, t):
     """Copy what is recorded of lane 0."""
     apart()
     cells = borrowed(block, (at.rows(n), len(n.lanes)))
-    rate_margins(n, at.book(n, cells), 0)
+    out = borrowed(record, (record.shape[0], at.recorded(n)))
+    rate_margins(n, cells, 0)
     for j in range(at.recorded(n)):
-        record[t, j] = cells[j, 0]
-
-
-@routine
-def close_pass(n, block, tolerance):
-    """All lanes: statistics and the identity. 0, or 1 for a broken identity, 2 for insolvency."""
-    apart()
-    b = at.book(n, borrowed(block, (at.rows(n), len(n.lanes))))
-    aligned_stack()
-    for lane in range(len(n.lanes)):
-        scale = b.stat[at.SCALE, lane] if b.stat[at.SCALE, lane] > 1.0 else 1.0
-        off = summarise(n, b, lane)
-        lost = (b.head[at.EQUITY, lane] < -tolerance * scale) & (b.param[at.REBALANCE, lane] > 0.0)
-        b.stat[at.FLAG, lane] = (2.0 if lost else 0.0) if off <= tolerance * scale else 1.0
-    verdict = 0.0
-    for lane in range(len(n.lanes)):
-        verdict = b.stat[at.FLAG, lane] if b.stat[at.FLAG, lane] > verdict else verdict
-    for lane in range(len(n.lanes)):
-        verdict = 1.0 if b.stat[at.FLAG, lane] == 1.0 else verdict
-    return verdict
+        out[t, j] = cells[j, 0]
 
 
 @kernel
@@ -169,45 +155,44 @@ def advance(n, sizes, block, model, desk, attention, decide, record, start, stop
     lanes = len(n.lanes)
     liquidates = model.settings[at.LIQUIDATE] > 0.0
     tolerance = model.settings[at.TOLERANCE]
+    tells = desk.events.shape[0] > 0
     flags = block[at.flag_row(n)]
+    last = model.quotes.shape[1] - 1
     for t in range(start, stop):
-        if desk.events.shape[0] > 0 and desk.events.shape[0] - desk.count[0] < EVENTS_PER_ROW * lanes:
+        if tells and desk.events.shape[0] - desk.count[0] < EVENTS_PER_ROW * lanes:
             return t, at.FULL
         busy = model.busy[t]
         for j in range(at.width(n)):
             row[j] = model.hours[t, j]
+        time = model.quotes[t, last]
+        renewed = (busy & at.CHANGES) > 0
+        funds = (busy & at.FUNDS) > 0
+        every = t == 0 or (busy & (at.FLOWS_DUE | at.CHANGES)) > 0
+        came = TAILS
         if given < 0:
-            if t > 0:
-                struck = drift_pass(n, block, row)
-                renewed = (busy & at.CHANGES) > 0
-                if liquidates and (struck > 0.0 or renewed):
-                    for lane in range(lanes):
-                        if flags[lane] > 0.0 or renewed:
-                            attention(sizes, block, model, desk, decide, t, lane, STRIKE, -1)
-                earn_pass(n, block, row, struck)
-                if (busy & at.FUNDS) > 0:
-                    if desk.events.shape[0] > 0:
-                        for lane in range(lanes):
-                            attention(sizes, block, model, desk, decide, t, lane, REPORT, -1)
-                    fund_pass(n, block, row)
-            some = look_pass(n, block, row, model.quotes[t, model.quotes.shape[1] - 1])
-            every = t == 0 or (busy & (at.FLOWS_DUE | at.CHANGES)) > 0
-        else:
-            some = 1.0
-            every = False
-            flags[0] = 1.0
-        if some > 0.0 or every:
+            report = funds and tells and t > 0
+            came = pass_over(
+                n, block, row, EXTREMES if t > 0 else LOOK, liquidates, renewed or report, every, funds, time, tolerance
+            )
+            if came == STRIKES:
+                for lane in range(lanes):
+                    if liquidates and (flags[lane] > 0.0 or renewed):
+                        attention(sizes, block, model, desk, decide, t, lane, STRIKE, -1)
+                    if report:
+                        attention(sizes, block, model, desk, decide, t, lane, REPORT, -1)
+                came = pass_over(n, block, row, EARN, liquidates, False, every, funds, time, tolerance)
+        if came == TAILS:
             for lane in range(lanes):
-                if flags[lane] > 0.0 or every:
+                if flags[lane] > 0.0 or every or given >= 0:
                     reason = attention(sizes, block, model, desk, decide, t, lane, DECIDE, given)
                     if reason != at.END:
                         return t, reason
+            came = pass_over(n, block, row, CLOSE, liquidates, False, False, False, time, tolerance)
         given = -1
-        verdict = close_pass(n, block, tolerance)
         if record.shape[0] > 0:
             keep_row(n, block, record, t)
-        if verdict > 0.0:
-            return t, at.BROKEN if verdict == 1.0 else at.INSOLVENT
+        if came != GOOD:
+            return t, at.BROKEN if came == OFF else at.INSOLVENT
     return stop, at.END
 
 

@@ -5,8 +5,10 @@ from .jit import stage
 
 
 @stage
-def attribute(n, b, h, lane):
+def attribute(n, cells, coef, lane):
     """What the book earned from row t-1 to t at unchanged quantities, split exactly by column."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
     y = len(n.cash)
     debt = y + len(n.token) + len(n.collateral)
     perp = at.first_perp(n)
@@ -14,80 +16,90 @@ def attribute(n, b, h, lane):
     staking = 0.0
     peg = 0.0
     for i in range(len(n.cash)):
-        price += (b.q[i, lane] + b.transit[i, lane]) * h.price[i]
+        price += (cells[b.q + i, lane] + cells[b.transit + i, lane]) * coef[h.price + i]
     for i in range(len(n.token)):
-        held = b.q[y + i, lane] + b.transit[y + i, lane]
-        price += held * h.price[y + i]
-        staking += held * h.staking[i]
-        peg += held * h.peg[i]
+        held = cells[b.q + y + i, lane] + cells[b.transit + y + i, lane]
+        price += held * coef[h.price + y + i]
+        staking += held * coef[h.staking + i]
+        peg += held * coef[h.peg + i]
     supply = 0.0
     for i in range(len(n.collateral)):
         c = len(n.token) + i
-        held = b.q[y + c, lane]
-        price += held * h.price[y + c]
-        staking += held * h.staking[c]
-        peg += held * h.peg[c]
-        supply += held * h.supply[i]
+        held = cells[b.q + y + c, lane]
+        price += held * coef[h.price + y + c]
+        staking += held * coef[h.staking + c]
+        peg += held * coef[h.peg + c]
+        supply += held * coef[h.supply + i]
     borrow = 0.0
     for i in range(len(n.debt)):
-        price += b.q[debt + i, lane] * h.price[debt + i]
-        borrow += b.q[debt + i, lane] * h.borrow[i]
+        price += cells[b.q + debt + i, lane] * coef[h.price + debt + i]
+        borrow += cells[b.q + debt + i, lane] * coef[h.borrow + i]
     basis = 0.0
     for v in range(len(n.cash)):
         for k in range(len(n.market)):
             i = v * len(n.market) + k
             # the quote term: unrealised P&L is a claim in the quote asset
-            price += b.q[perp + i, lane] * h.price[perp + i] - b.cost[i, lane] * h.price[v]
-            basis += b.q[perp + i, lane] * h.basis[i]
-    b.column[at.DELTA, lane] += price
-    b.column[at.STAKING, lane] += staking
-    b.column[at.PEG, lane] += peg
-    b.column[at.SUPPLY, lane] += supply
-    b.column[at.BORROW, lane] += borrow
-    b.column[at.BASIS, lane] += basis
+            price += (
+                cells[b.q + perp + i, lane] * coef[h.price + perp + i] - cells[b.cost + i, lane] * coef[h.price + v]
+            )
+            basis += cells[b.q + perp + i, lane] * coef[h.basis + i]
+    cells[b.column + at.DELTA, lane] += price
+    cells[b.column + at.STAKING, lane] += staking
+    cells[b.column + at.PEG, lane] += peg
+    cells[b.column + at.SUPPLY, lane] += supply
+    cells[b.column + at.BORROW, lane] += borrow
+    cells[b.column + at.BASIS, lane] += basis
 
 
 @stage
-def settle_funding(n, b, h, lane):
+def settle_funding(n, cells, coef, lane):
     """Funding on what survived the hour: cash = -q * mark(t_f) * rate, booked at the quote's price."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
     perp = at.first_perp(n)
     for v in range(len(n.cash)):
         paid = 0.0
         for k in range(len(n.market)):
             i = v * len(n.market) + k
-            paid += b.q[perp + i, lane] * h.funding[i]
-        b.q[v, lane] -= paid
-        worth = paid * h.value[v]
-        b.funding[v, lane] -= worth
-        b.column[at.FUNDING, lane] -= worth
+            paid += cells[b.q + perp + i, lane] * coef[h.funding + i]
+        cells[b.q + v, lane] -= paid
+        worth = paid * coef[h.value + v]
+        cells[b.funding + v, lane] -= worth
+        cells[b.column + at.FUNDING, lane] -= worth
 
 
 @stage
-def summarise(n, b, lane):
+def summarise(n, cells, lane):
     """Statistics after the row's fills; returns by how much the identity is off.
 
     The deepest drawdown and the least margin are kept as pairs and compared by products: no division.
     """
-    s = b.stat
-    e = b.head[at.EQUITY, lane]
+    b = at.book_at(n)
+    e = cells[b.head + at.EQUITY, lane]
     for v in range(len(n.cash)):
         less = (
-            b.worst_balance[v, lane] * s[at.LEAST_NOTIONAL, lane]
-            < s[at.LEAST_BALANCE, lane] * b.worst_notional[v, lane]
+            cells[b.worst_balance + v, lane] * cells[b.stat + at.LEAST_NOTIONAL, lane]
+            < cells[b.stat + at.LEAST_BALANCE, lane] * cells[b.worst_notional + v, lane]
         )
-        less = less & (b.worst_notional[v, lane] > 0.0)
-        s[at.LEAST_BALANCE, lane] = b.worst_balance[v, lane] if less else s[at.LEAST_BALANCE, lane]
-        s[at.LEAST_NOTIONAL, lane] = b.worst_notional[v, lane] if less else s[at.LEAST_NOTIONAL, lane]
-    peak = s[at.PEAK, lane]
+        less = less & (cells[b.worst_notional + v, lane] > 0.0)
+        cells[b.stat + at.LEAST_BALANCE, lane] = (
+            cells[b.worst_balance + v, lane] if less else cells[b.stat + at.LEAST_BALANCE, lane]
+        )
+        cells[b.stat + at.LEAST_NOTIONAL, lane] = (
+            cells[b.worst_notional + v, lane] if less else cells[b.stat + at.LEAST_NOTIONAL, lane]
+        )
+    peak = cells[b.stat + at.PEAK, lane]
     peak = e if e > peak else peak
-    s[at.PEAK, lane] = peak
-    deeper = e * s[at.DEEPEST_PEAK, lane] < s[at.DEEPEST, lane] * peak
-    s[at.DEEPEST, lane] = e if deeper else s[at.DEEPEST, lane]
-    s[at.DEEPEST_PEAK, lane] = peak if deeper else s[at.DEEPEST_PEAK, lane]
+    cells[b.stat + at.PEAK, lane] = peak
+    deeper = e * cells[b.stat + at.DEEPEST_PEAK, lane] < cells[b.stat + at.DEEPEST, lane] * peak
+    cells[b.stat + at.DEEPEST, lane] = e if deeper else cells[b.stat + at.DEEPEST, lane]
+    cells[b.stat + at.DEEPEST_PEAK, lane] = peak if deeper else cells[b.stat + at.DEEPEST_PEAK, lane]
     total = 0.0
     for c in range(at.COLUMNS):
-        total += b.column[c, lane]
-    off = e - s[at.CAPITAL, lane] - b.head[at.FLOWS, lane] - total
+        total += cells[b.column + c, lane]
+    off = e - cells[b.stat + at.CAPITAL, lane] - cells[b.head + at.FLOWS, lane] - total
     off = off if off >= 0.0 else -off
-    s[at.RESIDUAL, lane] = off if off > s[at.RESIDUAL, lane] else s[at.RESIDUAL, lane]
+    cells[b.stat + at.RESIDUAL, lane] = (
+        off if off > cells[b.stat + at.RESIDUAL, lane] else cells[b.stat + at.RESIDUAL, lane]
+    )
     return off

@@ -29,117 +29,126 @@ def initial_margin(tiers, notional):
 
 
 @stage
-def margin_at(n, b, marks, v, lane):
+def margin_at(n, cells, marks, first, v, lane):
     """Margin balance of a venue (cash and unrealised P&L) at the given marks, quote units."""
-    m = b.q[v, lane]
+    b = at.book_at(n)
+    m = cells[b.q + v, lane]
     for k in range(len(n.market)):
         i = v * len(n.market) + k
-        m += b.q[at.first_perp(n) + i, lane] * marks[i] - b.cost[i, lane]
+        m += cells[b.q + at.first_perp(n) + i, lane] * marks[first + i] - cells[b.cost + i, lane]
     return m
 
 
 @stage
-def notional_at(n, b, marks, v, lane):
+def notional_at(n, cells, marks, first, v, lane):
     """Sum of |q| * mark over a venue's perps, quote units."""
+    b = at.book_at(n)
     x = 0.0
     for k in range(len(n.market)):
         i = v * len(n.market) + k
-        x += abs(b.q[at.first_perp(n) + i, lane]) * marks[i]
+        x += abs(cells[b.q + at.first_perp(n) + i, lane]) * marks[first + i]
     return x
 
 
 @stage
-def maintenance_at(n, b, marks, tiers, v, lane):
+def maintenance_at(n, cells, marks, first, tiers, v, lane):
     """Maintenance margin of a venue at the given marks; `tiers` is (perps, tiers, 4)."""
+    b = at.book_at(n)
     x = 0.0
     for k in range(len(n.market)):
         i = v * len(n.market) + k
-        x += maintenance(tiers[i], abs(b.q[at.first_perp(n) + i, lane]) * marks[i])
+        x += maintenance(tiers[i], abs(cells[b.q + at.first_perp(n) + i, lane]) * marks[first + i])
     return x
 
 
 @stage
-def withdrawable(n, b, marks, tiers, v, lane):
+def withdrawable(n, cells, marks, first, tiers, v, lane):
     """Cash a venue lets go: max(0, min(cash, margin - initial margin)); unrealised profit stays."""
+    b = at.book_at(n)
     needed = 0.0
     for k in range(len(n.market)):
         i = v * len(n.market) + k
-        needed += initial_margin(tiers[i], abs(b.q[at.first_perp(n) + i, lane]) * marks[i])
-    free = margin_at(n, b, marks, v, lane) - needed
-    free = free if free < b.q[v, lane] else b.q[v, lane]
+        needed += initial_margin(tiers[i], abs(cells[b.q + at.first_perp(n) + i, lane]) * marks[first + i])
+    free = margin_at(n, cells, marks, first, v, lane) - needed
+    free = free if free < cells[b.q + v, lane] else cells[b.q + v, lane]
     return free if free > 0.0 else 0.0
 
 
 @stage
-def test_extremes(n, b, h, lane):
+def test_extremes(n, cells, coef, lane):
     """Margin by venue at the adverse extremes of the hour; 1 where a venue has to be looked at closely.
 
     The book is as the last row's fills left it. `bound` is a rate no tier exceeds up to the notional `cap`.
     """
+    b = at.book_at(n)
+    h = at.hour_at(n)
     perp = at.first_perp(n)
     flag = 0.0
     for v in range(len(n.cash)):
-        m = b.q[v, lane]
+        m = cells[b.q + v, lane]
         notional = 0.0
         for k in range(len(n.market)):
             i = v * len(n.market) + k
-            q = b.q[perp + i, lane]
+            q = cells[b.q + perp + i, lane]
             # both are read before one is chosen: a choice between loads would not be vectorised
-            low = q * h.low[i]
-            high = q * h.high[i]
+            low = q * coef[h.low + i]
+            high = q * coef[h.high + i]
             x = low if q >= 0.0 else high
-            m += x - b.cost[i, lane]
+            m += x - cells[b.cost + i, lane]
             notional += x if x >= 0.0 else -x
-        b.worst_balance[v, lane] = m
-        b.worst_notional[v, lane] = notional
-        near = (m <= b.bound[v, lane] * notional) | (notional > b.cap[v, lane])
+        cells[b.worst_balance + v, lane] = m
+        cells[b.worst_notional + v, lane] = notional
+        near = (m <= cells[b.bound + v, lane] * notional) | (notional > cells[b.cap + v, lane])
         flag = 1.0 if near & (notional > 0.0) else flag
     return flag
 
 
 @stage
-def assess(n, b, h, lane):
+def assess(n, cells, coef, lane):
     """LTV, health factor at oracle prices, margin by venue at the marks; 1 where a venue needs a closer look."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
     y = len(n.cash)
     perp = at.first_perp(n)
     owed = 0.0
     for i in range(len(n.debt)):
-        owed += b.q[y + len(n.token) + len(n.collateral) + i, lane] * h.owed[i]
+        owed += cells[b.q + y + len(n.token) + len(n.collateral) + i, lane] * coef[h.owed + i]
     backing = 0.0
     limit = 0.0
     for i in range(len(n.collateral)):
-        held = b.q[y + len(n.token) + i, lane]
-        backing += held * h.oracle[i]
-        limit += held * h.threshold[i]
-    b.head[at.LTV, lane] = owed / backing if backing > 0.0 else 0.0
-    b.head[at.HEALTH_FACTOR, lane] = limit / owed if owed > 0.0 else math.inf
+        held = cells[b.q + y + len(n.token) + i, lane]
+        backing += held * coef[h.oracle + i]
+        limit += held * coef[h.threshold + i]
+    cells[b.head + at.LTV, lane] = owed / backing if backing > 0.0 else 0.0
+    cells[b.head + at.HEALTH_FACTOR, lane] = limit / owed if owed > 0.0 else math.inf
     flag = 0.0
     for v in range(len(n.cash)):
         # in share class; the price of the quote cancels in every ratio
-        m = b.q[v, lane] * h.value[v]
+        m = cells[b.q + v, lane] * coef[h.value + v]
         notional = 0.0
         for k in range(len(n.market)):
             i = v * len(n.market) + k
-            x = b.q[perp + i, lane] * h.value[perp + i]
-            m += x - b.cost[i, lane] * h.value[v]
+            x = cells[b.q + perp + i, lane] * coef[h.value + perp + i]
+            m += x - cells[b.cost + i, lane] * coef[h.value + v]
             notional += x if x >= 0.0 else -x
-        b.balance[v, lane] = m
-        b.notional[v, lane] = notional
-        flag = 1.0 if (m <= b.bound[v, lane] * notional) & (notional > 0.0) else flag
+        cells[b.balance + v, lane] = m
+        cells[b.notional + v, lane] = notional
+        flag = 1.0 if (m <= cells[b.bound + v, lane] * notional) & (notional > 0.0) else flag
     return flag
 
 
 @stage
-def rate_margins(n, b, lane):
+def rate_margins(n, cells, lane):
     """Margin ratio by venue from balance and notional, now and at the hour's extremes; +inf where nothing is open.
 
     Divisions are slow: the pass over all lanes compares products, and only what is looked at is divided.
     """
+    b = at.book_at(n)
     for v in range(len(n.cash)):
-        x = b.notional[v, lane]
-        b.margin[v, lane] = b.balance[v, lane] / x if x > 0.0 else math.inf
-        x = b.worst_notional[v, lane]
-        b.worst[v, lane] = b.worst_balance[v, lane] / x if x > 0.0 else math.inf
+        x = cells[b.notional + v, lane]
+        cells[b.margin + v, lane] = cells[b.balance + v, lane] / x if x > 0.0 else math.inf
+        x = cells[b.worst_notional + v, lane]
+        cells[b.worst + v, lane] = cells[b.worst_balance + v, lane] / x if x > 0.0 else math.inf
 
 
 @stage
@@ -149,38 +158,43 @@ def level_of(x, warning, critical):
 
 
 @stage
-def compare(n, b, h, lane):
+def compare(n, cells, coef, lane):
     """Level of each measure now, into `level`; 1 where any differs from what was last reported in `alert`.
 
     `limit` holds warnings, then critical limits; measures for which less is worse are negated. Ratios are compared as
     products, without a division.
     """
-    limit = b.limit
+    b = at.book_at(n)
+    h = at.hour_at(n)
     k = at.measures(n)
     changed = 0.0
-    now = level_of(b.head[at.LTV, lane], limit[0, lane], limit[k, lane])
-    changed += abs(now - b.alert[0, lane])
-    b.level[0, lane] = now
-    now = level_of(-b.head[at.HEALTH_FACTOR, lane], limit[1, lane], limit[k + 1, lane])
-    changed += abs(now - b.alert[1, lane])
-    b.level[1, lane] = now
+    now = level_of(cells[b.head + at.LTV, lane], cells[b.limit + 0, lane], cells[b.limit + k, lane])
+    changed += abs(now - cells[b.alert + 0, lane])
+    cells[b.level + 0, lane] = now
+    now = level_of(-cells[b.head + at.HEALTH_FACTOR, lane], cells[b.limit + 1, lane], cells[b.limit + k + 1, lane])
+    changed += abs(now - cells[b.alert + 1, lane])
+    cells[b.level + 1, lane] = now
     for v in range(len(n.cash)):
         j = 2 + v
-        x = b.notional[v, lane]
-        now = level_of(-b.balance[v, lane], limit[j, lane] * x, limit[k + j, lane] * x)
+        x = cells[b.notional + v, lane]
+        now = level_of(-cells[b.balance + v, lane], cells[b.limit + j, lane] * x, cells[b.limit + k + j, lane] * x)
         now = now if x > 0.0 else 0.0
-        changed += abs(now - b.alert[j, lane])
-        b.level[j, lane] = now
-    e = b.head[at.EQUITY, lane]
+        changed += abs(now - cells[b.alert + j, lane])
+        cells[b.level + j, lane] = now
+    e = cells[b.head + at.EQUITY, lane]
     for a in range(len(n.asset)):
         j = 2 + len(n.cash) + a
-        now = level_of(abs(b.delta[a, lane] * h.asset[a]), limit[j, lane] * e, limit[k + j, lane] * e)
+        now = level_of(
+            abs(cells[b.delta + a, lane] * coef[h.asset + a]),
+            cells[b.limit + j, lane] * e,
+            cells[b.limit + k + j, lane] * e,
+        )
         now = now if e > 0.0 else 0.0
-        changed += abs(now - b.alert[j, lane])
-        b.level[j, lane] = now
-    peak = b.stat[at.PEAK, lane]
-    now = level_of(peak - e, limit[k - 1, lane] * peak, limit[2 * k - 1, lane] * peak)
+        changed += abs(now - cells[b.alert + j, lane])
+        cells[b.level + j, lane] = now
+    peak = cells[b.stat + at.PEAK, lane]
+    now = level_of(peak - e, cells[b.limit + k - 1, lane] * peak, cells[b.limit + 2 * k - 1, lane] * peak)
     now = now if peak > 0.0 else 0.0
-    changed += abs(now - b.alert[k - 1, lane])
-    b.level[k - 1, lane] = now
+    changed += abs(now - cells[b.alert + k - 1, lane])
+    cells[b.level + k - 1, lane] = now
     return changed

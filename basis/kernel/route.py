@@ -30,23 +30,25 @@ def put(orders, j, kind, slot, dest, amount):
 
 
 @stage
-def short_of(n, b, market, lane):
+def short_of(n, cells, market, lane):
     """Units of a market held short over all venues."""
+    b = at.book_at(n)
     x = 0.0
     for v in range(len(n.cash)):
-        x -= b.q[at.first_perp(n) + v * len(n.market) + market, lane]
+        x -= cells[b.q + at.first_perp(n) + v * len(n.market) + market, lane]
     return x
 
 
 @stage
-def aim(n, b, plan, action, lane):
+def aim(n, cells, plan, action, lane):
     """What an action aims at, in the plan's units; fixed when its first step is taken."""
+    b = at.book_at(n)
     amount = action[2]
     code = int(action[0])
     if int(plan[at.PLAN_KIND]) != at.PLAN_HEDGE:
         return amount
-    long = b.q[int(plan[at.PLAN_TOKEN]), lane]
-    short = short_of(n, b, int(plan[at.PLAN_MARKET]), lane)
+    long = cells[b.q + int(plan[at.PLAN_TOKEN]), lane]
+    short = short_of(n, cells, int(plan[at.PLAN_MARKET]), lane)
     if code == at.ENTRY_FULL or code == at.ENTRY_PARTIAL:
         return (long if long < short else short) + amount
     if code == at.EXIT_FULL:
@@ -56,27 +58,31 @@ def aim(n, b, plan, action, lane):
 
 
 @stage
-def gas_of_transfer(model, quote, regime):
+def gas_of_transfer(n, model, tape, regime):
     """What one transfer out of the wallet costs, in share class."""
-    return model.terms.gas[regime, at.GAS_TRANSFER] * quote.gas[0] * quote.gas[1]
+    quote = at.quote_at(n)
+    return model.terms.gas[regime, at.GAS_TRANSFER] * tape[quote.gas + 0] * tape[quote.gas + 1]
 
 
 @stage
-def free_wallet(b, model, quote, regime, lane):
+def free_wallet(n, cells, model, tape, regime, lane):
     """USDT of the wallet that can be sent on, gas of the sending kept back."""
+    b = at.book_at(n)
     slot = model.table.wallet[1]
     if slot < 0:
         return 0.0
-    free = b.q[slot, lane]
+    free = cells[b.q + slot, lane]
     if slot == model.table.wallet[0]:
-        free -= gas_of_transfer(model, quote, regime)
+        free -= gas_of_transfer(n, model, tape, regime)
     return free if free > 0.0 else 0.0
 
 
 @stage
-def standing(n, b, quote, v, lane):
+def standing(n, cells, tape, v, lane):
     """Margin of a venue, what is on its way to it included, quote units."""
-    return margin_at(n, b, quote.mark, v, lane) + b.transit[v, lane]
+    b = at.book_at(n)
+    quote = at.quote_at(n)
+    return margin_at(n, cells, tape, quote.mark, v, lane) + cells[b.transit + v, lane]
 
 
 @stage
@@ -96,18 +102,19 @@ def share_out(n, model, desk, regime, orders, wanted):
 
 
 @routine
-def fund_margin(n, b, model, h, quote, desk, regime, param, total, step, orders, lane):
+def fund_margin(n, cells, model, coef, tape, desk, regime, param, total, step, orders, lane):
     """Margin towards `total` split by weight: first from the wallet, then from venues above their share."""
+    quote = at.quote_at(n)
     if step == 0:
         lacking = 0.0
         count = 0
         for v in range(len(n.cash)):
             goal = param[at.WEIGHT + v] * total
-            x = goal - standing(n, b, quote, v, lane)
+            x = goal - standing(n, cells, tape, v, lane)
             desk.need[v] = x if x > param[at.DEVIATION] * goal else 0.0
             lacking += desk.need[v]
             count += 1 if desk.need[v] > 0.0 else 0
-        free = free_wallet(b, model, quote, regime, lane) - (count - 1) * gas_of_transfer(model, quote, regime)
+        free = free_wallet(n, cells, model, tape, regime, lane) - (count - 1) * gas_of_transfer(n, model, tape, regime)
         j = 0
         if lacking > 0.0 and free > _NEGLIGIBLE * total:
             part = free / lacking if free < lacking else 1.0
@@ -118,12 +125,12 @@ def fund_margin(n, b, model, h, quote, desk, regime, param, total, step, orders,
     if step == 1:
         for v in range(len(n.cash)):
             goal = param[at.WEIGHT + v] * total
-            now = standing(n, b, quote, v, lane)
-            notional = notional_at(n, b, quote.mark, v, lane)
+            now = standing(n, cells, tape, v, lane)
+            notional = notional_at(n, cells, tape, quote.mark, v, lane)
             floor = param[at.BAND_LOW] * (notional if notional > 0.0 else goal / param[at.TARGET_MARGIN])
             desk.need[v] = goal - now if (now < floor and goal > now) else 0.0
             over = now - goal
-            out = withdrawable(n, b, quote.mark, model.terms.tier[regime], v, lane)
+            out = withdrawable(n, cells, tape, quote.mark, model.terms.tier[regime], v, lane)
             over = over if over < out else out
             desk.surplus[v] = over if (over > 0.0 and desk.need[v] == 0.0) else 0.0
         return share_out(n, model, desk, regime, orders, total)
@@ -131,17 +138,19 @@ def fund_margin(n, b, model, h, quote, desk, regime, param, total, step, orders,
 
 
 @routine
-def release_margin(n, b, model, h, quote, desk, regime, param, wanted, step, orders, lane):
+def release_margin(n, cells, model, coef, tape, desk, regime, param, wanted, step, orders, lane):
     """Cash back to the wallet: what stands above the margin the open perps need, in proportion to it.
 
     Unrealised profit cannot be withdrawn: where cash falls short of the surplus, the venue's perps are rolled (closed
     and opened again, step 0) before the transfers (step 1).
     """
+    b = at.book_at(n)
+    quote = at.quote_at(n)
     total = 0.0
     for v in range(len(n.cash)):
-        goal = (1.0 - param[at.DEVIATION]) * param[at.TARGET_MARGIN] * notional_at(n, b, quote.mark, v, lane)
-        over = margin_at(n, b, quote.mark, v, lane) - goal
-        out = withdrawable(n, b, quote.mark, model.terms.tier[regime], v, lane)
+        goal = (1.0 - param[at.DEVIATION]) * param[at.TARGET_MARGIN] * notional_at(n, cells, tape, quote.mark, v, lane)
+        over = margin_at(n, cells, tape, quote.mark, v, lane) - goal
+        out = withdrawable(n, cells, tape, quote.mark, model.terms.tier[regime], v, lane)
         desk.need[v] = over if over > 0.0 else 0.0
         desk.surplus[v] = over if over < out else out
         desk.surplus[v] = desk.surplus[v] if desk.surplus[v] > 0.0 else 0.0
@@ -154,8 +163,8 @@ def release_margin(n, b, model, h, quote, desk, regime, param, wanted, step, ord
                 for k in range(len(n.market)):
                     i = v * len(n.market) + k
                     slot = at.first_perp(n) + i
-                    q = b.q[slot, lane]
-                    profit = q * quote.mark[i] - b.cost[i, lane]
+                    q = cells[b.q + slot, lane]
+                    profit = q * tape[quote.mark + i] - cells[b.cost + i, lane]
                     # two taker fees must be worth it
                     if locked > 0.01 * wanted and profit > 0.01 * wanted and j < orders.shape[0] - 1:
                         j = put(orders, j, at.TRADE_PERP, slot, 0, -q)
@@ -176,21 +185,24 @@ def release_margin(n, b, model, h, quote, desk, regime, param, wanted, step, ord
 
 
 @stage
-def unit_cost(n, model, quote, regime, slot, venue, units):
+def unit_cost(n, model, tape, regime, slot, venue, units):
     """Cash a bought unit takes, slippage and fee included, quote units."""
+    quote = at.quote_at(n)
     token = slot - len(n.cash)
-    slip = slippage_of(model.terms.spot_slippage[regime, token], units * quote.spot[token])
-    return quote.spot[token] * (1.0 + slip) * (1.0 + model.terms.venue[regime, venue, at.SPOT_TAKER])
+    slip = slippage_of(model.terms.spot_slippage[regime, token], units * tape[quote.spot + token])
+    return tape[quote.spot + token] * (1.0 + slip) * (1.0 + model.terms.venue[regime, venue, at.SPOT_TAKER])
 
 
 @routine
-def bring_cash(n, b, model, quote, desk, regime, param, spot, cost, target, slot, venue, orders, lane):
+def bring_cash(n, cells, model, tape, desk, regime, param, spot, cost, target, slot, venue, orders, lane):
     """Cash for the spot leg to its venue: from the wallet, else from venues with more margin than they aim at."""
-    missing = (target - b.q[slot, lane]) * cost
+    b = at.book_at(n)
+    quote = at.quote_at(n)
+    missing = (target - cells[b.q + slot, lane]) * cost
     goal = param[at.WEIGHT + venue] * target * spot * param[at.TARGET_MARGIN]
-    there = standing(n, b, quote, venue, lane)
+    there = standing(n, cells, tape, venue, lane)
     ready = there - goal if there > goal else 0.0
-    free = free_wallet(b, model, quote, regime, lane)
+    free = free_wallet(n, cells, model, tape, regime, lane)
     j = 0
     if missing - ready > _NEGLIGIBLE * target * spot and free > _NEGLIGIBLE * target * spot:
         x = missing - ready
@@ -199,8 +211,8 @@ def bring_cash(n, b, model, quote, desk, regime, param, spot, cost, target, slot
     least = goal * (param[at.BAND_LOW] / param[at.TARGET_MARGIN])
     ready = there - least if there > least else 0.0
     for v in range(len(n.cash)):
-        over = standing(n, b, quote, v, lane) - param[at.WEIGHT + v] * target * spot * param[at.TARGET_MARGIN]
-        out = withdrawable(n, b, quote.mark, model.terms.tier[regime], v, lane)
+        over = standing(n, cells, tape, v, lane) - param[at.WEIGHT + v] * target * spot * param[at.TARGET_MARGIN]
+        out = withdrawable(n, cells, tape, quote.mark, model.terms.tier[regime], v, lane)
         over = over if over < out else out
         desk.surplus[v] = over if (over > 0.0 and v != venue) else 0.0
         desk.need[v] = 0.0
@@ -211,38 +223,40 @@ def bring_cash(n, b, model, quote, desk, regime, param, spot, cost, target, slot
 
 
 @routine
-def enter_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, orders, lane):
+def enter_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, step, orders, lane):
     """Spot and short together, one venue's tranche a step, no more than the margin that has arrived carries."""
+    b = at.book_at(n)
+    quote = at.quote_at(n)
     slot = int(plan[at.PLAN_TOKEN])
     venue = int(plan[at.PLAN_VENUE])
     market = int(plan[at.PLAN_MARKET])
-    spot = quote.spot[slot - len(n.cash)]
-    short = short_of(n, b, market, lane)
-    long = b.q[slot, lane]
-    cost = unit_cost(n, model, quote, regime, slot, venue, target - long if target > long else 0.0)
+    spot = tape[quote.spot + slot - len(n.cash)]
+    short = short_of(n, cells, market, lane)
+    long = cells[b.q + slot, lane]
+    cost = unit_cost(n, model, tape, regime, slot, venue, target - long if target > long else 0.0)
     if step == 0:
-        return bring_cash(n, b, model, quote, desk, regime, param, spot, cost, target, slot, venue, orders, lane)
+        return bring_cash(n, cells, model, tape, desk, regime, param, spot, cost, target, slot, venue, orders, lane)
     v = step - 1
     if v >= len(n.cash):
         return DONE
     i = v * len(n.market) + market
-    held = -b.q[at.first_perp(n) + i, lane]
+    held = -cells[b.q + at.first_perp(n) + i, lane]
     carried = param[at.BAND_LOW] * spot
     units = param[at.WEIGHT + v] * target - held
-    margin = margin_at(n, b, quote.mark, v, lane)
+    margin = margin_at(n, cells, tape, quote.mark, v, lane)
     most = margin / carried - held
     units = units if units < most else most
     if v == venue:
         # its cash pays the spot leg and carries the short
         spare = margin - carried * held
-        spare = spare if spare < b.q[venue, lane] else b.q[venue, lane]
+        spare = spare if spare < cells[b.q + venue, lane] else cells[b.q + venue, lane]
         most = (spare + (long - short) * cost) / (cost + carried)
     else:
         spare = (
-            margin_at(n, b, quote.mark, venue, lane)
-            - carried * -b.q[at.first_perp(n) + venue * len(n.market) + market, lane]
+            margin_at(n, cells, tape, quote.mark, venue, lane)
+            - carried * -cells[b.q + at.first_perp(n) + venue * len(n.market) + market, lane]
         )
-        spare = spare if spare < b.q[venue, lane] else b.q[venue, lane]
+        spare = spare if spare < cells[b.q + venue, lane] else cells[b.q + venue, lane]
         most = spare / cost + (long - short)
     units = units if units < most else most
     if units <= _NEGLIGIBLE * target:
@@ -255,19 +269,20 @@ def enter_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, 
 
 
 @routine
-def leave_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, orders, lane):
+def leave_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, step, orders, lane):
     """Both legs down to `target` units, one venue a step; venues above their weight give first."""
+    b = at.book_at(n)
     v = step
     if v >= len(n.cash):
         return DONE
     slot = int(plan[at.PLAN_TOKEN])
     market = int(plan[at.PLAN_MARKET])
-    short = short_of(n, b, market, lane)
-    long = b.q[slot, lane]
+    short = short_of(n, cells, market, lane)
+    long = cells[b.q + slot, lane]
     over = 0.0
     own = 0.0
     for u in range(v, len(n.cash)):
-        held = -b.q[at.first_perp(n) + u * len(n.market) + market, lane]
+        held = -cells[b.q + at.first_perp(n) + u * len(n.market) + market, lane]
         x = held - param[at.WEIGHT + u] * target
         x = x if x > 0.0 else 0.0
         over += x
@@ -290,26 +305,28 @@ def leave_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, 
 
 
 @stage
-def route(n, b, model, h, quote, desk, regime, param, action, step, orders, lane):
+def route(n, cells, model, coef, tape, desk, regime, param, action, step, orders, lane):
     """Orders of one step of an action into `orders`; returns their number, or DONE."""
+    b = at.book_at(n)
+    quote = at.quote_at(n)
     plan = model.table.plan[int(action[1])]
     kind = int(plan[at.PLAN_KIND])
     entering = int(action[0]) == at.ENTRY_FULL or int(action[0]) == at.ENTRY_PARTIAL
     target = action[3]
     if kind == at.PLAN_HEDGE:
         if entering:
-            return enter_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, orders, lane)
-        return leave_hedge(n, b, model, h, quote, desk, regime, param, plan, target, step, orders, lane)
+            return enter_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, step, orders, lane)
+        return leave_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, step, orders, lane)
     if kind == at.PLAN_MARGIN:
         if entering:
-            return fund_margin(n, b, model, h, quote, desk, regime, param, target, step, orders, lane)
-        return release_margin(n, b, model, h, quote, desk, regime, param, target, step, orders, lane)
+            return fund_margin(n, cells, model, coef, tape, desk, regime, param, target, step, orders, lane)
+        return release_margin(n, cells, model, coef, tape, desk, regime, param, target, step, orders, lane)
     if kind == at.PLAN_LEND and step == 0:
         token = int(plan[at.PLAN_TOKEN])
         pool = int(plan[at.PLAN_COLLATERAL])
         if entering:
             return put(orders, 0, at.SUPPLY_POOL, token, pool, target)
-        held = b.q[pool, lane] * quote.index[pool - len(n.cash) - len(n.token)]
+        held = cells[b.q + pool, lane] * tape[quote.index + pool - len(n.cash) - len(n.token)]
         whole = int(action[0]) == at.EXIT_FULL or target > held
         return put(orders, 0, at.WITHDRAW_POOL, pool, token, held if whole else target)
     return DONE

@@ -6,8 +6,6 @@ import numpy as np
 
 from . import layout as at
 from .coefficients import Slots, asset_of
-from .jit import kernel
-from .risk import maintenance_at, notional_at
 
 
 def aligned(shape: tuple[int, ...]) -> np.ndarray:
@@ -104,35 +102,3 @@ def set_policy(slots: Slots, block: np.ndarray, parameters: np.ndarray, limits: 
     b.limit[:] = limits
     b.bound[:] = 0.0 if liquidate else -at.NO_LIMIT
     b.cap[:] = 0.0 if liquidate else np.inf
-
-
-@kernel
-def review(n, record, model, out):
-    """Maintenance ratio (maintenance margin over notional) by venue and row: after fills, and at the hour's extremes.
-
-    ``out`` is (rows, 2 * venues). The extremes meet the book as the row before left it; 0 where nothing is open.
-    """
-    venues = len(n.cash)
-    marks = np.zeros(at.perps(n))
-    first = at.HEAD + at.COLUMNS + venues
-    slots = at.slots(n)
-    cells = np.zeros((at.rows(n), 1))
-    b = at.book(n, cells)
-    for t in range(record.shape[0]):
-        h = at.hour_of(n, model.hours[t])
-        quote = at.quote_of(n, model.quotes[t])
-        for j in range(marks.shape[0]):
-            q = b.q[at.first_perp(n) + j, 0]
-            marks[j] = h.low[j] if q >= 0.0 else h.high[j]
-        tiers = model.terms.tier[model.regime[t - 1 if t > 0 else 0]]
-        for v in range(venues):
-            notional = notional_at(n, b, marks, v, 0)
-            need = maintenance_at(n, b, marks, tiers, v, 0)
-            out[t, venues + v] = need / notional if notional > 0.0 and t > 0 else 0.0
-        for i in range(slots):
-            b.q[i, 0] = record[t, first + i]
-        tiers = model.terms.tier[model.regime[t]]
-        for v in range(venues):
-            notional = notional_at(n, b, quote.mark, v, 0)
-            need = maintenance_at(n, b, quote.mark, tiers, v, 0)
-            out[t, v] = need / notional if notional > 0.0 else 0.0
