@@ -38,8 +38,8 @@ def _holdings(config: Config, positions: Mapping[str, float] | None) -> dict[str
         key = f"{config.start_venue}:BaseToken:{config.share_class}"
         if key not in config.instruments:
             raise ConfigError(
-                f"start_venue {config.start_venue!r}, share_class {config.share_class!r}: {config.mode} does not hold {key}. "
-                f"Start with one of {', '.join(k for k in config.instruments if ':BaseToken:' in k)}, or from positions."
+                f"start_venue {config.start_venue!r}, share_class {config.share_class!r}: {config.mode} has no {key}. "
+                f"Start with {' or '.join(k for k in config.instruments if ':BaseToken:' in k)}, or from positions."
             )
         return {key: float(config.initial_capital)}
     out: dict[str, float] = {}

@@ -6,6 +6,8 @@ import numpy as np
 
 from . import layout as at
 from .coefficients import Slots, asset_of
+from .jit import kernel
+from .risk import maintenance_at, notional_at
 
 
 def aligned(shape: tuple[int, ...]) -> np.ndarray:
@@ -102,3 +104,35 @@ def set_policy(slots: Slots, block: np.ndarray, parameters: np.ndarray, limits: 
     b.limit[:] = limits
     b.bound[:] = 0.0 if liquidate else -at.NO_LIMIT
     b.cap[:] = 0.0 if liquidate else np.inf
+
+
+@kernel
+def review(n, record, model, out):
+    """Maintenance ratio (maintenance margin over notional) by venue and row: after fills, and at the hour's extremes.
+
+    ``out`` is (rows, 2 * venues). The extremes meet the book as the row before left it, under that row's terms; 0 where
+    nothing is open.
+    """
+    venues = len(n.cash)
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    quote = at.quote_at(n)
+    cells = np.zeros((at.rows(n), 1))
+    marks = np.zeros(at.perps(n))
+    for t in range(record.shape[0]):
+        coef = model.hours[t]
+        tiers = model.terms.tier[model.regime[t - 1 if t > 0 else 0]]
+        for j in range(marks.shape[0]):
+            marks[j] = coef[h.low + j] if cells[b.q + at.first_perp(n) + j, 0] >= 0.0 else coef[h.high + j]
+        for v in range(venues):
+            notional = notional_at(n, cells, marks, 0, v, 0)
+            need = maintenance_at(n, cells, marks, 0, tiers, v, 0)
+            out[t, venues + v] = need / notional if notional > 0.0 and t > 0 else 0.0
+        for i in range(at.slots(n)):
+            cells[b.q + i, 0] = record[t, b.q + i]
+        tape = model.quotes[t]
+        tiers = model.terms.tier[model.regime[t]]
+        for v in range(venues):
+            notional = notional_at(n, cells, tape, quote.mark, v, 0)
+            need = maintenance_at(n, cells, tape, quote.mark, tiers, v, 0)
+            out[t, v] = need / notional if notional > 0.0 else 0.0

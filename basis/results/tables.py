@@ -11,7 +11,9 @@ import numpy as np
 from basis.engine.model import measure_names
 from basis.engine.recording import Recording
 from basis.kernel import layout as at
+from basis.kernel.jit import compiled
 from basis.kernel.keys import Key
+from basis.kernel.state import review
 from basis.results.table import Column, Table, Text
 from basis.results.units import unit
 
@@ -68,42 +70,13 @@ class Rows:
 
     @functools.cached_property
     def maintenance(self) -> np.ndarray:
-        """(rows, 2 * venues) maintenance margin over notional: after fills, and at the hour's extremes.
-
-        The extremes meet the book as the row before left it, under that row's terms. 0 where nothing is open. The same
-        bits as `basis.kernel.state.review`, which would have to be compiled first.
-        """
-        recording, venues = self.recording, len(self.slots.venues)
-        rows = recording.stop
-        out = np.zeros((rows, 2 * venues))
-        hour = at.hour_of(self.shape, recording.model.hours.T[:, :rows])
-        quote = at.quote_of(self.shape, recording.model.quotes.T[:, :rows])
-        regime = recording.model.regime[:rows]
-        earlier = np.concatenate((regime[:1], regime[:-1]))[:rows]
-        for v, _ in self.margined:
-            notional, need = np.zeros((2, rows)), np.zeros((2, rows))
-            for i, slot, venue, _ in self.perps:
-                if venue != v:
-                    continue
-                after = self.whole.q[slot, :rows]
-                before = np.concatenate(([0.0], after[:-1]))[:rows]
-                adverse = np.where(before >= 0.0, hour.low[i], hour.high[i])
-                for k, (q, marks, terms) in enumerate(((after, quote.mark[i], regime), (before, adverse, earlier))):
-                    size = np.abs(q) * marks
-                    notional[k] += size
-                    need[k] += self._maintenance_margin(i, size, terms)
-            np.divide(need[0], notional[0], out=out[:, v], where=notional[0] > 0.0)
-            np.divide(need[1], notional[1], out=out[:, venues + v], where=notional[1] > 0.0)
+        """(rows, 2 * venues) maintenance margin over notional: after fills, and at the hour's extremes."""
+        recording = self.recording
+        record = recording.record[: recording.stop]
+        out = np.zeros((recording.stop, 2 * len(self.slots.venues)))
+        args = (self.shape, record, recording.model, out)
+        compiled(review, args)[0](*args)
         return out[recording.first :]
-
-    def _maintenance_margin(self, perp: int, notional: np.ndarray, regime: np.ndarray) -> np.ndarray:
-        """Maintenance margin of one perp by row: notional * rate - amount of its tier."""
-        out = np.zeros(len(notional))
-        for r in np.unique(regime):
-            tiers, here = self.recording.model.terms.tier[r, perp], regime == r
-            tier = np.minimum(np.searchsorted(tiers[:, at.TIER_NOTIONAL], notional[here]), len(tiers) - 1)
-            out[here] = notional[here] * tiers[tier, at.TIER_RATE] - tiers[tier, at.TIER_AMOUNT]
-        return out
 
     def increments(self, cumulative: np.ndarray) -> np.ndarray:
         """Increments by row of a cumulative line of the whole record."""

@@ -179,7 +179,7 @@ def test_non_finite_numbers_are_null(results, tmp_path):
     text = (target / "summary.json").read_text()
     assert "NaN" not in text
     assert "Infinity" not in text
-    assert json.loads(text)["min_margin_ratio"]["okx"] is None
+    assert json.loads(text)["min_health_factor"] is None
 
 
 def test_display(results):

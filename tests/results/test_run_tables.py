@@ -2,11 +2,11 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from basis.kernel.coefficients import asset_of
 from basis.kernel.keys import parse_key
 from basis.kernel.layout import COLUMN_NAMES
-from basis.kernel.state import review
 from basis.results import Result
 from basis.results.folder import TABLES
 
@@ -139,14 +139,26 @@ def test_margin_ratio_is_margin_over_notional(results):
         assert (risk[f"maintenance_ratio|{venue}"][open_] > 0.0).all()
 
 
-def test_maintenance_is_the_kernel_s_bit_for_bit(recordings, results):
-    recording, risk = recordings["struck"], results["struck"].risk
-    venues = recording.slots.venues
-    out = np.zeros((recording.stop, 2 * len(venues)))
-    review(recording.slots.shape(), recording.record[: recording.stop], recording.model, out)
-    for v, venue in enumerate(venues):
-        assert list(risk[f"maintenance_ratio|{venue}"]) == list(out[:, v])
-        assert list(risk[f"maintenance_ratio|{venue}|worst"]) == list(out[:, len(venues) + v])
+def test_maintenance_ratio_is_that_of_the_tier(recordings, results):
+    recording, result = recordings["struck"], results["struck"]
+    held, panel, risk = result.positions, result.panel, result.risk
+    terms = recording.config.venues
+    for venue in recording.slots.venues:
+        perp = f"{venue}:Perp:BTCUSDT"
+        table = terms[venue].tiers["BTCUSDT"]
+        for row in range(0, len(risk), 7):
+            when = risk.index[row]
+            for variant, before, marks in (("", 0, f"mark|{perp}"), ("|worst", 1, f"high|{perp}")):
+                if row < before:
+                    continue
+                size = abs(held[perp].iloc[row - before])
+                mark = panel[marks].iloc[row]
+                if before:
+                    mark = max(mark, panel[f"mark|{perp}"].iloc[row - 1])  # the hour starts at the last mark
+                brackets = table.at(risk.index[row - before] if before else when).brackets
+                tier = next((t for t in brackets if size * mark <= t.max_notional), brackets[-1])
+                expected = tier.rate - tier.amount / (size * mark) if size else 0.0
+                assert risk[f"maintenance_ratio|{venue}{variant}"].iloc[row] == pytest.approx(expected, rel=1e-9)
 
 
 def test_before_differs_from_after_only_where_something_happened(result):
