@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import numba
-from numba import carray, config, njit, typeof, types
+from numba import config, njit, typeof, types
 from numba.extending import intrinsic, register_jitable
+from numba.np.numpy_support import carray
 
 _HERE = pathlib.Path(__file__).parent
 #: No fastmath and no fused multiply-add: the bits are the same for any lane count and in plain Python.
