@@ -5,7 +5,6 @@ Compiled parts cannot be called one by one, and their bits are those of plain Py
 
 import math
 import os
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from basis.kernel import layout as at
 from basis.kernel.coefficients import make_coefficients
 from basis.kernel.keys import parse_key
 from basis.kernel.loop import prepare
+from basis.results import Result
 
 assert os.environ.get("NUMBA_DISABLE_JIT") == "1", "run me with NUMBA_DISABLE_JIT=1"
 
@@ -61,17 +61,21 @@ def test_slippage_is_a_step_function_of_notional(notional, slip):
     assert fills.slippage_of(buckets, notional) == slip
 
 
-def venue(q, cost, cash, venues=1):
-    """A book of perps: (venues * markets) quantities and costs, cash by venue; one lane."""
-    markets = len(q) // venues
-    n = at.make_shape(1, venues, 1, 0, 0, markets, 1)
-    b = SimpleNamespace(
-        q=np.concatenate((np.atleast_1d(cash), [0.0], q)).reshape(-1, 1).astype(float),
-        cost=np.array(cost, dtype=float).reshape(-1, 1),
-        bound=np.zeros((venues, 1)),
-        cap=np.zeros((venues, 1)),
-    )
-    return n, b
+def venue(q, cost, cash):
+    """Shape and state of one venue that holds perps `q`, one by market."""
+    n = at.make_shape(1, 1, 1, 0, 0, len(q), 1)
+    cells = np.zeros((at.rows(n), 1))
+    b = at.book(n, cells)
+    b.q[0], b.q[at.first_perp(n) :, 0], b.cost[:, 0] = cash, q, cost
+    return n, cells, b
+
+
+def hour(n, high, low, before):
+    """The hour's coefficients with these extremes, and the tape of the row before with these marks."""
+    coef, past = np.zeros(at.width(n) + at.still(n)), np.zeros(at.quote_width(n))
+    at.hour_of(n, coef).high[:], at.hour_of(n, coef).low[:] = high, low
+    at.quote_of(n, past).mark[:] = before
+    return coef, past
 
 
 @pytest.mark.parametrize(
@@ -84,14 +88,14 @@ def venue(q, cost, cash, venues=1):
     ],
 )
 def test_withdrawable_is_cash_and_no_unrealised_profit(cash, entry, mark, free):
-    n, b = venue([-1.0], [-entry], cash)
-    assert risk.withdrawable(n, b, np.array([mark]), TIERS[None], 0, 0) == pytest.approx(free, abs=1e-9)
+    n, cells, _ = venue([-1.0], [-entry], cash)
+    assert risk.withdrawable(n, cells, np.array([mark]), 0, TIERS[None], 0, 0) == pytest.approx(free, abs=1e-9)
 
 
 def test_bound_is_a_rate_no_tier_exceeds_up_to_twice_the_notional():
-    n, b = venue([-1.0, 2.0], [0.0, 0.0], 0.0)
+    n, cells, b = venue([-1.0, 2.0], [0.0, 0.0], 0.0)
     tiers = np.array([TIERS, [[1e5, 0.02, 0.0, 50.0], [5e5, 0.03, 1_000.0, 20.0], [np.inf, 0.5, 9e4, 1.0]]])
-    settle.bound_tiers(n, b, np.array([60_000.0, 30_000.0]), tiers, 0, 0)
+    settle.bound_tiers(n, cells, np.array([60_000.0, 30_000.0]), 0, tiers, 0, 0)
     assert b.cap[0, 0] == 240_000.0
     assert b.bound[0, 0] == 0.03
 
@@ -112,8 +116,8 @@ def test_bound_is_a_rate_no_tier_exceeds_up_to_twice_the_notional():
     ],
 )
 def test_perp_fill_moves_cost_and_realises_into_cash(q, cost, dq, price, left, cost_left, realised):
-    _, b = venue([q], [cost], 1_000.0)
-    assert fills.move_perp(b, 2, 0, 0, dq, price, 0) == pytest.approx(realised, abs=1e-12)
+    n, cells, b = venue([q], [cost], 1_000.0)
+    assert fills.move_perp(n, cells, 2, 0, 0, dq, price, 0) == pytest.approx(realised, abs=1e-12)
     assert b.q[2, 0] == left
     assert b.cost[0, 0] == pytest.approx(cost_left, abs=1e-12)
     assert b.q[0, 0] == pytest.approx(1_000.0 + realised, abs=1e-12)
@@ -124,10 +128,10 @@ def test_perp_fill_moves_cost_and_realises_into_cash(q, cost, dq, price, left, c
 )
 def test_perp_fills_change_no_worth_at_their_price(orders, mark):
     """Cash and unrealised P&L together are those of a ledger that only adds up what was paid."""
-    _, b = venue([0.0], [0.0], 0.0)
+    n, cells, b = venue([0.0], [0.0], 0.0)
     q = paid = 0.0
     for dq, price in orders:
-        fills.move_perp(b, 2, 0, 0, dq, price, 0)
+        fills.move_perp(n, cells, 2, 0, 0, dq, price, 0)
         q, paid = q + dq, paid + dq * price
     worth = b.q[0, 0] + b.q[2, 0] * mark - b.cost[0, 0]
     assert b.q[2, 0] == q
@@ -163,15 +167,15 @@ def test_path_to_liquidation_finds_the_first_crossing(one, two, q, before, rise,
         q[0] = 1.0
     longest = max(len(one), len(two))
     tiers = np.array([np.concatenate((x, np.repeat(x[-1:], longest - len(x), axis=0))) for x in (one, two)])
-    h = SimpleNamespace(high=before * (1.0 + np.array(rise)), low=before * (1.0 - np.array(fall)))
-    n, b = venue(q, q * before, spare * np.abs(q * before).sum())
-    ends = np.where(q >= 0.0, h.low, h.high)
+    n, cells, _ = venue(q, q * before, spare * np.abs(q * before).sum())
+    high, low = before * (1.0 + np.array(rise)), before * (1.0 - np.array(fall))
+    ends = np.where(q >= 0.0, low, high)
 
     def gap(x):
         marks = before + x * (ends - before)
-        return risk.margin_at(n, b, marks, 0, 0) - risk.maintenance_at(n, b, marks, tiers, 0, 0)
+        return risk.margin_at(n, cells, marks, 0, 0, 0) - risk.maintenance_at(n, cells, marks, 0, tiers, 0, 0)
 
-    share = settle.path_to_liquidation(n, b, h, before, tiers, 0, 0)
+    share = settle.path_to_liquidation(n, cells, *hour(n, high, low, before), tiers, 0, 0)
     scale = 1e-9 * np.abs(q * before).sum()
     if share == 2.0:
         assert gap(1.0) > -scale
@@ -189,17 +193,17 @@ def test_path_to_liquidation_finds_the_first_crossing(one, two, q, before, rise,
 
 
 def test_path_to_liquidation_with_marks_that_stand_still():
-    n, b = venue([-1.0], [-60_000.0], 100.0)
-    h = SimpleNamespace(high=np.array([60_000.0]), low=np.array([60_000.0]))
-    assert settle.path_to_liquidation(n, b, h, np.array([60_000.0]), TIERS[None], 0, 0) == 0.0
+    n, cells, _ = venue([-1.0], [-60_000.0], 100.0)
+    still = hour(n, 60_000.0, 60_000.0, 60_000.0)
+    assert settle.path_to_liquidation(n, cells, *still, TIERS[None], 0, 0) == 0.0
 
 
 def test_path_to_liquidation_gives_what_it_has_when_it_is_not_done(monkeypatch):
     monkeypatch.setattr(settle, "_ITERATIONS", 1)
     tiers = np.array([[[6.1e4, 0.004, 0.0, 125.0], [np.inf, 0.1, 6.1e4 * 0.096, 5.0]]])
-    n, b = venue([-1.0], [-60_000.0], 3_000.0)
-    h = SimpleNamespace(high=np.array([90_000.0]), low=np.array([60_000.0]))
-    assert 0.0 < settle.path_to_liquidation(n, b, h, np.array([60_000.0]), tiers, 0, 0) < 1.0
+    n, cells, _ = venue([-1.0], [-60_000.0], 3_000.0)
+    rally = hour(n, 90_000.0, 60_000.0, 60_000.0)
+    assert 0.0 < settle.path_to_liquidation(n, cells, *rally, tiers, 0, 0) < 1.0
 
 
 @pytest.mark.parametrize("valuation", [0.0, math.nan])
@@ -257,15 +261,14 @@ def test_a_plan_of_no_known_kind_sends_no_orders(kind):
         ((at.TRANSFER, 0.0, 3.0, 0.5), at.BELOW_FEE),
     ],
 )
-def test_orders_that_cannot_be_filled_change_nothing(order, reason, monkeypatch):
+def test_orders_that_cannot_be_filled_change_nothing(order, reason):
     made = run(market(steady(3)), strategy=script(1, 0, 0.0, count=0), positions={
         "wallet:BaseToken:USDT": 1e5, "binance:BaseToken:USDT": 1e4})  # fmt: skip
     _, args, block, desk, _ = relaid(made, 1)
     n, model = made.slots.shape(), args[3]
-    b, h, quote = at.book(n, block), at.hour_of(n, model.hours[0]), at.quote_of(n, model.quotes[0])
     before = block.copy()
     order = np.array(order, dtype=float)
-    assert fills.fill(n, b, model, h, quote, desk, 0, 0, 0, order, 1) == reason
+    assert fills.fill(n, block, model, model.hours[0], model.quotes[0], desk, 0, 0, 0, order, 1) == reason
     assert block.tobytes() == before.tobytes()
     assert desk.count[0] == 0
 
@@ -341,8 +344,7 @@ def test_maintenance_ratio_of_a_recording():
     """Maintenance margin over notional by venue: after the fills, and at the extremes with the book a row earlier."""
     made = scenarios.SCENARIOS["two_coins"]()
     slots, rows = made.slots, len(made.panel)
-    out = np.zeros((rows, 2 * len(slots.venues)))
-    state.review(slots.shape(), made.record, made.recording.model, out)
+    table = Result.from_recording(made.recording).table("risk")
     terms, regime = made.recording.model.terms, made.recording.model.regime
 
     def ratio(row, book_row, venue, measure, tier_row):
@@ -359,11 +361,12 @@ def test_maintenance_ratio_of_a_recording():
                 notional += abs(q) * mark
         return need / notional if notional > 0.0 else 0.0
 
-    for v, venue_name in enumerate(slots.venues):
+    for venue_name in slots.venues:
         for row in range(rows):
-            assert out[row, v] == ratio(row, row, venue_name, "mark", row)
+            now = ratio(row, row, venue_name, "mark", row)
+            assert table[f"maintenance_ratio|{venue_name}"][row] == pytest.approx(now, rel=1e-12)
             worst = ratio(row, row - 1, venue_name, "worst", row - 1) if row else 0.0
-            assert out[row, len(slots.venues) + v] == worst
+            assert table[f"maintenance_ratio|{venue_name}|worst"][row] == pytest.approx(worst, rel=1e-12)
 
 
 @pytest.mark.parametrize("text", ["", "a:b", "a:BaseToken:", "a:Base:BTC", "a:Perp:BTCUSD", "a:Perp:USDT", 5])
