@@ -78,9 +78,13 @@ class Book:
         return make_parameters(r.config, r.slots, r.strategy)
 
     def start(
-        self, lanes: int = 1, record: bool = False, parameters: np.ndarray | None = None
+        self, lanes: int = 1, record: bool = False, parameters: np.ndarray | None = None, fresh: bool = False
     ) -> tuple[Callable, tuple, np.ndarray]:
-        """A run that is ready to go: the compiled loop, its arguments, the block it will fill."""
+        """A run that is ready to go: the compiled loop, its arguments, the block it will fill.
+
+        What is recorded goes into memory that was written before, so that the run does not wait for the system to
+        hand it out; `fresh` leaves it untouched, as a backtest has it.
+        """
         r = self.recording
         n = r.slots.shape(lanes)
         # what stood there at the start: capital in one token, or positions
@@ -92,9 +96,10 @@ class Book:
         long = [r.slots.index(k) for plan in r.strategy.plans(r.config) for k in (plan.pool or plan.token,) if k]
         # room for all events beside what the loop wants free in every row
         desk = state.make_desk(r.slots, len(r.events) + 8192 if record else 0, long)
-        # written once, so that the run does not wait for the system to hand out memory
-        kept = np.full((self.rows if record else 0, at.recorded(n)), 0.0)
-        desk.events[:] = 0.0
+        kept = np.zeros((self.rows if record else 0, at.recorded(n)))
+        if not fresh:
+            kept[:] = 0.0
+            desk.events[:] = 0.0
         run, args = prepare(n, block, r.model, desk, r.strategy.decide, kept, 0, self.rows)
         return run, args, block
 
@@ -102,11 +107,18 @@ class Book:
         """Equity of every lane, share class."""
         return at.book(self.recording.slots.shape(block.shape[1]), block).head[at.EQUITY]
 
-    def time(self, repeats: int, lanes: int = 1, record: bool = False, parameters: np.ndarray | None = None) -> float:
+    def time(
+        self,
+        repeats: int,
+        lanes: int = 1,
+        record: bool = False,
+        parameters: np.ndarray | None = None,
+        fresh: bool = False,
+    ) -> float:
         """Seconds of one run; setting up and loading the loop are not counted."""
         took = []
         for i in range(repeats + 1):
-            run, args, _ = self.start(lanes, record, parameters)
+            run, args, _ = self.start(lanes, record, parameters, fresh)
             began = time.perf_counter()
             row, reason = run(*args)
             if i:
