@@ -23,7 +23,7 @@ from .model import make_limits, make_model, make_parameters
 from .recording import Checkpoint, Recording
 
 #: Rows between two reports of progress.
-_PIECE = 65_536
+_PIECE = 4_096
 
 
 def _holdings(config: Config, positions: Mapping[str, float] | None) -> dict[str, float]:

@@ -227,7 +227,7 @@ def close_peak(n, cells, lane):
     return at.END
 
 
-@routine
+@stage
 def tail(n, cells, coef, tape, model, desk, decide, regime, t, lane, given):
     """The rest of the hour for one lane. Returns END, or why the loop has to stop.
 

@@ -169,25 +169,27 @@ def advance(n, sizes, block, model, desk, attention, decide, record, start, stop
         funds = (busy & at.FUNDS) > 0
         every = t == 0 or (busy & (at.FLOWS_DUE | at.CHANGES)) > 0
         came = TAILS
+        phase = EXTREMES if t > 0 else LOOK
+        never = t < 0
         if given < 0:
             report = funds and tells and t > 0
-            came = pass_over(
-                n, block, row, EXTREMES if t > 0 else LOOK, liquidates, renewed or report, every, funds, time, tolerance
-            )
+            came = pass_over(n, block, row, phase, liquidates, renewed or report, every, funds, time, tolerance)
             if came == STRIKES:
                 for lane in range(lanes):
                     if liquidates and (flags[lane] > 0.0 or renewed):
                         attention(sizes, block, model, desk, decide, t, lane, STRIKE, -1)
                     if report:
                         attention(sizes, block, model, desk, decide, t, lane, REPORT, -1)
-                came = pass_over(n, block, row, EARN, liquidates, False, every, funds, time, tolerance)
+                phase = EARN
+                came = pass_over(n, block, row, phase, liquidates, never, every, funds, time, tolerance)
         if came == TAILS:
             for lane in range(lanes):
                 if flags[lane] > 0.0 or every or given >= 0:
                     reason = attention(sizes, block, model, desk, decide, t, lane, DECIDE, given)
                     if reason != at.END:
                         return t, reason
-            came = pass_over(n, block, row, CLOSE, liquidates, False, False, False, time, tolerance)
+            phase = CLOSE
+            came = pass_over(n, block, row, phase, liquidates, never, never, never, time, tolerance)
         given = -1
         if record.shape[0] > 0:
             keep_row(n, block, record, t)
