@@ -187,7 +187,7 @@ def simulate(
     mark = clock()
     row, reason = first, at.END
     while row < last:
-        piece = min(last, row + _PIECE)
+        piece = min(last, row + _PIECE) if progress is not None else last
         row, reason = run(*args[:4], desk, *args[5:8], row, piece, -1)
         if reason == at.FULL:
             desk = state.grown(desk)

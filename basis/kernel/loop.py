@@ -4,6 +4,8 @@ Every hour has a branch-free pass over all lanes; what only some lanes need (a l
 done by a scalar pass over the lanes that were flagged (`hour.attend`).
 """
 
+from typing import Any
+
 from . import layout as at
 from .exposure import expose
 from .hour import DECIDE, REPORT, STRIKE, attend, triggers
@@ -198,16 +200,22 @@ def advance(n, sizes, block, model, desk, attention, decide, record, start, stop
     return stop, at.END
 
 
+#: Loops that this process has compiled or loaded, by book and strategy.
+_ready: dict[tuple, Any] = {}
+
+
 def prepare(n, block, model, desk, decide, record, start, stop):
     """The loop compiled (or loaded) for a book, and its arguments: ``run, args = prepare(…); run(*args)``.
 
     `decide` None gives a loop that comes back with ASKED wherever a strategy is wanted.
     """
-    sizes = at.sizes(n)
-    pointers = ((decide, DECIDE_SIGNATURE),) if decide is not None else ()
-    rest = (sizes, block, model, desk, decide, 0, 0, 0, 0)
-    _, types = compiled(attend, rest, pointers)
-    args = (n, sizes, block, model, desk, attend, decide, record, start, stop, -1)
-    if types is not None:
-        pointers = (*pointers, (attend, returning_int(types)))
-    return compiled(advance, args, pointers)[0], args
+    args = (n, at.sizes(n), block, model, desk, attend, decide, record, start, stop, -1)
+    # only the sizes of the book and the strategy make a difference to the types
+    key = (n, decide)
+    if key not in _ready:
+        pointers = ((decide, DECIDE_SIGNATURE),) if decide is not None else ()
+        _, types = compiled(attend, (args[1], block, model, desk, decide, 0, 0, 0, 0), pointers)
+        if types is not None:
+            pointers = (*pointers, (attend, returning_int(types)))
+        _ready[key] = compiled(advance, args, pointers)[0]
+    return _ready[key], args
