@@ -15,7 +15,8 @@ INSTANT = {"transfers.instant": True}
 def off_target(made, pending=None):
     """|E / (1 + m) - spot notional| over E, row by row."""
     equity = made.equity - (made.book.head[at.PENDING] if pending is None else pending)
-    return np.abs(equity / (1.0 + TARGET) - made.long * made.panel.columns["spot|BTC"]) / made.equity
+    off = np.abs(equity / (1.0 + TARGET) - made.long * made.panel.columns["spot|BTC"])
+    return off / np.where(made.equity > 0.0, made.equity, 1.0)
 
 
 def naked(made):
