@@ -16,7 +16,6 @@ import tempfile
 import time
 import types
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +23,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from bench_books import HOURS, LANES, ROOT, SAMPLE, Book, btc_basis, held, reference
+from bench_books import HOURS, LANES, ROOT, SAMPLE, Book, Took, btc_basis, held, reference, timed
 from bench_vectorbt import Unavailable, compare
 
 import basis
@@ -40,14 +39,15 @@ class Figure:
 
     Attributes
     ----------
-    value : what was measured, in `unit`
-    aim, stretch : upper bounds in the same unit
-    ratio : to the reference loop, for the kernel
+    value, best : median and best of what was measured, in `unit`
+    aim, stretch : upper bounds of the median in the same unit
+    ratio : to the reference loop, best to best, for the kernel
     """
 
     group: str
     name: str
     value: float
+    best: float
     unit: str
     aim: float | None = None
     stretch: float | None = None
@@ -62,36 +62,23 @@ class Figure:
         return "met" if self.value <= self.aim else "missed"
 
 
-def timed(call: Callable[[], Any], repeats: int, before: Callable[[], Any] | None = None) -> float:
-    """Median seconds of a call; `before` is run, not timed, before each."""
-    took = []
-    for i in range(repeats + 1):
-        if before is not None:
-            before()
-        began = time.perf_counter()
-        call()
-        if i:
-            took.append(time.perf_counter() - began)
-    return median(took)
-
-
-def kernel_figures(books: list[Book]) -> tuple[list[Figure], float]:
+def kernel_figures(books: list[Book]) -> tuple[list[Figure], Took]:
     """The compiled loop alone; the reference is timed around each book."""
     figures, references = [], []
     for book in books:
-        before = reference(15)
-        single = book.time(15, record=True)
-        fresh = book.time(9, record=True, fresh=True)
-        bare = book.time(9)
-        wide = book.time(7, LANES)
-        spread = book.time(7, LANES, parameters=book.spread(LANES)) if book.spread else None
-        base = (before + reference(15)) / 2
-        references.append(base)
+        references.append(reference(31))
+        single = book.time(31, record=True)
+        fresh = book.time(15, record=True, fresh=True)
+        bare = book.time(31)
+        wide = book.time(9, LANES)
+        spread = book.time(9, LANES, parameters=book.spread(LANES)) if book.spread else None
+        references.append(reference(31))
+        base = min(r.best for r in references)
         group = f"kernel: {book.name}" if str(book.slots) in book.name else f"kernel: {book.name}, {book.slots} slots"
 
-        def add(name, seconds, lanes=1, aim=None, stretch=None, group=group, base=base, rows=book.rows):
-            cost = seconds / rows / lanes
-            figures.append(Figure(group, name, cost * 1e9, "ns/hour", aim, stretch, cost / base))
+        def add(name, took, lanes=1, aim=None, stretch=None, group=group, base=base, rows=book.rows):
+            cost = took.times(1 / rows / lanes)
+            figures.append(Figure(group, name, *cost.times(1e9), "ns/hour", aim, stretch, cost.best / base))
 
         add("1 lane, everything recorded", single, 1, 50.0, 30.0)
         add("1 lane, everything recorded, into fresh memory", fresh)
@@ -99,31 +86,32 @@ def kernel_figures(books: list[Book]) -> tuple[list[Figure], float]:
         add(f"{LANES} lanes, per scenario", wide, LANES, 5.0, 3.0)
         if spread is not None:
             add(f"{LANES} lanes of different policy, per scenario", spread, LANES, 5.0, 3.0)
-    return figures, median(references)
+    return figures, Took(median(r.median for r in references), min(r.best for r in references))
 
 
-def backtest_figures(book: Book) -> list[Figure]:
-    """`backtest` with the panel in memory."""
+def backtest_figures(book: Book) -> tuple[list[Figure], Took, Took]:
+    """`backtest` with the panel in memory; also the times to the result object and to its equity table."""
     config, panel = book.recording.config, book.recording.panel
-    held_panel = [panel]
+    new = [panel]
 
     def fresh():
-        held_panel[0] = panel.slice(0, HOURS - 1)
+        new[0] = panel.slice(0, HOURS - 1)
         gc.collect()
 
     group = "backtest(), panel in memory"
-    again = timed(lambda: basis.backtest(config, panel), 21)
-    first = timed(lambda: basis.backtest(config, held_panel[0]), 9, fresh)
-    equity = timed(lambda: basis.backtest(config, panel).equity, 9)
-    named = timed(lambda: basis.backtest("btc_basis", panel), 7)
+    again = timed(lambda: basis.backtest(config, panel), 31)
+    first = timed(lambda: basis.backtest(config, new[0]), 11, fresh)
+    equity = timed(lambda: basis.backtest(config, panel).equity, 15)
+    named = timed(lambda: basis.backtest("btc_basis", panel), 9)
     edit = timed(lambda: edited(book), 5)
-    return [
-        Figure(group, "result object, panel used before", again * 1e3, "ms", 3.0, 1.0),
-        Figure(group, "result object, panel new", first * 1e3, "ms", 3.0, 1.0),
-        Figure(group, "with the equity table", equity * 1e3, "ms"),
-        Figure(group, "mode named, configuration read anew", named * 1e3, "ms"),
-        Figure(group, "strategy edited (compiled anew), run again", edit, "s", 0.3, 0.1),
+    figures = [
+        Figure(group, "result object, panel used before", *again.times(1e3), "ms", 3.0, 1.0),
+        Figure(group, "result object, panel new", *first.times(1e3), "ms", 3.0, 1.0),
+        Figure(group, "with the equity table", *equity.times(1e3), "ms"),
+        Figure(group, "mode named, configuration read anew", *named.times(1e3), "ms"),
+        Figure(group, "strategy edited (compiled anew), run again", *edit, "s", 0.3, 0.1),
     ]
+    return figures, again, equity
 
 
 def edited(book: Book) -> None:
@@ -163,16 +151,20 @@ def child(*args: str, cache: str | None = None) -> list[float]:
 def process_figures() -> list[Figure]:
     """From the start of a process to its first result, and the command line."""
     child(str(SAMPLE))
-    imports = median(child()[0] for _ in range(7))
+    imports = [child()[0] for _ in range(7)]
     warm = [child(str(SAMPLE)) for _ in range(5)]
+
+    def of(marks):
+        return median(marks), min(marks)
+
     with tempfile.TemporaryDirectory() as empty:
         cold = child(str(SAMPLE), cache=empty)
     group = "process"
     figures = [
-        Figure(group, "start to `import basis` done", imports, "s", 0.4, 0.3),
-        Figure(group, "start to result object, warm cache", median(w[1] for w in warm), "s", 1.0, 0.75),
-        Figure(group, "start to its summary, warm cache", median(w[2] for w in warm), "s"),
-        Figure(group, "start to result object, empty cache", cold[1], "s", 8.0, 4.0),
+        Figure(group, "start to `import basis` done", *of(imports), "s", 0.4, 0.3),
+        Figure(group, "start to result object, warm cache", *of([w[1] for w in warm]), "s", 1.0, 0.75),
+        Figure(group, "start to its summary, warm cache", *of([w[2] for w in warm]), "s"),
+        Figure(group, "start to result object, empty cache", cold[1], cold[1], "s", 8.0, 4.0),
     ]
     script = shutil.which("basis", path=str(Path(sys.executable).parent))
     if script is None:
@@ -181,12 +173,12 @@ def process_figures() -> list[Figure]:
     with tempfile.TemporaryDirectory() as out:
         command = [script, "backtest", "btc_basis", "--data", str(SAMPLE), "--out", str(Path(out, "run")), "--force"]
         took = timed(lambda: subprocess.run(command, cwd=ROOT, check=True, capture_output=True), 5)
-    figures.append(Figure(group, "basis backtest btc_basis --data data/sample", took, "s"))
+    figures.append(Figure(group, "basis backtest btc_basis --data data/sample", *took, "s"))
     return figures
 
 
-def sweep(book: Book) -> float:
-    """Seconds for 1,000 scenarios in chunks of 64 lanes on one core, from parameters to the equity of each."""
+def sweep(book: Book) -> Took:
+    """Time for 1,000 scenarios in chunks of 64 lanes on one core, from parameters to the equity of each."""
     parameters = book.spread(SCENARIOS) if book.spread else np.repeat(book.parameters(), SCENARIOS, axis=1)
     chunks = [parameters[:, i : i + LANES] for i in range(0, SCENARIOS, LANES)]
     short = LANES - chunks[-1].shape[1]
@@ -204,33 +196,34 @@ def sweep(book: Book) -> float:
     return timed(run, 3)
 
 
-def vectorbt_figures(book: Book, ours: list[Figure]) -> tuple[list[Figure], dict[str, Any]]:
+def vectorbt_figures(book: Book, single: Took, equity: Took) -> tuple[list[Figure], dict[str, Any]]:
     """The same trades by vectorbt, beside our runs."""
-    group = "vectorbt, same trades (no funding, margin, attribution)"
     many = sweep(book)
-    rows = [Figure("sweep", f"{SCENARIOS:,} scenarios, one core, 64-lane kernel", many, "s")]
+    rows = [Figure("sweep", f"{SCENARIOS:,} scenarios, one core, 64-lane kernel", *many, "s")]
     try:
         found = compare(book, FOLDER / "vectorbt-venv", SCENARIOS)
     except Unavailable as reason:
         print(f"vectorbt: skipped, {reason}")
         return rows, {"skipped": str(reason)}
-    single = next(f for f in ours if f.name.startswith("result object, panel used before")).value
-    equity = next(f for f in ours if f.name == "with the equity table").value
-    fastest, fastest_many = float("inf"), float("inf")
+    group = "vectorbt, same trades (no funding, margin, attribution)"
+    runs, sweeps = [], []
     for engine, result in found["engines"].items():
-        rows.append(Figure(group, f"{engine}: simulation", result["simulation_s"] * 1e3, "ms"))
-        rows.append(Figure(group, f"{engine}: simulation and value", result["value_s"] * 1e3, "ms"))
-        rows.append(Figure(group, f"{engine}: {SCENARIOS:,} scenarios, 100 a call, scaled", result["chunked_s"], "s"))
-        if "whole_s" in result:
-            rows.append(Figure(group, f"{engine}: {SCENARIOS:,} scenarios in one call", result["whole_s"], "s"))
-        fastest = min(fastest, result["value_s"] * 1e3)
-        fastest_many = min(fastest_many, result["chunked_s"], result.get("whole_s", float("inf")))
+        simulation, value = Took(*result["simulation_s"]), Took(*result["value_s"])
+        runs.append(value)
+        rows.append(Figure(group, f"{engine}: simulation", *simulation.times(1e3), "ms"))
+        rows.append(Figure(group, f"{engine}: simulation and value", *value.times(1e3), "ms"))
+        for key, how in (("chunked_s", ", 100 a call, scaled"), ("whole_s", " in one call")):
+            if key in result:
+                sweeps.append(Took(*result[key]))
+                rows.append(Figure(group, f"{engine}: {SCENARIOS:,} scenarios{how}", *sweeps[-1], "s"))
+    one, all_ = min(runs), min(sweeps)
     group = "vectorbt (its fastest, with value) / ours"
-    rows += [
-        Figure(group, "one run, ours to the result object", fastest / single, "x"),
-        Figure(group, "one run, ours with the equity table", fastest / equity, "x"),
-        Figure(group, f"{SCENARIOS:,} scenarios", fastest_many / many, "x"),
-    ]
+    for name, theirs, ours in (
+        ("one run, ours to the result object", one, single),
+        ("one run, ours with the equity table", one, equity),
+        (f"{SCENARIOS:,} scenarios", all_, many),
+    ):
+        rows.append(Figure(group, name, theirs.median / ours.median, theirs.best / ours.best, "x"))
     return rows, found
 
 
@@ -262,16 +255,15 @@ def _number(value: float | None) -> str:
 def show(figures: list[Figure]) -> None:
     """The table, one block per group."""
     width = max(len(f.name) for f in figures) + 2
-    print(f"\n{'':{width}}{'measured':>14}{'aim':>8}{'stretch':>9}{'x reference':>13}")
+    print(f"\n{'':{width}}{'median':>14}{'best':>8}{'aim':>8}{'stretch':>9}{'x reference':>13}")
     group = None
     for f in figures:
         if f.group != group:
             group = f.group
             print(f"\n{group}")
         ratio = "" if f.ratio is None else f"{f.ratio:.1f}"
-        measured = f"{_number(f.value)} {f.unit}"
-        line = f"  {f.name:{width - 2}}{measured:>14}{_number(f.aim):>8}{_number(f.stretch):>9}{ratio:>13}  {f.verdict}"
-        print(line.rstrip())
+        bounds = f"{_number(f.best):>8}{_number(f.aim):>8}{_number(f.stretch):>9}{ratio:>13}"
+        print(f"  {f.name:{width - 2}}{_number(f.value) + ' ' + f.unit:>14}{bounds}  {f.verdict}".rstrip())
 
 
 def main() -> None:
@@ -289,13 +281,14 @@ def main() -> None:
         print(f"load of the machine at the start: {about['load'][0]:.1f}; other load skews the times")
     basis_book = btc_basis()
     figures, base = kernel_figures([basis_book, held(12), held(27)])
-    print(f"reference loop (12 products an hour, one core): {base * 1e9:.2f} ns/hour; {HOURS:,} hours")
-    runs = backtest_figures(basis_book)
+    print(f"reference loop (12 products an hour, one core): median {base.median * 1e9:.2f}, best {base.best * 1e9:.2f} "
+          f"ns/hour; runs of {HOURS:,} hours")  # fmt: skip
+    runs, single, equity = backtest_figures(basis_book)
     figures += runs
     figures += process_figures()
     found: dict[str, Any] = {"skipped": "not asked for"}
     if not options.no_vectorbt:
-        rows, found = vectorbt_figures(basis_book, runs)
+        rows, found = vectorbt_figures(basis_book, single, equity)
         figures += rows
     show(figures)
     print(NOTES.format(version=found.get("version", "(not measured)")))
@@ -306,7 +299,7 @@ def main() -> None:
     report = {
         "machine": about,
         "hours": HOURS,
-        "reference_ns": base * 1e9,
+        "reference_ns": base.times(1e9)._asdict(),
         "seconds": took,
         "figures": [{**vars(f), "verdict": f.verdict} for f in figures],
         "vectorbt": found,

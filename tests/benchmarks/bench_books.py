@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -31,6 +31,29 @@ SAMPLE = ROOT / "data" / "sample"
 HOURS = 17_520
 LANES = 64
 _VENUES = ("binance", "bybit", "okx")
+
+
+class Took(NamedTuple):
+    """Seconds of repeated calls: the median, and the best, which other load of the machine touches least."""
+
+    median: float
+    best: float
+
+    def times(self, factor: float) -> "Took":
+        return Took(self.median * factor, self.best * factor)
+
+
+def timed(call: Callable[[], Any], repeats: int, before: Callable[[], Any] | None = None) -> Took:
+    """Time a call; `before` is run, not timed, before each, and a first call warms up."""
+    took = []
+    for i in range(repeats + 1):
+        if before is not None:
+            before()
+        began = time.perf_counter()
+        call()
+        if i:
+            took.append(time.perf_counter() - began)
+    return Took(median(took), min(took))
 
 
 @strategy
@@ -114,18 +137,20 @@ class Book:
         record: bool = False,
         parameters: np.ndarray | None = None,
         fresh: bool = False,
-    ) -> float:
-        """Seconds of one run; setting up and loading the loop are not counted."""
-        took = []
-        for i in range(repeats + 1):
-            run, args, _ = self.start(lanes, record, parameters, fresh)
-            began = time.perf_counter()
-            row, reason = run(*args)
-            if i:
-                took.append(time.perf_counter() - began)
+    ) -> Took:
+        """One run; setting up and loading the loop are not counted."""
+        ready: list[tuple] = []
+
+        def run() -> None:
+            loop, args, _ = ready[0]
+            row, reason = loop(*args)
             if (row, reason) != (self.rows, at.END):
                 raise RuntimeError(f"{self.name}: the run ended in row {row} for reason {reason}")
-        return median(took)
+
+        def begin() -> None:
+            ready[:] = [self.start(lanes, record, parameters, fresh)]
+
+        return timed(run, repeats, begin)
 
 
 def sample_panel(config: Any) -> Panel:
@@ -216,14 +241,8 @@ def _reference(hours, quantity, out):
         out[t] = total
 
 
-def reference(repeats: int) -> float:
-    """Seconds per hour of a plain compiled loop that sums 12 products an hour: what the machine can do now."""
+def reference(repeats: int) -> Took:
+    """One hour of a plain compiled loop that sums 12 products an hour: what the machine can do now."""
     hours = np.random.default_rng(0).standard_normal((HOURS, 12))
     quantity, out = np.arange(1.0, 13.0), np.zeros(HOURS)
-    took = []
-    for i in range(repeats + 1):
-        began = time.perf_counter()
-        _reference(hours, quantity, out)
-        if i:
-            took.append(time.perf_counter() - began)
-    return median(took) / HOURS
+    return timed(lambda: _reference(hours, quantity, out), repeats).times(1 / HOURS)

@@ -19,11 +19,11 @@ def costs(book: Book) -> dict[str, float]:
     """Cost of an hour in hours of the reference loop; the best of some tries, as other load only ever adds."""
     found: dict[str, float] = {}
     for _ in range(5):
-        base = reference(5) * book.rows
+        base = reference(5).best * book.rows
         now = {
-            "recorded": book.time(3, record=True) / base,
-            "single": book.time(3) / base,
-            "lane": book.time(3, LANES) / LANES / base,
+            "recorded": book.time(3, record=True).best / base,
+            "single": book.time(3).best / base,
+            "lane": book.time(3, LANES).best / LANES / base,
         }
         found = {name: min(cost, found.get(name, cost)) for name, cost in now.items()}
     return found
