@@ -9,10 +9,10 @@ FIRST = datetime(2024, 3, 1, tzinfo=UTC)
 ROWS = 96
 VENUES = ("binance", "bybit")
 INSTRUMENTS = [
+    "binance:BaseToken:BTC",
+    "wallet:BaseToken:BTC",
     "wallet:BaseToken:USDT",
     "wallet:BaseToken:ETH",
-    "wallet:BaseToken:BTC",
-    "binance:BaseToken:BTC",
     *(f"{venue}:{rest}" for venue in VENUES for rest in ("BaseToken:USDT", "Perp:BTCUSDT", "Perp:ETHUSDT")),
     "aave_v3:aToken:USDT",
 ]
