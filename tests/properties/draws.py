@@ -82,6 +82,8 @@ def policies(draw, rows=60, capital=100_000.0, moving=True):
         out[f"venues.{venue}.latency.withdrawal"] = f"{draw(st.sampled_from((0, 40, 150)))}m"
         out[f"venues.{venue}.perp_fee.taker"] = draw(st.sampled_from((0.0, 5e-4, 3e-3)))
     if moving:
+        out["strategy.rebalance"] = draw(st.sampled_from((True, True, True, False)))
+        out["close_at_end"] = draw(st.booleans())
         out["fill"] = draw(st.sampled_from(("same_bar", "same_bar", "next_bar")))
         if draw(st.booleans()):
             out["strategy.rate_rule"] = {"enabled": True, "enter": 0.05, "leave": -0.05, "window": "24h"}
