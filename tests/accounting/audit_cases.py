@@ -61,10 +61,10 @@ SAMPLE = {
     "liquidation with something left": (
         "btc_basis",
         {
-            "start": "2025-01-20",
-            "end": "2025-02-20",
+            "start": "2025-02-10",
+            "end": "2025-02-16",
             "strategy.hedge_allocation": ONE,
-            "strategy.margin_ratio_target": 0.3,
+            "strategy.margin_ratio_target": 0.2,
             "strategy.rebalance": False,
             "venues.binance.liquidation_fee": 0.001,
         },
