@@ -268,6 +268,7 @@ def make_model(config: Config, slots: Slots, panel: Panel, strategy: Strategy, s
         funds |= panel.columns.get(f"funding_cash|{key}", np.zeros(1)) != 0.0
     busy = at.FUNDS * funds + at.FLOWS_DUE * flow_rows
     busy[1:] += at.CHANGES * (np.diff(regime) != 0)
+    busy[-1] += at.CLOSES * config.close_at_end
     return at.Model(
         table=make_table(slots, strategy.plans(config), withdrawals),
         hours=made.hours,

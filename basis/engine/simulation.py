@@ -51,7 +51,10 @@ def _holdings(config: Config, positions: Mapping[str, float] | None) -> dict[str
             raise InputError(f"positions: {error}") from error
         if measure not in ("", "cost") or (measure == "cost" and key.type != "Perp"):
             raise InputError(f"positions: {name!r} is not known; write <key> for a quantity or <perp key>|cost.")
-        value = float(amount)
+        try:
+            value = float(amount)
+        except (TypeError, ValueError):
+            value = np.nan
         if not np.isfinite(value) or (value < 0.0 and key.type != "Perp"):
             raise InputError(f"positions: {name!r} is {amount!r}; it must be finite, and only a perp may be below 0.")
         out[f"{key}|cost" if measure else str(key)] = value

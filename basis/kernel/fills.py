@@ -66,7 +66,7 @@ def gas_payable(n, cells, table, coef, tape, units, lane):
     b = at.book_at(n)
     quote = at.quote_at(n)
     eth = units * tape[quote.gas + 0]
-    if table.wallet[2] >= 0:
+    if table.wallet[2] >= 0 and table.wallet[2] != table.wallet[0]:
         held = cells[b.q + table.wallet[2], lane]
         eth = eth - held if eth > held else 0.0
     short = eth * tape[quote.gas + 1]
@@ -80,7 +80,7 @@ def pay_gas(n, cells, table, coef, tape, units, lane):
     quote = at.quote_at(n)
     eth = units * tape[quote.gas + 0]
     worth = eth * tape[quote.gas + 1]
-    if table.wallet[2] >= 0:
+    if table.wallet[2] >= 0 and table.wallet[2] != table.wallet[0]:
         held = cells[b.q + table.wallet[2], lane]
         used = eth if eth < held else held
         cells[b.q + table.wallet[2], lane] -= used

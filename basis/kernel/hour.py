@@ -122,9 +122,9 @@ def observe(n, cells, model, coef, tape, desk, regime, t, lane):
     view[at.INVESTED] = cells[b.head + at.INVESTED, lane] / e if e > 0.0 else 0.0
     view[at.QUOTE_PRICE] = coef[h.value + 0] if len(n.cash) > 0 else 1.0
     units = model.terms.gas[regime, at.GAS_TRANSFER]
-    for p in range(model.table.plan.shape[0]):
-        if int(model.table.plan[p, at.PLAN_COLLATERAL]) >= 0:
-            units = model.terms.gas[regime, at.GAS_WITHDRAW]
+    for plan in range(model.table.plan.shape[0]):
+        if int(model.table.plan[plan, at.PLAN_COLLATERAL]) >= 0:
+            units = max(units, model.terms.gas[regime, at.GAS_SUPPLY], model.terms.gas[regime, at.GAS_WITHDRAW])
     view[at.GAS_COST] = units * tape[quote.gas + 0] * tape[quote.gas + 1]
     perp = at.first_perp(n)
     for a in range(len(n.asset)):
@@ -212,19 +212,11 @@ def valid(model, actions, count):
         amount = actions[a, 2]
         if not (code >= 1.0 and code <= 5.0 and plan >= 0.0 and plan < model.table.plan.shape[0]):
             return False
+        if code != float(int(code)) or plan != float(int(plan)):
+            return False
         if not (amount >= 0.0 and amount < 1e300):
             return False
     return True
-
-
-@stage
-def close_peak(n, cells, lane):
-    """A flow moves the peak in proportion, so that drawdown is time-weighted; the row is done."""
-    b = at.book_at(n)
-    e = cells[b.head + at.EQUITY, lane]
-    if cells[b.head + at.FLOW, lane] != 0.0 and e != cells[b.head + at.FLOW, lane]:
-        cells[b.stat + at.PEAK, lane] *= e / (e - cells[b.head + at.FLOW, lane])
-    return at.END
 
 
 @stage
@@ -244,6 +236,7 @@ def tail(n, cells, coef, tape, model, desk, decide, regime, t, lane, given):
         if model.settings[at.LIQUIDATE] > 0.0:
             if test_margin(n, cells, model, coef, tape, desk, regime, t, lane) > 0:
                 release(n, cells, lane)
+                reckon(n, cells, model, coef, lane)
         arrive(n, cells, tape, desk, t, lane)
         flow(n, cells, model, coef, tape, desk, t, lane)
         reckon(n, cells, model, coef, lane)
@@ -270,7 +263,7 @@ def tail(n, cells, coef, tape, model, desk, decide, regime, t, lane, given):
             or cells[b.head + at.ALERT, lane] != alerted
         )
         if not wanted:
-            return close_peak(n, cells, lane)
+            return at.END
         observe(n, cells, model, coef, tape, desk, regime, t, lane)
         if decide is None:
             return at.ASKED
@@ -298,7 +291,7 @@ def tail(n, cells, coef, tape, model, desk, decide, regime, t, lane, given):
         pay(n, cells, model, coef, tape, desk, t, lane)
         reckon(n, cells, model, coef, lane)
     report_alerts(n, cells, model, coef, tape, desk, t, lane)
-    return close_peak(n, cells, lane)
+    return at.END
 
 
 @stage

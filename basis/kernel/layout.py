@@ -250,13 +250,13 @@ class Model(NamedTuple):
     hours: Any  # (rows, width)
     quotes: Any  # (rows, width)
     regime: Any  # (rows,) int64
-    busy: Any  # (rows,) uint8: FUNDS | FLOWS_DUE | CHANGES
+    busy: Any  # (rows,) uint8: FUNDS | FLOWS_DUE | CHANGES | CLOSES
     terms: Any
     settings: Any  # (4,) simulate liquidation, next bar, last row closes, identity tolerance
 
 
 LIQUIDATE, NEXT_BAR, FINAL_ROW, TOLERANCE = range(4)
-FUNDS, FLOWS_DUE, CHANGES = 1, 2, 4
+FUNDS, FLOWS_DUE, CHANGES, CLOSES = 1, 2, 4, 8
 
 
 class Desk(NamedTuple):

@@ -169,7 +169,7 @@ def advance(n, sizes, block, model, desk, attention, decide, record, start, stop
         time = model.quotes[t, last]
         renewed = (busy & at.CHANGES) > 0
         funds = (busy & at.FUNDS) > 0
-        every = t == 0 or (busy & (at.FLOWS_DUE | at.CHANGES)) > 0
+        every = t == 0 or (busy & (at.FLOWS_DUE | at.CHANGES | at.CLOSES)) > 0
         came = TAILS
         phase = EXTREMES if t > 0 else LOOK
         never = t < 0

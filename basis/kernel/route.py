@@ -327,6 +327,8 @@ def route(n, cells, model, coef, tape, desk, regime, param, action, step, orders
         if entering:
             return put(orders, 0, at.SUPPLY_POOL, token, pool, target)
         held = cells[b.q + pool, lane] * tape[quote.index + pool - len(n.cash) - len(n.token)]
+        if held <= 0.0:
+            return DONE
         whole = int(action[0]) == at.EXIT_FULL or target > held
         return put(orders, 0, at.WITHDRAW_POOL, pool, token, held if whole else target)
     return DONE

@@ -206,6 +206,19 @@ def arrive(n, cells, tape, desk, t, lane):
             cells[b.stat + at.NEXT_DUE, lane] = cells[b.queue_due + j, lane]
 
 
+@stage
+def book_flow(n, cells, amount, lane):
+    """Money in (> 0) or out: counted as a flow, and the peak moves in proportion, so that drawdown is time-weighted."""
+    b = at.book_at(n)
+    e = cells[b.head + at.EQUITY, lane]
+    cells[b.head + at.FLOW, lane] += amount
+    cells[b.head + at.FLOWS, lane] += amount
+    cells[b.stat + at.SCALE, lane] += abs(amount)
+    if e > 0.0:
+        cells[b.stat + at.PEAK, lane] *= (e + amount) / e
+    cells[b.head + at.EQUITY, lane] = e + amount
+
+
 @routine
 def flow(n, cells, model, coef, tape, desk, t, lane):
     """Deposits reach the wallet; withdrawals are paid whole and in order, once the wallet's cash covers them.
@@ -218,9 +231,7 @@ def flow(n, cells, model, coef, tape, desk, t, lane):
     amount = tape[quote.flow + 0]
     if amount > 0.0:
         cells[b.q + slot, lane] += amount
-        cells[b.head + at.FLOW, lane] += amount
-        cells[b.head + at.FLOWS, lane] += amount
-        cells[b.stat + at.SCALE, lane] += amount
+        book_flow(n, cells, amount, lane)
         e = emit(n, desk, cells, t, lane, at.FLOWED, at.DEPOSITED, slot, slot, 0)
         if e >= 0:
             desk.events[e, at.E_QUANTITY] = amount
@@ -253,9 +264,7 @@ def pay(n, cells, model, coef, tape, desk, t, lane):
             break
         paid = wanted if wanted <= cash else cash
         cells[b.q + slot, lane] -= paid
-        cells[b.head + at.FLOW, lane] -= paid
-        cells[b.head + at.FLOWS, lane] -= paid
-        cells[b.stat + at.SCALE, lane] += paid
+        book_flow(n, cells, -paid, lane)
         cells[b.stat + at.PAID, lane] += 1.0
         cells[b.head + at.PENDING, lane] -= wanted
         if int(cells[b.stat + at.PAID, lane]) == asked:

@@ -255,10 +255,5 @@ class _Rendering:
         for e in self.of(at.ALERTED):
             measure, value = self.measures[self.code[e]], self.log[e, at.E_AMOUNT]
             before = LEVELS[int(self.log[e, at.E_QUANTITY])]
-            shown = f"{value:.6g}"
-            if measure.startswith("net_delta_ratio|"):
-                shown = f"net delta {value:.6g} {measure.partition('|')[2]}"
-            elif measure == "drawdown":
-                shown = f"equity {value:.6g} {self.rows.share_class}"
-            out[e] = f"{measure} {shown} (was {before})"
+            out[e] = f"{measure} {value:.6g} (was {before})"
         return out

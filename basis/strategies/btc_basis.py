@@ -11,6 +11,8 @@ from ..kernel.jit import strategy
 from .base import Plan, Strategy
 
 HEDGE, MARGIN = 0, 1
+#: Own parameter: where the view shows the asset.
+ASSET = at.OWN
 
 
 def _plans(config):
@@ -24,7 +26,8 @@ def _plans(config):
 def _policy(config, slots):
     share = 1.0 / (1.0 + config.strategy.margin_ratio_target)
     off = config.strategy.position_deviation_threshold
-    return {at.MIN_INVESTED: share - off, at.MAX_INVESTED: share + off}
+    asset = at.HEAD + at.SEEN * slots.assets.index(config.asset)
+    return {ASSET: asset, at.MIN_INVESTED: share - off, at.MAX_INVESTED: share + off}
 
 
 def _rate(config, columns):
@@ -37,9 +40,10 @@ def _rate(config, columns):
 @strategy
 def decide(view, hour, params, actions):
     """Bring both legs to E / (1 + m), reduce first; see `basis.kernel.jit.strategy` for the arguments."""
-    price = view[at.HEAD + at.PRICE]
-    long = view[at.HEAD + at.LONG]
-    short = view[at.HEAD + at.SHORT]
+    asset = int(params[ASSET])
+    price = view[asset + at.PRICE]
+    long = view[asset + at.LONG]
+    short = view[asset + at.SHORT]
     equity = view[at.EQUITY]
     pending = view[at.PENDING]
     target_margin = params[at.TARGET_MARGIN]

@@ -51,7 +51,7 @@ def decide(view, hour, params, actions):
         actions[0, 0] = at.EXIT_PARTIAL
         actions[0, 2] = short + reserve
         return 1
-    free = cash - pending - reserve
+    free = cash - pending - (reserve if reserve > view[at.GAS_COST] else view[at.GAS_COST])
     if free > 0.0 and (first or free > params[at.DEVIATION] * view[at.EQUITY]):
         actions[0, 0] = at.ENTRY_FULL if first else at.ENTRY_PARTIAL
         actions[0, 2] = free
