@@ -63,6 +63,7 @@ def decide(view, hour, params, actions):
         target = 0.0
     more = long if long > short else short
     less = long if long < short else short
+    less = less if less > 0.0 else 0.0
     critical = view[at.ALERT] >= 2.0
     n = 0
     if params[at.REBALANCE] == 0.0:
