@@ -85,6 +85,9 @@ def backtest(
     resolved = load_config(config, {**(overrides or {}), **{k: v for k, v in window.items() if v is not None}})
     if isinstance(data, DataProvider | Panel):
         market = data
+        if isinstance(market, DataProvider) and market.config != resolved:
+            # what a provider resolves depends on the configuration
+            market = DataProvider(market.data_dir, resolved)
     else:
         market = DataProvider(Path(data) if data is not None else default_data(), resolved)
     if out is not None:

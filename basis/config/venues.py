@@ -205,7 +205,7 @@ class Venue(Model):
 
     name: Name = Field(description="Name of the venue, the first part of its instrument keys.")
     kind: Literal["exchange", "protocol", "wallet"] = Field(description="What the venue is.")
-    fee_asset: Name = Field(default="USDT", description="Asset in which trading fees are paid.")
+    fee_asset: Literal["USDT"] = Field(default="USDT", description="Asset in which trading fees are paid.")
     spot_fee: Dated[Fee] | None = Field(default=None, description="Spot fees, fraction of the notional.")
     perp_fee: Dated[Fee] | None = Field(default=None, description="Perp fees, fraction of the notional.")
     spot_slippage: SlippageTables = Field(

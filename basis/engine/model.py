@@ -16,6 +16,8 @@ from ..strategies.base import Plan, Strategy
 
 _PLAN_KINDS = {"hedge": at.PLAN_HEDGE, "margin": at.PLAN_MARGIN, "lend": at.PLAN_LEND}
 _NS = 1_000_000_000
+#: All of them may fall due in one row, each with three events: less than `loop.EVENTS_PER_ROW`.
+MAX_WITHDRAWALS = 150
 
 
 def _tables(config: Config, slots: Slots):
@@ -207,6 +209,9 @@ def schedule(config: Config, panel: Panel, started: int) -> tuple[np.ndarray, np
             f"flows: {early.timestamp.isoformat()} is before the start of the run; give flows from "
             "the start on, or raise initial_capital instead."
         )
+    withdrawals = sum(flow.amount < 0 for flow in config.flows)
+    if withdrawals > MAX_WITHDRAWALS:
+        raise ConfigError(f"flows: {withdrawals} withdrawals; at most {MAX_WITHDRAWALS} a run. Merge some of them.")
     out = np.zeros((len(panel), 2))
     busy = np.zeros(len(panel), dtype=bool)
     withdrawals = []
@@ -230,11 +235,11 @@ def coefficients(
     config: Config, slots: Slots, panel: Panel, rate: np.ndarray | None, flows: np.ndarray
 ) -> Coefficients:
     """Coefficients of a panel, kept for the last few panels: runs that differ in the strategy share them."""
-    key = (id(panel), slots, config.valuation)
+    protocols = {name: r for v in config.venues.values() if v.kind == "protocol" for name, r in v.reserves.items()}
+    when = datetime.fromtimestamp(int(panel.timestamps[0]) // _NS, UTC)
+    thresholds = {name: table.at(when).liquidation_threshold for name, table in protocols.items()}
+    key = (id(panel), slots, config.valuation, tuple(sorted(thresholds.items())))
     if key not in _made:
-        protocols = {name: r for v in config.venues.values() if v.kind == "protocol" for name, r in v.reserves.items()}
-        when = datetime.fromtimestamp(int(panel.timestamps[0]) // _NS, UTC)
-        thresholds = {name: table.at(when).liquidation_threshold for name, table in protocols.items()}
         seconds = panel.timestamps / 1e9
         # the panel is kept with its coefficients, so its id stays its own
         _made[key] = (panel, make_coefficients(slots, panel.columns, seconds, config.valuation, thresholds))
@@ -268,7 +273,9 @@ def make_model(config: Config, slots: Slots, panel: Panel, strategy: Strategy, s
         funds |= panel.columns.get(f"funding_cash|{key}", np.zeros(1)) != 0.0
     busy = at.FUNDS * funds + at.FLOWS_DUE * flow_rows
     busy[1:] += at.CHANGES * (np.diff(regime) != 0)
-    busy[-1] += at.CLOSES * config.close_at_end
+    # an exit decided in the last row would not fill any more at `next_bar`
+    final = max(0, len(panel) - 1 - (config.fill == "next_bar"))
+    busy[final] += at.CLOSES * config.close_at_end
     return at.Model(
         table=make_table(slots, strategy.plans(config), withdrawals),
         hours=made.hours,
@@ -277,6 +284,6 @@ def make_model(config: Config, slots: Slots, panel: Panel, strategy: Strategy, s
         busy=busy.astype(np.uint8),
         terms=make_terms(config, slots, instants),
         settings=np.array(
-            [float(config.risk.simulate_liquidation), float(config.fill == "next_bar"), len(panel) - 1.0, 1e-9]
+            [float(config.risk.simulate_liquidation), float(config.fill == "next_bar"), float(final), 1e-9]
         ),
     )

@@ -62,6 +62,9 @@ def _holdings(config: Config, positions: Mapping[str, float] | None) -> dict[str
         key = parse_key(name.partition("|")[0])
         if key.type == "Perp" and "|" not in name and quantity != 0.0 and f"{key}|cost" not in out:
             raise InputError(f"positions: {name!r} needs '{name}|cost', its quantity times the average entry price.")
+        held = out.get(str(key), 0.0)
+        if name.endswith("|cost") and not (quantity * held > 0.0 or quantity == held == 0.0):
+            raise InputError(f"positions: {name!r} is {quantity!r}; it must have the sign of the quantity ({held!r}).")
     return out
 
 
@@ -75,6 +78,15 @@ def _slots(config: Config, holdings: Mapping[str, float]) -> Slots:
                 "strategy.hedge_allocation (weight 0 will do) or leave the position out."
             )
     return slots
+
+
+def _window(panel: Panel, config: Config, start: Any, end: Any) -> Panel:
+    """The rows of a ready panel that are asked for."""
+    if panel.step_s != config.bar_interval.total_seconds():
+        raise InputError(f"The panel steps {panel.step_s} s; bar_interval is {config.bar_interval}. They must agree.")
+    first = panel.row_at(start) if start is not None else 0
+    last = panel.row_at(end) if end is not None else len(panel) - 1
+    return panel if (first, last) == (0, len(panel) - 1) else panel.slice(first, last)
 
 
 def _restore(checkpoint: Checkpoint, slots: Slots, share_class: str) -> np.ndarray:
@@ -145,7 +157,7 @@ def simulate(
     holdings = _holdings(config, positions)
     slots = _slots(config, holdings)
     if isinstance(market, Panel):
-        panel = market
+        panel = _window(market, config, None if resume else start, end)
     else:
         if resume is not None:
             start = resume.timestamp

@@ -104,6 +104,11 @@ class Panel:
     files: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        # what is made from a panel is kept beside it: an edit in place would not be seen
+        for values in (self.timestamps, *self.columns.values()):
+            values.setflags(write=False)
+
     @classmethod
     def from_columns(
         cls, timestamps: Any, step_s: int, columns: Mapping[str, Any], settlements: Mapping[str, Any] | None = None

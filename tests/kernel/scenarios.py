@@ -120,8 +120,9 @@ def _struck_at_mark():
     """Extremes missing where the mark jumps: the margin test of the row has to see it."""
     panel = market(np.concatenate((steady(10), steady(20, 70_000.0))))
     for key in ("binance:Perp:BTCUSDT", "okx:Perp:BTCUSDT"):
-        panel.columns[f"high|{key}"][:] = panel.columns[f"mark|{key}"]
-        panel.columns[f"high|{key}"][10] = 0.0
+        high = panel.columns[f"mark|{key}"].copy()
+        high[10] = 0.0
+        panel.columns[f"high|{key}"] = high
     return run(panel, overrides=STRUCK)
 
 

@@ -17,7 +17,7 @@ def test_from_columns_with_first_instant_and_scalars():
     assert panel.timestamps[0] == 1709251200 * 10**9
     assert np.diff(panel.timestamps).tolist() == [3600 * 10**9] * 2
     assert panel.columns["gas_price_gwei"].tolist() == [5.0] * 3
-    assert all(c.flags.c_contiguous and c.flags.writeable and c.dtype == np.float64 for c in panel.columns.values())
+    assert all(c.flags.c_contiguous and not c.flags.writeable and c.dtype == np.float64 for c in panel.columns.values())
     assert "3 rows" in repr(panel)
 
 

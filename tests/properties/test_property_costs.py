@@ -36,7 +36,8 @@ FACTORS = (0.0, 0.5, 1.0, 2.0, 4.0)
 def test_what_is_held_earns_no_more_with_a_higher_fee(fee, seed):
     """Entered once, liquidated at one venue, closed at the end; the carry is positive."""
     panel = market(walk(80, seed, 0.003), rate=2e-4)
-    panel.columns["high|okx:Perp:BTCUSDT"][40] *= 1.7
+    high = "high|okx:Perp:BTCUSDT"
+    panel.columns[high] = np.where(np.arange(len(panel)) == 40, 1.7, 1.0) * panel.columns[high]
     overrides = {"strategy.rebalance": False, "close_at_end": True, "risk.limits": {}}
     if fee == "withdrawal fee":
         overrides["start_venue"] = "binance"

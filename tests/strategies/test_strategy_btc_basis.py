@@ -341,7 +341,8 @@ def test_a_delta_alert_is_read_with_its_own_limit():
 
 def spiked(venue, row, rows=40, factor=1.7):
     panel = market(steady(rows))
-    panel.columns[f"high|{venue}:Perp:BTCUSDT"][row] *= factor
+    name = f"high|{venue}:Perp:BTCUSDT"
+    panel.columns[name] = np.where(np.arange(len(panel)) == row, factor, 1.0) * panel.columns[name]
     return panel
 
 
