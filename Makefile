@@ -40,7 +40,7 @@ lint: $(STAMP) ## check style, format, types and layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(MAKE) --no-print-directory types
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 types: $(STAMP) ## check types
 	$(BIN)/pyright --pythonpath $(BIN)/python

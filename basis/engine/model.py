@@ -192,7 +192,7 @@ def make_table(slots: Slots, plans: tuple[Plan, ...], withdrawals: np.ndarray) -
         venue=np.array(
             [slots.venues.index(k.venue) if k.venue in slots.venues else -1 for k in slots.token], dtype=np.int64
         ),
-        plan=np.array([_plan_row(plan, slots) for plan in plans]).reshape(-1, at.PLAN_WIDTH),
+        plan=np.array([_plan_row(plan, slots) for plan in plans], dtype=float).reshape(-1, at.PLAN_WIDTH),
         wallet=np.array(
             [slots.index(f"wallet:BaseToken:{a}") for a in (slots.share_class, "USDT", "ETH")], dtype=np.int64
         ),

@@ -13,7 +13,7 @@ from ..kernel import layout as at
 from ..kernel import state
 from ..kernel.coefficients import Slots, make_slots
 from ..kernel.keys import parse_key
-from ..kernel.loop import EVENTS_PER_ROW, prepare
+from ..kernel.loop import EVENTS_PER_ROW, Loop
 from ..market import DataProvider
 from ..market.panel import Panel
 from ..market.sources.clock import iso, to_ns
@@ -114,7 +114,7 @@ def _cause(reason: int, row: int, panel: Panel, block: np.ndarray, slots: Slots)
         return f"insolvent in {when}: equity {equity:.6f} {slots.share_class}."
     if reason == at.BAD_DECISION:
         return (
-            f"strategy failed in {when}: an action is (code 1-5, a plan that exists, a finite amount >= 0), and "
+            f"strategy failed in {when}: an action is (code 1-4, a plan that exists, a finite amount >= 0), and "
             f"there are at most {at.ACTIONS}."
         )
     raise RuntimeError(f"The kernel refused the arrays it was given in {when} (reason {reason}).")
@@ -197,15 +197,15 @@ def simulate(
     long = [slots.index(k) for plan in strategy.plans(config) for k in (plan.pool or plan.token,) if k]
     desk = state.make_desk(slots, max(8 * EVENTS_PER_ROW, rows), long)
     mark = clock()
-    run, args = prepare(n, block, model, desk, strategy.decide, record, first, last)
+    loop = Loop(n, block, model, desk, strategy.decide, record)
     took["compile"] = clock() - mark
     mark = clock()
     row, reason = first, at.END
     while row < last:
         piece = min(last, row + _PIECE) if progress is not None else last
-        row, reason = run(*args[:4], desk, *args[5:8], row, piece, -1)
+        row, reason = loop.run(row, piece)
         if reason == at.FULL:
-            desk = state.grown(desk)
+            loop.grow()
         elif reason != at.END:
             break
         if progress is not None:
@@ -228,7 +228,7 @@ def simulate(
         slots=slots,
         model=model,
         record=record,
-        events=desk.events[: desk.count[0]].copy(),
+        events=loop.desk.events[: loop.desk.count[0]].copy(),
         block=block,
         first=first,
         stop=stop,

@@ -6,9 +6,9 @@ from .jit import stage
 
 @stage
 def expose(n, cells, coef, lane):
-    """Equity, gross, delta by asset in units; worth of the largest delta and of the long leg.
+    """Equity, gross exposure, worth of the long leg; what is under way counts. A debt's value per unit is negative.
 
-    What is under way counts in equity and delta. A debt's value per unit is negative.
+    `delta_of` follows for every asset.
     """
     b = at.book_at(n)
     h = at.hour_at(n)
@@ -34,21 +34,28 @@ def expose(n, cells, coef, lane):
             x = cells[b.q + perp + i, lane] * coef[h.value + perp + i]
             equity += x - cells[b.cost + i, lane] * coef[h.value + v]
             gross += x if x >= 0.0 else -x
-    drift = 0.0
-    for a in range(len(n.asset)):
-        d = 0.0
-        for i in range(len(n.cash) + len(n.token)):
-            d += (cells[b.q + i, lane] + cells[b.transit + i, lane]) * (
-                coef[h.unit + i] * coef[h.member + a * at.slots(n) + i]
-            )
-        for j in range(len(n.collateral) + len(n.debt) + len(n.cash) * len(n.market)):
-            i = y + len(n.token) + j
-            d += cells[b.q + i, lane] * (coef[h.unit + i] * coef[h.member + a * at.slots(n) + i])
-        cells[b.delta + a, lane] = d
-        x = d * coef[h.asset + a]
-        x = x if x >= 0.0 else -x
-        drift = x if x > drift else drift
     cells[b.head + at.EQUITY, lane] = equity
     cells[b.head + at.GROSS, lane] = gross
-    cells[b.head + at.DRIFT, lane] = drift
+    cells[b.head + at.DRIFT, lane] = 0.0
     cells[b.head + at.INVESTED, lane] = invested
+
+
+@stage
+def delta_of(n, cells, coef, a, lane):
+    """Delta of an asset in units, what is under way counted; the worth of the largest stands in DRIFT."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    y = len(n.cash)
+    d = 0.0
+    for i in range(len(n.cash) + len(n.token)):
+        d += (cells[b.q + i, lane] + cells[b.transit + i, lane]) * (
+            coef[h.unit + i] * coef[h.member + a * at.slots(n) + i]
+        )
+    for j in range(len(n.collateral) + len(n.debt) + len(n.cash) * len(n.market)):
+        i = y + len(n.token) + j
+        d += cells[b.q + i, lane] * (coef[h.unit + i] * coef[h.member + a * at.slots(n) + i])
+    cells[b.delta + a, lane] = d
+    x = d * coef[h.asset + a]
+    x = x if x >= 0.0 else -x
+    drift = cells[b.head + at.DRIFT, lane]
+    cells[b.head + at.DRIFT, lane] = x if x > drift else drift

@@ -97,33 +97,16 @@ def pay_gas(n, cells, table, coef, tape, units, lane):
 
 
 @routine
-def fill_spot(n, cells, model, coef, tape, desk, regime, t, lane, slot, dq, action):
-    """Buy (dq > 0) or sell a token at its venue against the venue's cash."""
+def report_trade(n, cells, coef, tape, desk, t, lane, kind, slot, v, dq, price, reference, rate, cash, action):
+    """Book what a trade cost, in its columns, and write its event."""
     b = at.book_at(n)
     h = at.hour_at(n)
     quote = at.quote_at(n)
-    token = slot - len(n.cash)
-    v = int(model.table.venue[token])
-    if v < 0:
-        return at.UNKNOWN_ORDER
-    reference = tape[quote.spot + token]
-    slip = slippage_of(model.terms.spot_slippage[regime, token], abs(dq) * reference)
-    price = reference * (1.0 + slip) if dq > 0.0 else reference * (1.0 - slip)
-    rate = model.terms.venue[regime, v, at.SPOT_TAKER]
-    fee = rate * (abs(dq) * price)
-    cash = dq * price + fee
-    if dq > 0.0 and cash > cells[b.q + v, lane] * (1.0 + _DUST):
-        return at.NO_CASH
-    if dq < 0.0 and -dq > cells[b.q + slot, lane] * (1.0 + _DUST):
-        return at.NOT_HELD
-    if dq < 0.0 and -dq > cells[b.q + slot, lane]:
-        dq = -cells[b.q + slot, lane]
-    cells[b.q + slot, lane] += dq
-    cells[b.q + v, lane] -= cash
     worth = coef[h.value + v]
+    fee = rate * (abs(dq) * price)
     cells[b.column + at.FEES, lane] -= fee * worth
     cells[b.column + at.SLIPPAGE, lane] -= dq * (price - reference) * worth
-    e = emit(n, desk, cells, t, lane, at.FILL, at.TRADE_SPOT, slot, v, action)
+    e = emit(n, desk, cells, t, lane, at.FILL, kind, slot, v, action)
     if e >= 0:
         desk.events[e, at.E_QUANTITY] = dq
         desk.events[e, at.E_PRICE] = price
@@ -132,8 +115,34 @@ def fill_spot(n, cells, model, coef, tape, desk, regime, t, lane, slot, dq, acti
         desk.events[e, at.E_NOTIONAL] = abs(dq) * price * worth
         desk.events[e, at.E_FEE] = fee * worth
         desk.events[e, at.E_SLIPPAGE] = dq * (price - reference) * worth
-        desk.events[e, at.E_CASH] = -cash
+        desk.events[e, at.E_CASH] = cash
         desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
+
+
+@routine
+def fill_spot(n, cells, model, coef, tape, desk, regime, t, lane, slot, dq, action):
+    """Buy (dq > 0) or sell a token at its venue against the venue's cash."""
+    b = at.book_at(n)
+    quote = at.quote_at(n)
+    token = slot - len(n.cash)
+    v = int(model.table.venue[token])
+    if v < 0:
+        return at.UNKNOWN_ORDER
+    if dq < 0.0 and -dq > cells[b.q + slot, lane]:
+        if -dq > cells[b.q + slot, lane] * (1.0 + _DUST):
+            return at.NOT_HELD
+        dq = -cells[b.q + slot, lane]
+    reference = tape[quote.spot + token]
+    slip = slippage_of(model.terms.spot_slippage[regime, token], abs(dq) * reference)
+    price = reference * (1.0 + slip) if dq > 0.0 else reference * (1.0 - slip)
+    rate = model.terms.venue[regime, v, at.SPOT_TAKER]
+    fee = rate * (abs(dq) * price)
+    cash = dq * price + fee
+    if dq > 0.0 and cash > cells[b.q + v, lane] * (1.0 + _DUST):
+        return at.NO_CASH
+    cells[b.q + slot, lane] += dq
+    cells[b.q + v, lane] -= cash
+    report_trade(n, cells, coef, tape, desk, t, lane, at.TRADE_SPOT, slot, v, dq, price, reference, rate, -cash, action)
     return at.OK
 
 
@@ -163,7 +172,6 @@ def move_perp(n, cells, perp, i, v, dq, price, lane):
 def fill_perp(n, cells, model, coef, tape, desk, regime, t, lane, slot, dq, action):
     """Trade a linear perp against its mark; an order that opens needs its initial margin after costs."""
     b = at.book_at(n)
-    h = at.hour_at(n)
     quote = at.quote_at(n)
     perp = at.first_perp(n)
     i = slot - perp
@@ -185,20 +193,9 @@ def fill_perp(n, cells, model, coef, tape, desk, regime, t, lane, slot, dq, acti
             return at.NO_MARGIN
     realised = move_perp(n, cells, perp, i, v, dq, price, lane)
     cells[b.q + v, lane] -= fee
-    worth = coef[h.value + v]
-    cells[b.column + at.FEES, lane] -= fee * worth
-    cells[b.column + at.SLIPPAGE, lane] -= dq * (price - reference) * worth
-    e = emit(n, desk, cells, t, lane, at.FILL, at.TRADE_PERP, slot, v, action)
-    if e >= 0:
-        desk.events[e, at.E_QUANTITY] = dq
-        desk.events[e, at.E_PRICE] = price
-        desk.events[e, at.E_REFERENCE] = reference
-        desk.events[e, at.E_RATE] = rate
-        desk.events[e, at.E_NOTIONAL] = abs(dq) * price * worth
-        desk.events[e, at.E_FEE] = fee * worth
-        desk.events[e, at.E_SLIPPAGE] = dq * (price - reference) * worth
-        desk.events[e, at.E_CASH] = realised
-        desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
+    report_trade(
+        n, cells, coef, tape, desk, t, lane, at.TRADE_PERP, slot, v, dq, price, reference, rate, realised, action
+    )
     return at.OK
 
 

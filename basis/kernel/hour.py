@@ -6,9 +6,10 @@ The part every lane needs in every hour stands in `loop`.
 import math
 
 from . import layout as at
-from .exposure import expose
+from .exposure import delta_of, expose
 from .fills import emit, fill
-from .jit import borrowed, kernel, routine, stage
+from .frame import view
+from .jit import kernel, routine, stage
 from .risk import assess, compare, maintenance_at, margin_at, notional_at, rate_margins
 from .route import aim, route
 from .settle import arrive, flow, pay, release, report_funding, test_hour, test_margin
@@ -20,6 +21,8 @@ _STEPS = 64
 def reckon(n, cells, model, coef, lane):
     """Exposure and risk of the book as it stands: the end of every position update."""
     expose(n, cells, coef, lane)
+    for a in range(len(n.asset)):
+        delta_of(n, cells, coef, a, lane)
     assess(n, cells, coef, lane)
     rate_margins(n, cells, lane)
 
@@ -47,7 +50,8 @@ def report_alerts(n, cells, model, coef, tape, desk, t, lane):
                     ratio = cells[b.delta + a, lane] * coef[h.asset + a] / e0 if e0 != 0.0 else 0.0
                     x = ratio if j == 2 + len(n.cash) + a else x
                 if j == at.measures(n) - 1:
-                    x = 1.0 - e0 / cells[b.stat + at.PEAK, lane]
+                    peak = cells[b.stat + at.PEAK, lane]
+                    x = 1.0 - e0 / peak if peak > 0.0 else 0.0
                 desk.events[e, at.E_AMOUNT] = x
                 desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
             cells[b.alert + j, lane] = now
@@ -210,7 +214,7 @@ def valid(model, actions, count):
         code = actions[a, 0]
         plan = actions[a, 1]
         amount = actions[a, 2]
-        if not (code >= 1.0 and code <= 5.0 and plan >= 0.0 and plan < model.table.plan.shape[0]):
+        if not (code >= 1.0 and code <= 4.0 and plan >= 0.0 and plan < model.table.plan.shape[0]):
             return False
         if code != float(int(code)) or plan != float(int(plan)):
             return False
@@ -220,13 +224,15 @@ def valid(model, actions, count):
 
 
 @stage
-def tail(n, cells, coef, tape, model, desk, decide, regime, t, lane, given):
+def tail(n, cells, coef, tape, frame, regime, t, lane, given):
     """The rest of the hour for one lane. Returns END, or why the loop has to stop.
 
     `given` is -1, or the number of actions a caller has put into `desk.actions` as this row's decision: then what comes
     before the decision has been done.
     """
     b = at.book_at(n)
+    model = frame.model
+    desk = frame.desk
     param = desk.param
     for j in range(param.shape[0]):
         param[j] = cells[b.param + j, lane]
@@ -265,13 +271,14 @@ def tail(n, cells, coef, tape, model, desk, decide, regime, t, lane, given):
         if not wanted:
             return at.END
         observe(n, cells, model, coef, tape, desk, regime, t, lane)
-        if decide is None:
+        if frame.asks > 0:
             return at.ASKED
         for a in range(desk.actions.shape[0]):
             for j in range(at.ACTION_WIDTH):
                 desk.actions[a, j] = 0.0
         for j in range(desk.hour.shape[0]):
             desk.hour[j] = desk.row[j]
+        decide = frame.decide
         count = decide(desk.seen, desk.hour, param, desk.actions)
     for j in range(at.MEMORIES):
         cells[b.head + at.MEMORY + j, lane] = desk.seen[at.MEMORY + j]
@@ -294,67 +301,25 @@ def tail(n, cells, coef, tape, model, desk, decide, regime, t, lane, given):
     return at.END
 
 
-@stage
-def borrowed_model(m):
-    """The model without the owners of its arrays: reading a field counts no references."""
-    t = m.table
-    c = m.terms
-    return at.Model(
-        at.Table(
-            borrowed(t.venue, t.venue.shape),
-            borrowed(t.plan, t.plan.shape),
-            borrowed(t.wallet, t.wallet.shape),
-            borrowed(t.withdrawal, t.withdrawal.shape),
-        ),
-        borrowed(m.hours, m.hours.shape),
-        borrowed(m.quotes, m.quotes.shape),
-        borrowed(m.regime, m.regime.shape),
-        borrowed(m.busy, m.busy.shape),
-        at.Terms(
-            borrowed(c.venue, c.venue.shape),
-            borrowed(c.gas, c.gas.shape),
-            borrowed(c.tier, c.tier.shape),
-            borrowed(c.spot_slippage, c.spot_slippage.shape),
-            borrowed(c.perp_slippage, c.perp_slippage.shape),
-        ),
-        borrowed(m.settings, m.settings.shape),
-    )
-
-
-@stage
-def borrowed_desk(d):
-    """The desk without the owners of its arrays."""
-    return at.Desk(
-        borrowed(d.seen, d.seen.shape),
-        borrowed(d.row, d.row.shape),
-        borrowed(d.hour, d.hour.shape),
-        borrowed(d.param, d.param.shape),
-        borrowed(d.actions, d.actions.shape),
-        borrowed(d.orders, d.orders.shape),
-        borrowed(d.need, d.need.shape),
-        borrowed(d.surplus, d.surplus.shape),
-        borrowed(d.events, d.events.shape),
-        borrowed(d.count, d.count.shape),
-    )
-
-
 #: Parts of an hour that `attend` does.
 STRIKE, REPORT, DECIDE = range(3)
 
 
 @kernel
-def attend(n, block, model, desk, decide, t, lane, part, given):
+def attend(words, t, lane, part, given):
     """What one lane needs beyond the pass over all lanes; compiled once for all books and lane counts.
 
     Parameters
     ----------
-    n : Shape whose fields are arrays: sizes are read while it runs, so that no book needs a compilation of its own
+    words : a packed `Frame`
     part : STRIKE tests the hour that ended for liquidations, REPORT writes the funding events, DECIDE is `tail`
     given : see `tail`
     """
-    model = borrowed_model(model)
-    desk = borrowed_desk(desk)
-    cells = borrowed(block, block.shape)
+    frame = view(words)
+    n = frame.sizes
+    cells = frame.block
+    model = frame.model
+    desk = frame.desk
     coef = desk.row
     tape = model.quotes[t]
     if part == STRIKE:
@@ -363,4 +328,4 @@ def attend(n, block, model, desk, decide, t, lane, part, given):
     if part == REPORT:
         report_funding(n, cells, coef, tape, desk, t, lane)
         return at.END
-    return tail(n, cells, coef, tape, model, desk, decide, model.regime[t], t, lane, given)
+    return tail(n, cells, coef, tape, frame, model.regime[t], t, lane, given)

@@ -14,7 +14,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import numba
-from numba import config, njit, typeof, types
+from numba import _dynfunc, config, njit, typeof, types
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import register_pass
+from numba.core.typed_passes import NativeLowering
 from numba.extending import intrinsic, register_jitable
 from numba.np.numpy_support import carray
 
@@ -65,19 +69,76 @@ def _njit(function: Callable, keep: bool, **options: Any) -> Any:
         config.CACHE_DIR = before
 
 
+def _part(function: Callable, forceinline: bool) -> Any:
+    return _njit(
+        function,
+        keep=False,
+        forceinline=forceinline,
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+        pipeline_class=_PartCompiler,
+    )
+
+
+class _PartLibrary(JITCodeLibrary):
+    """Code of a function that only other compiled functions call: kept as it was lowered."""
+
+    def finalize(self) -> None:
+        for library in dict.fromkeys(self._linking_libraries):
+            self._reload_init.update(library._reload_init)
+            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        return 0
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _PartLowering(NativeLowering):
+    _name = "basis_part_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        codegen = state.targetctx.codegen()
+        state.library = _PartLibrary(codegen, state.func_id.func_qualname)
+        state.flags.no_compile = True
+        done = super().run_pass(state)
+        made = state["cr"]
+        # stands for the wrapper that Python callers would use
+        cfunc = _dynfunc.make_function(made.fndesc.lookup_module(), "part", "", 0, made.env, (state.library,))
+        state.targetctx.insert_user_function(cfunc, made.fndesc, [state.library])
+        state["cr"] = made._replace(cfunc=cfunc)
+        return done
+
+
+class _PartCompiler(CompilerBase):
+    """Numba optimises and assembles every function by itself, and again in each of its callers.
+
+    Parts of the hour are left for the entry points, which are optimised whole.
+    """
+
+    def define_pipelines(self) -> list:
+        builder = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        builder.passes = [
+            (_PartLowering, text) if step is NativeLowering else (step, text) for step, text in builder.passes
+        ]
+        builder._finalized = False
+        builder.finalize()
+        return [builder]
+
+
 #: A size or a view: plain Python for Python callers, inlined in kernels.
 shared = register_jitable(forceinline=True)
 
 
 def stage(function: Callable) -> Any:
     """A part of the hour for one lane; always inlined, callable from kernels only."""
-    return _njit(function, keep=False, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    return _part(function, forceinline=True)
 
 
 def routine(function: Callable) -> Any:
     """A part of the hour that few lanes need: compiled once and called, not inlined."""
     # said aloud: a callee inherits forceinline from its caller
-    return _njit(function, keep=False, forceinline=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    return _part(function, forceinline=False)
 
 
 @intrinsic
@@ -110,11 +171,6 @@ _F = types.float64
 DECIDE = types.int64(_F[::1], _F[::1], _F[::1], _F[:, ::1])
 
 
-def returning_int(args: tuple) -> Any:
-    """Signature of a function of `args` that returns an int64."""
-    return types.int64(*args)
-
-
 def strategy(function: Callable) -> Any:
     """Compile a decide function so that kernels can call it by pointer.
 
@@ -125,33 +181,23 @@ def strategy(function: Callable) -> Any:
         return function
     if not function.__module__.startswith(__package__.partition(".")[0] + "."):
         return njit(DECIDE, error_model="numpy")(function)
-    # shipped with the package: kept on disk beside the kernels whose constants it holds
-    compiled = _njit(function, keep=True)
-    with _compiling():
-        compiled.compile(DECIDE.args)
-    return compiled
+    # shipped with the package: kept on disk beside the kernels whose constants it holds, compiled when first used
+    return _njit(function, keep=True)
 
 
-def compiled(function: Any, args: tuple, pointers: "tuple[tuple[Any, Any], ...]" = ()) -> Any:
-    """`function` compiled (or loaded) for `args`; call what comes back with `args`.
-
-    Parameters
-    ----------
-    pointers : pairs of an argument that is itself a compiled function and its signature. It is passed as a pointer, so
-        that what is cached does not depend on it.
-    """
+def compiled(function: Any, args: tuple) -> Any:
+    """`function` compiled (or loaded) for values such as `args`; a call of what comes back skips the dispatch."""
     if config.DISABLE_JIT:
-        return function, None
-
-    def kind(a: Any) -> Any:
-        for pointer, signature in pointers:
-            if a is pointer:
-                return types.FunctionType(signature)
-        return typeof(a)
-
-    signature = tuple(kind(a) for a in args)
+        return function
     with _compiling():
-        return function.compile(signature), signature
+        return function.compile(tuple(typeof(a) for a in args))
+
+
+def address_of(function: Any, signature: Any) -> int:
+    """Address of a function for compiled code, compiled (or loaded) for `signature`."""
+    with _compiling():
+        made = function.get_compile_result(signature)
+    return made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
 
 
 @intrinsic

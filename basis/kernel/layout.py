@@ -9,8 +9,6 @@ Imports only the kernel's own `jit`.
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from .jit import shared
 
 
@@ -29,11 +27,6 @@ class Shape(NamedTuple):
 def make_shape(lanes: int, cash: int, token: int, collateral: int, debt: int, market: int, asset: int) -> Shape:
     """Shape from counts."""
     return Shape(*[(None,) * k for k in (lanes, cash, token, collateral, debt, market, asset)])
-
-
-def sizes(n: Shape) -> Shape:
-    """The same sizes as lengths of arrays: known while a kernel runs, so that one compilation serves any book."""
-    return Shape(*[np.empty(len(field), dtype=np.int8) for field in n])
 
 
 # --- attribution (accounting §5), in the order of the run folder
@@ -149,7 +142,7 @@ DEPOSITED, REQUESTED, PAID_OUT = range(3)
 FLOW_NAMES = ("deposit", "withdrawal requested", "withdrawal paid")
 
 # --- why `advance` came back
-END, ASKED, FULL, MISFIT, BROKEN, INSOLVENT, BAD_DECISION = range(7)
+END, ASKED, FULL, BROKEN, INSOLVENT, BAD_DECISION = range(6)
 
 
 class Book(NamedTuple):
@@ -252,10 +245,11 @@ class Model(NamedTuple):
     regime: Any  # (rows,) int64
     busy: Any  # (rows,) uint8: FUNDS | FLOWS_DUE | CHANGES | CLOSES
     terms: Any
-    settings: Any  # (4,) simulate liquidation, next bar, last row closes, identity tolerance
+    settings: Any  # (4,) simulate liquidation, next bar, index of the final row, identity tolerance
 
 
 LIQUIDATE, NEXT_BAR, FINAL_ROW, TOLERANCE = range(4)
+SETTINGS = 4
 FUNDS, FLOWS_DUE, CHANGES, CLOSES = 1, 2, 4, 8
 
 

@@ -7,42 +7,17 @@ done by a scalar pass over the lanes that were flagged (`hour.attend`).
 from typing import Any
 
 from . import layout as at
-from .exposure import expose
+from .exposure import delta_of, expose
+from .frame import Frame, pack, view
 from .hour import DECIDE, REPORT, STRIKE, attend, triggers
-from .jit import DECIDE as DECIDE_SIGNATURE
-from .jit import aligned_stack, apart, borrowed, compiled, kernel, returning_int, routine, stage
+from .jit import aligned_stack, apart, borrowed, compiled, kernel, routine, strategy
 from .pnl import attribute, settle_funding, summarise
 from .risk import assess, compare, rate_margins, test_extremes
 from .settle import release
+from .state import grown
 
 #: No row and lane writes more events than this: what is free in the buffer is checked once a row.
 EVENTS_PER_ROW = 512
-
-
-@stage
-def fits(n, block, model, desk, record):
-    """Whether every array has the size the shape says, which every pass relies on."""
-    lanes = len(n.lanes)
-    return (
-        block.shape[0] == at.rows(n)
-        and block.shape[1] == lanes
-        and model.hours.shape[1] == at.width(n)
-        and model.quotes.shape[1] == at.quote_width(n)
-        and model.quotes.shape[0] == model.hours.shape[0]
-        and model.regime.shape[0] == model.hours.shape[0]
-        and model.busy.shape[0] == model.hours.shape[0]
-        and model.table.venue.shape[0] == len(n.token)
-        and model.terms.venue.shape[1] == len(n.cash)
-        and model.terms.venue.shape[2] == at.VENUE_TERMS
-        and model.terms.tier.shape[1] == at.perps(n)
-        and desk.param.shape[0] == at.parameters(n)
-        and desk.seen.shape[0] == at.viewed(n)
-        and desk.row.shape[0] == at.width(n) + at.still(n)
-        and desk.hour.shape[0] == desk.row.shape[0]
-        and desk.orders.shape[0] == at.ORDERS
-        and (desk.events.shape[1] == at.EVENT_WIDTH)
-        and record.shape[1] == at.recorded(n)
-    )
 
 
 #: Where `pass_over` begins, and where it stopped: before the strikes, before the tails, or done with a verdict.
@@ -93,6 +68,10 @@ def pass_over(n, block, row, phase, liquidates, pause, forced, funds, time, tole
             cells[b.head + at.ARRIVED, lane] = 0.0
             cells[b.head + at.TAILED, lane] = 0.0
             expose(n, cells, coef, lane)
+        # assets outside: one loop over assets and slots would be too long to unroll, and no lanes would be vectorised
+        for a in range(len(n.asset)):
+            for lane in range(len(n.lanes)):
+                delta_of(n, cells, coef, a, lane)
         for lane in range(len(n.lanes)):
             cells[b.stat + at.FLAG, lane] = assess(n, cells, coef, lane)
         for lane in range(len(n.lanes)):
@@ -133,26 +112,25 @@ def keep_row(n, block, record, t):
 
 
 @kernel
-def advance(n, sizes, block, model, desk, attention, decide, record, start, stop, given):
+def advance(n, words, start, stop, given):
     """Rows start .. stop-1. Returns (row, reason).
 
     Parameters
     ----------
     n : Shape, sizes as lengths of tuples
-    sizes : the same Shape, sizes as lengths of arrays (`layout.sizes`), which `attend` takes
-    block : (rows, lanes) float64, the state; changed in place
-    model, desk : Model and Desk
-    attention : pointer to `hour.attend`
-    decide : pointer to a strategy, or None to come back with ASKED at every row where one is wanted
-    record : (rows of the run, recorded) float64, filled for lane 0; (0, recorded) records nothing
+    words : a packed `Frame`
     start, stop : first row and the row after the last
     given : -1, or the number of actions in `desk.actions` that answer the ASKED of row `start`
 
     Reasons: END; ASKED (nothing of the decision has been done); FULL (the event buffer has no room for the row);
-    MISFIT (an array has the wrong size); BROKEN (identity); INSOLVENT; BAD_DECISION.
+    BROKEN (identity); INSOLVENT; BAD_DECISION.
     """
-    if not fits(n, block, model, desk, record):
-        return start, at.MISFIT
+    frame = view(words)
+    block = frame.block
+    model = frame.model
+    desk = frame.desk
+    record = frame.record
+    attend = frame.attend
     row = desk.row
     lanes = len(n.lanes)
     liquidates = model.settings[at.LIQUIDATE] > 0.0
@@ -179,15 +157,15 @@ def advance(n, sizes, block, model, desk, attention, decide, record, start, stop
             if came == STRIKES:
                 for lane in range(lanes):
                     if liquidates and (flags[lane] > 0.0 or renewed):
-                        attention(sizes, block, model, desk, decide, t, lane, STRIKE, -1)
+                        attend(words, t, lane, STRIKE, -1)
                     if report:
-                        attention(sizes, block, model, desk, decide, t, lane, REPORT, -1)
+                        attend(words, t, lane, REPORT, -1)
                 phase = EARN
                 came = pass_over(n, block, row, phase, liquidates, never, every, funds, time, tolerance)
         if came == TAILS:
             for lane in range(lanes):
                 if flags[lane] > 0.0 or every or given >= 0:
-                    reason = attention(sizes, block, model, desk, decide, t, lane, DECIDE, given)
+                    reason = attend(words, t, lane, DECIDE, given)
                     if reason != at.END:
                         return t, reason
             phase = CLOSE
@@ -200,22 +178,49 @@ def advance(n, sizes, block, model, desk, attention, decide, record, start, stop
     return stop, at.END
 
 
-#: Loops that this process has compiled or loaded, by book and strategy.
-_ready: dict[tuple, Any] = {}
+@strategy
+def nobody(view, hour, params, actions):
+    """Stands where the caller decides."""
+    return 0
 
 
-def prepare(n, block, model, desk, decide, record, start, stop):
-    """The loop compiled (or loaded) for a book, and its arguments: ``run, args = prepare(…); run(*args)``.
+#: Loops that this process has compiled or loaded, by shape.
+_ready: dict[at.Shape, Any] = {}
 
-    `decide` None gives a loop that comes back with ASKED wherever a strategy is wanted.
+
+class Loop:
+    """The loop over one book: compiled (or loaded) for its shape, with what it works on.
+
+    Parameters
+    ----------
+    n : Shape, sizes as lengths of tuples
+    block : (rows, lanes) float64, the state; changed in place
+    model, desk : Model and Desk
+    decide : a compiled strategy, or None to come back with ASKED at every row where one is wanted
+    record : (rows of the run, recorded) float64, filled for lane 0; (0, recorded) records nothing
+
+    Raises
+    ------
+    ValueError
+        Where an array has the wrong type or size; the message names it.
     """
-    args = (n, at.sizes(n), block, model, desk, attend, decide, record, start, stop, -1)
-    # only the sizes of the book and the strategy make a difference to the types
-    key = (n, decide)
-    if key not in _ready:
-        pointers = ((decide, DECIDE_SIGNATURE),) if decide is not None else ()
-        _, types = compiled(attend, (args[1], block, model, desk, decide, 0, 0, 0, 0), pointers)
-        if types is not None:
-            pointers = (*pointers, (attend, returning_int(types)))
-        _ready[key] = compiled(advance, args, pointers)[0]
-    return _ready[key], args
+
+    def __init__(self, n: at.Shape, block: Any, model: at.Model, desk: at.Desk, decide: Any, record: Any) -> None:
+        asks = decide is None
+        self.frame = Frame(n, block, record, model, desk, attend, nobody if asks else decide, int(asks))
+        self.words = pack(self.frame)
+        if n not in _ready:
+            _ready[n] = compiled(advance, (n, self.words, 0, 0, -1))
+
+    @property
+    def desk(self) -> at.Desk:
+        return self.frame.desk
+
+    def run(self, start: int, stop: int, given: int = -1) -> tuple[int, int]:
+        """Rows start .. stop-1; see `advance`."""
+        return _ready[self.frame.sizes](self.frame.sizes, self.words, start, stop, given)
+
+    def grow(self) -> None:
+        """Room for twice as many events, those written kept."""
+        self.frame = self.frame._replace(desk=grown(self.frame.desk))
+        self.words = pack(self.frame)

@@ -13,7 +13,7 @@ legs are sized by what has really arrived. Orders of a step belong together: whe
 from . import layout as at
 from .fills import slippage_of
 from .jit import routine, stage
-from .risk import margin_at, notional_at, withdrawable
+from .risk import initial_margin, margin_at, notional_at, withdrawable
 
 #: Orders smaller than this share of what is aimed at are left out.
 _NEGLIGIBLE = 1e-6
@@ -222,6 +222,17 @@ def bring_cash(n, cells, model, tape, desk, regime, param, spot, cost, target, s
     return j
 
 
+@stage
+def carried_by(n, model, tape, regime, param, spot, i, v, units):
+    """Margin a unit of a short needs at its venue, quote units: the lower band, or what opening it takes if more."""
+    mark = tape[at.quote_at(n).mark + i]
+    notional = abs(units) * mark
+    asked = initial_margin(model.terms.tier[regime, i], notional) / notional if notional > 0.0 else 0.0
+    asked += model.terms.venue[regime, v, at.PERP_TAKER] + slippage_of(model.terms.perp_slippage[regime, i], notional)
+    band = param[at.BAND_LOW] * spot
+    return asked * mark if asked * mark > band else band
+
+
 @routine
 def enter_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, step, orders, lane):
     """Spot and short together, one venue's tranche a step, no more than the margin that has arrived carries."""
@@ -241,8 +252,8 @@ def enter_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, 
         return DONE
     i = v * len(n.market) + market
     held = -cells[b.q + at.first_perp(n) + i, lane]
-    carried = param[at.BAND_LOW] * spot
     units = param[at.WEIGHT + v] * target - held
+    carried = carried_by(n, model, tape, regime, param, spot, i, v, held + units)
     margin = margin_at(n, cells, tape, quote.mark, v, lane)
     most = margin / carried - held
     units = units if units < most else most
@@ -261,11 +272,10 @@ def enter_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, 
     units = units if units < most else most
     if units <= _NEGLIGIBLE * target:
         return 0
-    j = 0
+    # the short first: where its margin is refused, no spot is bought that nothing would hedge
+    j = put(orders, 0, at.TRADE_PERP, at.first_perp(n) + i, 0, -units)
     buy = units - (long - short)
-    if buy > 0.0:
-        j = put(orders, j, at.TRADE_SPOT, slot, 0, buy)
-    return put(orders, j, at.TRADE_PERP, at.first_perp(n) + i, 0, -units)
+    return put(orders, j, at.TRADE_SPOT, slot, 0, buy) if buy > 0.0 else j
 
 
 @routine

@@ -63,7 +63,7 @@ def path_to_liquidation(n, cells, coef, past, tiers, v, lane):
 
 @routine
 def liquidate(n, cells, model, coef, tape, desk, regime, past, share, v, t, lane):
-    """Close a venue's perps `share` of the way from `before` to the extremes; at the marks of the row where share < 0.
+    """Close a venue's perps `share` of the way from `past` to the extremes; at the marks of the row where share < 0.
 
     Inside the hour every series but the mark already has its row-t value and the basis is frozen, so the drift to that
     instant is price only. The cash is credited after the holding drift (`release`).

@@ -75,7 +75,7 @@ class Rows:
         record = recording.record[: recording.stop]
         out = np.zeros((recording.stop, 2 * len(self.slots.venues)))
         args = (self.shape, record, recording.model, out)
-        compiled(review, args)[0](*args)
+        compiled(review, args)(*args)
         return out[recording.first :]
 
     def increments(self, cumulative: np.ndarray) -> np.ndarray:

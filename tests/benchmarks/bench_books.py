@@ -20,7 +20,7 @@ from basis.engine.simulation import simulate
 from basis.kernel import layout as at
 from basis.kernel import state
 from basis.kernel.jit import strategy
-from basis.kernel.loop import prepare
+from basis.kernel.loop import Loop
 from basis.market import DataProvider
 from basis.market.panel import Panel
 from basis.strategies.base import Strategy
@@ -123,8 +123,8 @@ class Book:
         if not fresh:
             kept[:] = 0.0
             desk.events[:] = 0.0
-        run, args = prepare(n, block, r.model, desk, r.strategy.decide, kept, 0, self.rows)
-        return run, args, block
+        loop = Loop(n, block, r.model, desk, r.strategy.decide, kept)
+        return loop.run, (0, self.rows), block
 
     def equity(self, block: np.ndarray) -> np.ndarray:
         """Equity of every lane, share class."""

@@ -5,8 +5,6 @@ from bench_books import LANES, Book, held, reference
 
 #: What one hour of a held book may cost in hours of the reference loop, by slots: (1 lane recorded, lane of 64).
 BOUNDS = {12: (200.0, 15.0), 27: (400.0, 25.0)}
-#: `expose` of 27 slots and 3 assets is too long a body to unroll, so its pass over lanes is done lane by lane.
-SCALAR = "the exposure of a book of 27 slots is not vectorised yet"
 
 
 @pytest.fixture(scope="module", params=list(BOUNDS), ids="{} slots".format)
@@ -35,8 +33,6 @@ def test_one_lane(book: Book, costs: dict[str, float]) -> None:
 
 
 @pytest.mark.slow
-def test_lanes_are_vectorised(book: Book, costs: dict[str, float], request) -> None:
-    if book.slots == 27:
-        request.applymarker(pytest.mark.xfail(reason=SCALAR, strict=False))
+def test_lanes_are_vectorised(book: Book, costs: dict[str, float]) -> None:
     assert costs["lane"] <= 0.5 * costs["single"], costs
     assert costs["lane"] <= BOUNDS[book.slots][1], costs

@@ -19,7 +19,7 @@ from basis.kernel import fills, jit, risk, settle, state
 from basis.kernel import layout as at
 from basis.kernel.coefficients import make_coefficients
 from basis.kernel.keys import parse_key
-from basis.kernel.loop import prepare
+from basis.kernel.loop import Loop
 from basis.results import Result
 
 assert os.environ.get("NUMBA_DISABLE_JIT") == "1", "run me with NUMBA_DISABLE_JIT=1"
@@ -222,11 +222,11 @@ def test_a_caller_that_decides_itself_gives_the_same_bits():
     """`decide` None comes back with ASKED; what the strategy answers goes into the actions."""
     for name in ("entry", "struck", "next_bar", "rule"):
         made = scenarios.SCENARIOS[name]()
-        _, args, block, desk, record = relaid(made, 1)
-        advance, args = prepare(args[0], block, args[3], desk, None, record, 0, len(made.panel))
+        loop, block, desk, record = relaid(made, 1)
+        loop = Loop(loop.frame.sizes, block, loop.frame.model, desk, None, record)
         decide, asked, given, row = made.recording.strategy.decide, 0, -1, 0
         while True:
-            row, reason = advance(*args[:8], row, len(made.panel), given)
+            row, reason = loop.run(row, len(made.panel), given)
             if reason != at.ASKED:
                 break
             asked += 1
@@ -243,10 +243,10 @@ def test_a_caller_that_decides_itself_gives_the_same_bits():
 @pytest.mark.parametrize("kind", [7, 0])
 def test_a_plan_of_no_known_kind_sends_no_orders(kind):
     made = scenarios._scripted(at.ENTRY_FULL, 0, 1.0)
-    advance, args, *_ = relaid(made, 1)
-    args[3].table.plan[0, at.PLAN_KIND] = kind
-    assert advance(*args)[1] == at.END
-    assert args[4].count[0] == len(made.panel)  # decisions only
+    loop, _, desk, _ = relaid(made, 1)
+    loop.frame.model.table.plan[0, at.PLAN_KIND] = kind
+    assert loop.run(0, len(made.panel))[1] == at.END
+    assert desk.count[0] == len(made.panel)  # decisions only
 
 
 @pytest.mark.parametrize(
@@ -264,8 +264,8 @@ def test_a_plan_of_no_known_kind_sends_no_orders(kind):
 def test_orders_that_cannot_be_filled_change_nothing(order, reason):
     made = run(market(steady(3)), strategy=script(1, 0, 0.0, count=0), positions={
         "wallet:BaseToken:USDT": 1e5, "binance:BaseToken:USDT": 1e4})  # fmt: skip
-    _, args, block, desk, _ = relaid(made, 1)
-    n, model = made.slots.shape(), args[3]
+    loop, block, desk, _ = relaid(made, 1)
+    n, model = loop.frame.sizes, loop.frame.model
     before = block.copy()
     order = np.array(order, dtype=float)
     assert fills.fill(n, block, model, model.hours[0], model.quotes[0], desk, 0, 0, 0, order, 1) == reason
@@ -295,11 +295,11 @@ def test_runs_that_keep_no_events_are_the_same(name):
     made = scenarios.SCENARIOS[name]()
     if name in ("crowd", "two_coins"):
         capital = made.recording.block[made._stat + at.CAPITAL, 0]
-        advance, args, block, desk, record = relaid(made, 1, events=0)
+        loop, block, desk, record = relaid(made, 1, events=0)
         block[made._stat + np.array([at.CAPITAL, at.PEAK, at.SCALE])] = capital
     else:
-        advance, args, block, desk, record = relaid(made, 1, events=0)
-    assert advance(*args) == (len(made.panel), at.END)
+        loop, block, desk, record = relaid(made, 1, events=0)
+    assert loop.run(0, len(made.panel)) == (len(made.panel), at.END)
     assert desk.count[0] == 0
     assert record[:, at.HEAD :].tobytes() == made.record[:, at.HEAD :].tobytes()
 
@@ -307,10 +307,10 @@ def test_runs_that_keep_no_events_are_the_same(name):
 @pytest.mark.parametrize("part", MISFITS)
 def test_arrays_of_the_wrong_size_are_refused(part):
     made = scenarios.SCENARIOS["entry"]()
-    advance, args, block, desk, record = relaid(made, 1)
-    model, desk, block, record = MISFITS[part](args[3], desk, block, record)
-    answer = advance(*args[:2], block, model, desk, *args[5:7], record, 0, len(made.panel), -1)
-    assert answer == (0, at.MISFIT)
+    loop, block, desk, record = relaid(made, 1)
+    model, desk, block, record = MISFITS[part](loop.frame.model, desk, block, record)
+    with pytest.raises(ValueError, match="it must be C-contiguous"):
+        Loop(loop.frame.sizes, block, model, desk, loop.frame.decide, record)
 
 
 @pytest.mark.parametrize("name", scenarios.BAD_DECISIONS)
@@ -323,10 +323,12 @@ def test_a_bad_decision_stops_the_run(name):
 
 def test_a_sum_that_does_not_close_stops_the_run():
     made = scenarios.SCENARIOS["entry"]()
-    advance, args, *_ = relaid(made, 1)
+    loop, block, desk, record = relaid(made, 1)
     hours = made.recording.model.hours.copy()
     at.hour_of(made.slots.shape(), hours.T).basis[0, 7] += 1.0  # USDT per BTC that nobody earned
-    row, reason = advance(*args[:3], args[3]._replace(hours=hours), *args[4:])
+    model = loop.frame.model._replace(hours=hours)
+    loop = Loop(loop.frame.sizes, block, model, desk, loop.frame.decide, record)
+    row, reason = loop.run(0, len(made.panel))
     assert (row, reason) == (7, at.BROKEN)
 
 
@@ -421,7 +423,7 @@ def test_plain_python_needs_no_compiler():
         return 1
 
     assert jit.strategy(function) is function
-    assert jit.compiled(function, ()) == (function, None)
+    assert jit.compiled(function, ()) is function
 
 
 @pytest.mark.parametrize("name", scenarios.SCENARIOS)

@@ -282,10 +282,6 @@ def _tiny():
     return _scripted(at.EXIT_FULL, 1, 1e-3, positions=start, rows=5)
 
 
-def _dust():
-    return _scripted(at.SELL_DUST, 0, 0.1, positions={BTC: 1.0, "wallet:BaseToken:USDT": 10.0}, rows=5)
-
-
 def _overdrawn():
     """More lent than there is, and more taken back than was lent."""
     panel = pool(6)

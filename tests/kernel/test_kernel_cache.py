@@ -109,5 +109,4 @@ def test_a_strategy_that_is_passed_in_does_not_compile_the_loop_again():
     scenarios._tiny()
     with event.install_recorder("numba:compile") as compiled:
         scenarios._tiny()
-        scenarios._dust()
     assert [e for _, e in compiled.buffer if e.is_start] == []

@@ -13,7 +13,7 @@ from made_markets import Run, settings
 from basis.engine.model import make_limits, make_parameters
 from basis.kernel import layout as at
 from basis.kernel import state
-from basis.kernel.loop import EVENTS_PER_ROW, prepare
+from basis.kernel.loop import EVENTS_PER_ROW, Loop
 
 HERE = Path(__file__).parent
 COMPARED = [name for name in scenarios.SCENARIOS if name not in scenarios.PLAIN_ONLY]
@@ -53,7 +53,7 @@ def test_scenarios_cover_what_they_are_for(plain):
 
 
 def relaid(made, lanes, parameters=None, events=None):
-    """What `prepare` gives for a recording's model and starting book in another number of lanes."""
+    """The loop over a recording's model and starting book in another number of lanes, and its arrays."""
     recording = made.recording
     slots, config = recording.slots, recording.config
     n = slots.shape(lanes)
@@ -69,8 +69,8 @@ def relaid(made, lanes, parameters=None, events=None):
         slots, EVENTS_PER_ROW * lanes + len(recording.events) * lanes * 2 if events is None else events, long
     )
     record = np.zeros((rows if lanes == 1 else 0, at.recorded(n)))
-    advance, args = prepare(n, block, recording.model, desk, recording.strategy.decide, record, 0, rows)
-    return advance, args, block, desk, record
+    loop = Loop(n, block, recording.model, desk, recording.strategy.decide, record)
+    return loop, block, desk, record
 
 
 def bits(array):
@@ -87,8 +87,8 @@ def kept(made):
 @pytest.mark.parametrize("name", ["entry", "struck", "next_bar"])
 def test_every_of_64_lanes_has_the_bits_of_one(name):
     made = scenarios.SCENARIOS[name]()
-    advance, args, block, desk, _ = relaid(made, 64)
-    assert advance(*args) == (len(made.panel), at.END)
+    loop, block, desk, _ = relaid(made, 64)
+    assert loop.run(0, len(made.panel)) == (len(made.panel), at.END)
     state_rows = kept(made)
     assert (bits(block)[state_rows] == bits(made.block)[state_rows]).all()
     events = desk.events[: desk.count[0]]
@@ -108,11 +108,11 @@ def test_lanes_of_different_policy_do_not_touch_each_other():
         overrides = {**scenarios.STRUCK, "strategy.margin_ratio_target": margin}
         parameters[:, lane] = make_parameters(settings("btc_basis", overrides), slots, own.strategy)[:, 0]
         singles[lane] = relaid(made, 1, parameters[:, lane : lane + 1])
-    advance, args, block, _, _ = relaid(made, 64, parameters, events=EVENTS_PER_ROW * 64 + 60_000)
-    assert advance(*args) == (len(made.panel), at.END)
+    loop, block, _, _ = relaid(made, 64, parameters, events=EVENTS_PER_ROW * 64 + 60_000)
+    assert loop.run(0, len(made.panel)) == (len(made.panel), at.END)
     state_rows = kept(made)
-    for lane, (advance, args, single, _, _) in singles.items():
-        assert advance(*args) == (len(made.panel), at.END)
+    for lane, (loop, single, _, _) in singles.items():
+        assert loop.run(0, len(made.panel)) == (len(made.panel), at.END)
         assert (bits(block[:, lane])[state_rows] == bits(single[:, 0])[state_rows]).all(), lane
     assert (bits(block[:, 2]) == bits(block[:, 62])).all()
     assert (block[:, 0] != block[:, 1]).any()
@@ -120,9 +120,9 @@ def test_lanes_of_different_policy_do_not_touch_each_other():
 
 def test_a_run_in_pieces_has_the_bits_of_one_in_one_go():
     made = scenarios.SCENARIOS["entry"]()
-    advance, args, block, desk, record = relaid(made, 1)
+    loop, block, desk, record = relaid(made, 1)
     for start, stop in ((0, 1), (1, 2), (2, 21), (21, 60)):
-        assert advance(*args[:8], start, stop, -1) == (stop, at.END)
+        assert loop.run(start, stop) == (stop, at.END)
     assert record.tobytes() == made.record.tobytes()
     assert (bits(block) == bits(made.block)).all()
     assert desk.events[: desk.count[0]].tobytes() == made.events.tobytes()
@@ -130,13 +130,14 @@ def test_a_run_in_pieces_has_the_bits_of_one_in_one_go():
 
 def test_a_small_event_buffer_grows_and_loses_nothing():
     made = scenarios.SCENARIOS["entry"]()
-    advance, args, _, desk, record = relaid(made, 1, events=EVENTS_PER_ROW + 5)
+    loop, _, _, record = relaid(made, 1, events=EVENTS_PER_ROW + 5)
     row, full = 0, 0
     while row < len(made.panel):
-        row, reason = advance(*args[:4], desk, *args[5:8], row, len(made.panel), -1)
+        row, reason = loop.run(row, len(made.panel))
         if reason == at.FULL:
             full += 1
-            desk = state.grown(desk)
+            loop.grow()
+    desk = loop.desk
     assert full > 0
     assert record.tobytes() == made.record.tobytes()
     assert desk.events[: desk.count[0]].tobytes() == made.events.tobytes()
@@ -144,8 +145,8 @@ def test_a_small_event_buffer_grows_and_loses_nothing():
 
 def test_no_event_buffer_gives_the_same_book():
     made = scenarios.SCENARIOS["struck"]()
-    advance, args, block, desk, record = relaid(made, 1, events=0)
-    assert advance(*args) == (len(made.panel), at.END)
+    loop, block, desk, record = relaid(made, 1, events=0)
+    assert loop.run(0, len(made.panel)) == (len(made.panel), at.END)
     assert desk.count[0] == 0
     b = at.book(made.slots.shape(), np.arange(float(len(block)))[:, None])
     skip = int(b.stat[at.EVENTS, 0])  # how many events there were is not counted for funding then
@@ -185,12 +186,10 @@ MISFITS = {
 @pytest.mark.parametrize("part", MISFITS)
 def test_arrays_of_the_wrong_size_are_refused(part):
     made = scenarios.SCENARIOS["entry"]()
-    advance, args, block, desk, record = relaid(made, 1)
-    model, desk, block, record = MISFITS[part](args[3], desk, block, record)
-    before = block.copy()
-    answer = advance(*args[:2], block, model, desk, *args[5:7], record, 0, len(made.panel), -1)
-    assert answer == (0, at.MISFIT)
-    assert (bits(block) == bits(before)).all()
+    loop, block, desk, record = relaid(made, 1)
+    model, desk, block, record = MISFITS[part](loop.frame.model, desk, block, record)
+    with pytest.raises(ValueError, match="it must be C-contiguous"):
+        Loop(loop.frame.sizes, block, model, desk, loop.frame.decide, record)
 
 
 def test_runs_in_one_process_do_not_touch_each_other():

@@ -73,6 +73,19 @@ def test_each_tranche_opens_in_the_row_its_margin_arrives():
     assert off_target(made)[3:].max() < THRESHOLD
 
 
+@pytest.mark.parametrize("target", [0.004, 0.008, 0.02, 0.1])
+@pytest.mark.parametrize("capital", [1e5, 1e9])
+def test_no_spot_is_bought_that_its_short_cannot_follow(target, capital):
+    """Where a venue's tiers ask more margin than the lower band, as much is opened as they allow, both legs alike."""
+    overrides = {"strategy.margin_ratio_target": target, "initial_capital": capital, "risk.limits": {}, **INSTANT}
+    made = run(market(steady(6)), overrides=overrides)
+    assert made.long[0] > 0.0
+    assert naked(made).max() < 1e-6
+    assert {reason for _, reason in made.rejects()} <= {"not enough margin"}
+    for row, _ in made.rejects():
+        assert trades(made, row)[0] == []
+
+
 def test_money_under_way_is_shown_where_it_goes_and_never_as_margin():
     made = run(market(steady(4)))
     for venue in VENUES:
