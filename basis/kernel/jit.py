@@ -4,6 +4,7 @@
 """
 
 import fcntl
+import functools
 import hashlib
 import os
 import pathlib
@@ -19,7 +20,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
-from numba.extending import intrinsic, register_jitable
+from numba.extending import intrinsic, typeof_impl
 from numba.np.numpy_support import carray
 
 _HERE = pathlib.Path(__file__).parent
@@ -126,8 +127,25 @@ class _PartCompiler(CompilerBase):
         return [builder]
 
 
-#: A size or a view: plain Python for Python callers, inlined in kernels.
-shared = register_jitable(forceinline=True)
+class _Shared:
+    """A function that is plain Python for Python callers, and a part of the hour in kernels."""
+
+    def __init__(self, function: Callable) -> None:
+        self.function, self.part = function, _part(function, forceinline=True)
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: Any) -> Any:
+        return self.function(*args)
+
+
+@typeof_impl.register(_Shared)
+def _type_of_shared(value: _Shared, context: Any) -> Any:
+    return types.Dispatcher(value.part)
+
+
+def shared(function: Callable) -> Any:
+    """A size or a view: plain Python for Python callers, inlined in kernels."""
+    return function if config.DISABLE_JIT else _Shared(function)
 
 
 def stage(function: Callable) -> Any:
