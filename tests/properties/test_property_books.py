@@ -67,18 +67,21 @@ def test_both_legs_are_equal_within_the_band_of_the_delta(drawn, policy):
 @trials(max_examples=EXAMPLES)
 @given(drawn=markets(), policy=policies())
 def test_no_entry_leaves_spot_naked(drawn, policy):
-    """After every perp sold to enter, spot and shorts are the same."""
+    """No fill that enters leaves more spot than shorts, and after the fills of a row both are the same."""
     panel = drawn.panel()
     made = ran(panel, policy)
     held = np.zeros(len(made.slots.keys))
     perps = [made.slots.index(k) for k in made.slots.perp]
     coins = [made.slots.index(k) for k in made.slots.keys if k.type == "BaseToken" and k.symbol == "BTC"]
-    for e in made.events:
-        if e[at.E_KIND] in (at.FILL, at.LIQUIDATION):
-            held[int(e[at.E_SLOT])] += e[at.E_QUANTITY]
-            entering = e[at.E_KIND] == at.FILL and e[at.E_ACTION] in (at.ENTRY_FULL, at.ENTRY_PARTIAL)
-            if entering and int(e[at.E_SLOT]) in perps:
-                assert abs(held[coins].sum() + held[perps].sum()) <= 1e-9 * held[coins].sum()
+    trades = [e for e in made.events if e[at.E_KIND] in (at.FILL, at.LIQUIDATION)]
+    for e, following in zip(trades, [*trades[1:], None], strict=True):
+        held[int(e[at.E_SLOT])] += e[at.E_QUANTITY]
+        entering = e[at.E_KIND] == at.FILL and e[at.E_ACTION] in (at.ENTRY_FULL, at.ENTRY_PARTIAL)
+        if entering:
+            naked = held[coins].sum() + held[perps].sum()
+            assert naked <= 1e-9 * held[coins].sum()
+            if following is None or following[at.E_ROW] > e[at.E_ROW]:
+                assert naked >= -1e-9 * held[coins].sum()
     assert np.abs(held[perps] - made.book.q[perps, made.stop - 1]).max() <= 1e-9 * max(1.0, held.max())
 
 

@@ -89,7 +89,7 @@ def test_texts(results):
     assert one["transfer"].detail.startswith("arrives 2024-02-01T00:")
     assert one["transfer"].destination.endswith(":BaseToken:USDT")
     assert one["transfer"].venue == "wallet"
-    assert (one["fill"].detail, one["fill"].fee_asset, one["fill"].destination) == ("spot", "USDT", "")
+    assert (one["fill"].detail, one["fill"].fee_asset, one["fill"].destination) == ("perp", "USDT", "")
     assert set(events[events.kind == "flow"].detail) == {"deposit", "withdrawal requested", "withdrawal paid"}
     assert set(events[events.kind == "decision"].instrument) == {"USDT", "BTC"}
     assert events[events.kind == "decision"].action.isin(["entry_full", "entry_partial", "exit_partial"]).all()
