@@ -1,5 +1,7 @@
 """Any market, any configuration: sums close, balances are possible, legs stay equal, flows add up."""
 
+from itertools import pairwise
+
 import numpy as np
 from draws import config_of, markets, policies
 from hypothesis import given
@@ -74,7 +76,7 @@ def test_no_entry_leaves_spot_naked(drawn, policy):
     perps = [made.slots.index(k) for k in made.slots.perp]
     coins = [made.slots.index(k) for k in made.slots.keys if k.type == "BaseToken" and k.symbol == "BTC"]
     trades = [e for e in made.events if e[at.E_KIND] in (at.FILL, at.LIQUIDATION)]
-    for e, following in zip(trades, [*trades[1:], None], strict=True):
+    for e, following in pairwise([*trades, None]):
         held[int(e[at.E_SLOT])] += e[at.E_QUANTITY]
         entering = e[at.E_KIND] == at.FILL and e[at.E_ACTION] in (at.ENTRY_FULL, at.ENTRY_PARTIAL)
         if entering:
