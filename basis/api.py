@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from .components.book import Checkpoint
 from .config import Config, load_config
-from .engine.recording import Checkpoint
 from .engine.simulation import simulate, warn_if_stopped
 from .errors import InputError
 from .market import DataProvider

@@ -143,13 +143,6 @@ def make_limits(config: Config, slots: Slots) -> np.ndarray:
     return out
 
 
-def measure_names(slots: Slots) -> tuple[str, ...]:
-    """Names of the alert measures, in the kernel's order."""
-    margins = (f"margin_ratio|{v}" for v in slots.venues)
-    deltas = (f"net_delta_ratio|{a}" for a in slots.assets)
-    return ("ltv", "health_factor", *margins, *deltas, "drawdown")
-
-
 def make_parameters(config: Config, slots: Slots, strategy: Strategy) -> np.ndarray:
     """(parameters, 1) policy of the configuration, the strategy's own, weights by venue."""
     s = config.strategy

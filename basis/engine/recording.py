@@ -1,35 +1,17 @@
 """What a run leaves behind, as arrays: the one thing results are made from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ..components.book import Book, Checkpoint
 from ..config import Config
 from ..kernel.coefficients import Slots
 from ..kernel.layout import Model
-from ..market import DataProvider
+from ..kernel.loop import Loop
 from ..market.panel import Panel
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """State of a run after the fills of one row: what `resume` takes.
-
-    Attributes
-    ----------
-    timestamp : int64 ns UTC of the row
-    started : int64 ns UTC of row 0 of the run
-    share_class : numeraire
-    keys : keys of the slots
-    state : (rows,) float64, one lane of the state block
-    """
-
-    timestamp: int
-    started: int
-    share_class: str
-    keys: tuple[str, ...]
-    state: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -41,11 +23,18 @@ class Recording:
     record : (rows of the panel, recorded) float64, state after each row's fills
     events : (events, EVENT_WIDTH) float64
     block : (rows, 1) float64, final state
+    loop : the loop that ran
     first, stop : first row that was run (1 for a resumed run) and the row after the last
     status : ``complete`` or ``stopped``
     cause : one sentence, where stopped
     elapsed : seconds of load, compile, kernel, total
+    spent : seconds by component, of a run of the event driver
+    peak_memory : largest memory of the process up to the end of such a run, bytes
     holdings : starting book
+    given : whether the starting book was given as positions
+    data_dir : folder of the data set, None for arrays in memory
+    resumed : checkpoint it went on from
+    repeat : runs it again up to a row
     """
 
     config: Config
@@ -55,13 +44,38 @@ class Recording:
     record: np.ndarray
     events: np.ndarray
     block: np.ndarray
+    loop: Loop = field(repr=False)
     first: int
     stop: int
     status: str
     cause: str | None
     elapsed: dict[str, float]
     holdings: dict[str, float]
-    given: bool = False  # whether the starting book was given as positions
-    provider: DataProvider | None = None
-    resumed: Checkpoint | None = None
-    strategy: Any = field(default=None, repr=False)
+    given: bool
+    data_dir: str | None
+    resumed: Checkpoint | None
+    strategy: Any = field(repr=False)
+    repeat: "Callable[[int], Recording]" = field(repr=False)
+    spent: dict[str, float] = field(default_factory=dict)
+    peak_memory: int | None = None
+
+    @classmethod
+    def of(cls, book: Book, **rest: Any) -> "Recording":
+        """From a book that has been run."""
+        desk = book.desk
+        return cls(
+            config=book.config,
+            panel=book.panel,  # pyright: ignore[reportArgumentType]
+            slots=book.slots,
+            model=book.model,
+            record=book.record,
+            events=desk.events[: desk.count[0]],
+            block=book.block,
+            loop=book.loop,
+            first=book.first,
+            holdings=book.holdings,
+            given=book.given,
+            resumed=book.resumed,
+            strategy=book.strategy,
+            **rest,
+        )

@@ -1,4 +1,4 @@
-"""Run the compiled loop over a market: prepare, advance in pieces, record, checkpoint and resume."""
+"""Run a book over a market with the compiled loop: bind, advance in pieces, record, checkpoint and resume."""
 
 import time
 import warnings
@@ -7,77 +7,22 @@ from typing import Any
 
 import numpy as np
 
+from ..components.book import Book, Checkpoint
 from ..config import Config
-from ..errors import ConfigError, DataError, InputError, RunStoppedWarning
+from ..errors import DataError, InputError, RunStoppedWarning
 from ..kernel import layout as at
-from ..kernel import state
-from ..kernel.coefficients import Slots, make_slots
-from ..kernel.keys import parse_key
-from ..kernel.loop import EVENTS_PER_ROW, Loop
+from ..kernel.coefficients import Slots
+from ..kernel.frame import NOTHING
 from ..market import DataProvider
 from ..market.panel import Panel
 from ..market.sources.clock import iso, to_ns
 from ..strategies.base import Strategy
 from ..strategies.factory import make_strategy
 from .model import make_limits, make_model, make_parameters
-from .recording import Checkpoint, Recording
+from .recording import Recording
 
 #: Rows between two reports of progress.
 _PIECE = 4_096
-
-
-def _holdings(config: Config, positions: Mapping[str, float] | None) -> dict[str, float]:
-    """Starting book: the positions given, or the capital where it arrives.
-
-    Raises
-    ------
-    InputError
-        Where a key or quantity makes no sense.
-    """
-    if positions is None:
-        key = f"{config.start_venue}:BaseToken:{config.share_class}"
-        if key not in config.instruments:
-            raise ConfigError(
-                f"start_venue {config.start_venue!r}, share_class {config.share_class!r}: {config.mode} has no {key}. "
-                f"Start with {' or '.join(k for k in config.instruments if ':BaseToken:' in k)}, or from positions."
-            )
-        return {key: float(config.initial_capital)}
-    out: dict[str, float] = {}
-    for name, amount in positions.items():
-        text, _, measure = str(name).partition("|")
-        try:
-            key = parse_key(text)
-        except ValueError as error:
-            raise InputError(f"positions: {error}") from error
-        if measure not in ("", "cost") or (measure == "cost" and key.type != "Perp"):
-            raise InputError(f"positions: {name!r} is not known; write <key> for a quantity or <perp key>|cost.")
-        try:
-            value = float(amount)
-        except (TypeError, ValueError):
-            value = np.nan
-        if not np.isfinite(value) or (value < 0.0 and key.type != "Perp"):
-            raise InputError(f"positions: {name!r} is {amount!r}; it must be finite, and only a perp may be below 0.")
-        out[f"{key}|cost" if measure else str(key)] = value
-    for name, quantity in list(out.items()):
-        key = parse_key(name.partition("|")[0])
-        if key.type == "Perp" and "|" not in name and quantity != 0.0 and f"{key}|cost" not in out:
-            raise InputError(f"positions: {name!r} needs '{name}|cost', its quantity times the average entry price.")
-        held = out.get(str(key), 0.0)
-        if name.endswith("|cost") and not (quantity * held > 0.0 or quantity == held == 0.0):
-            raise InputError(f"positions: {name!r} is {quantity!r}; it must have the sign of the quantity ({held!r}).")
-    return out
-
-
-def _slots(config: Config, holdings: Mapping[str, float]) -> Slots:
-    keys = [*config.instruments, *(name.partition("|")[0] for name in holdings)]
-    slots = make_slots(keys, config.share_class)
-    for venue in dict.fromkeys(k.venue for k in slots.keys):
-        if venue not in config.venues:
-            raise ConfigError(
-                f"positions: venue {venue!r} is not one of this run's ({', '.join(config.venues)}); name it in "
-                "strategy.hedge_allocation (weight 0 will do) or leave the position out."
-            )
-    return slots
 
 
 def _window(panel: Panel, config: Config, start: Any, end: Any) -> Panel:
@@ -89,16 +34,56 @@ def _window(panel: Panel, config: Config, start: Any, end: Any) -> Panel:
     return panel if (first, last) == (0, len(panel) - 1) else panel.slice(first, last)
 
 
-def _restore(checkpoint: Checkpoint, slots: Slots, share_class: str) -> np.ndarray:
-    keys = tuple(str(k) for k in slots.keys)
-    if checkpoint.keys != keys or checkpoint.share_class != share_class:
-        raise InputError(
-            f"resume: the checkpoint holds {', '.join(checkpoint.keys)} in {checkpoint.share_class}; this "
-            f"configuration needs {', '.join(keys)} in {share_class}. Resume with the configuration that made it."
-        )
-    block = state.aligned((len(checkpoint.state), 1))
-    block[:, 0] = checkpoint.state
-    return block
+def bind(book: Book, market: DataProvider | Panel, start: Any = None, end: Any = None, asks: int = NOTHING) -> None:
+    """Give a book the rows of a market it runs over; see `simulate` and `Book.bind`."""
+    config, slots, resume = book.config, book.slots, book.resumed
+    if isinstance(market, Panel):
+        panel = _window(market, config, None if resume else start, end)
+    else:
+        held = (k for k in slots.keys if k.type != "Perp" or k in slots.held)
+        panel = market.panel(keys=[str(k) for k in held], start=resume.timestamp if resume else start, end=end)
+    first = int(panel.timestamps[0])
+    if resume is not None and first != resume.timestamp:
+        raise InputError(f"resume: the market begins {iso(first)}, the checkpoint is of {iso(resume.timestamp)}.")
+    model = make_model(config, slots, panel, book.strategy, resume.started if resume else first)
+    book.bind(panel, model, make_limits(config, slots), make_parameters(config, slots, book.strategy), asks)
+
+
+def last_row(book: Book, until: int | None = None) -> int:
+    """The row after the last that can be run: at a hole in the data, or after `until`.
+
+    Raises
+    ------
+    DataError
+        Where there is no row to run.
+    """
+    panel = book.panel
+    assert panel is not None
+    last = len(panel) if until is None else until + 1
+    hole = panel.stop
+    if hole is not None and hole.row < last:
+        last = hole.row
+    if last <= book.first:
+        detail = f" ({hole.series} is {hole.age_s / 3600:.1f} h old in {iso(hole.instant)})" if hole else ""
+        raise DataError(f"There is no row to run between {iso(int(panel.timestamps[0]))} and the end{detail}.")
+    return last
+
+
+def advance(
+    book: Book, row: int, last: int, progress: Callable[[int, int], None] | None = None, given: int = -1
+) -> tuple[int, int]:
+    """Rows `row` .. `last` - 1 with the compiled loop, its events growing; returns (row, reason) as `Loop.run` does."""
+    reason = at.END
+    while row < last:
+        row, reason = book.loop.run(row, min(last, row + _PIECE) if progress is not None else last, given)
+        given = -1
+        if reason == at.FULL:
+            book.loop.grow()
+        elif reason != at.END:
+            break
+        if progress is not None:
+            progress(row - book.first, last - book.first)
+    return row, at.END if reason == at.FULL else reason
 
 
 def _cause(reason: int, row: int, panel: Panel, block: np.ndarray, slots: Slots) -> str:
@@ -118,6 +103,36 @@ def _cause(reason: int, row: int, panel: Panel, block: np.ndarray, slots: Slots)
             f"there are at most {at.ACTIONS}."
         )
     raise RuntimeError(f"The kernel refused the arrays it was given in {when} (reason {reason}).")
+
+
+def finish(
+    book: Book,
+    row: int,
+    reason: int,
+    elapsed: dict[str, float],
+    data_dir: str | None,
+    repeat: Callable[[int], Recording],
+    until: int | None = None,
+    **rest: Any,
+) -> Recording:
+    """The recording of a book that came to a row for a reason."""
+    panel = book.panel
+    assert panel is not None
+    hole = panel.stop
+    status, cause, stop = "complete", None, row
+    if reason != at.END:
+        status, cause = "stopped", _cause(reason, row, panel, book.block, book.slots)
+        stop = row + (1 if reason in (at.BROKEN, at.INSOLVENT) else 0)
+    elif hole is not None and hole.row == row and until is None:
+        status = "stopped"
+        cause = (
+            f"data hole in row {hole.row} ({iso(hole.instant)}): {hole.series} is {hole.age_s / 3600:.2f} h old, "
+            "more than max_staleness allows; name another source in data.sources or raise data.max_staleness."
+        )
+    book.row = max(stop - 1, book.first) if stop > book.first else None
+    return Recording.of(
+        book, stop=stop, status=status, cause=cause, elapsed=elapsed, data_dir=data_dir, repeat=repeat, **rest
+    )
 
 
 def simulate(
@@ -153,94 +168,22 @@ def simulate(
     clock = time.perf_counter
     began = clock()
     took = dict(elapsed or {})
-    strategy = strategy or make_strategy(config.mode)
-    holdings = _holdings(config, positions)
-    slots = _slots(config, holdings)
-    if isinstance(market, Panel):
-        panel = _window(market, config, None if resume else start, end)
-    else:
-        if resume is not None:
-            start = resume.timestamp
-        held = (k for k in slots.keys if k.type != "Perp" or k in slots.held)
-        panel = market.panel(keys=[str(k) for k in held], start=start, end=end)
-    first = 0
-    started = int(panel.timestamps[0])
-    if resume is not None:
-        if started != resume.timestamp:
-            raise InputError(f"resume: the market begins {iso(started)}, the checkpoint is of {iso(resume.timestamp)}.")
-        first, started = 1, resume.started
-    took["load"] = took.get("load", 0.0) + clock() - began
-    model = make_model(config, slots, panel, strategy, started)
-    n = slots.shape()
-    if resume is None:
-        capital = float(config.initial_capital)
-        if positions is not None:
-            capital = state.worth(slots, holdings, model.hours[0])
-        if not capital > 0.0:
-            raise InputError(f"positions: the starting book is worth {capital:.6g} {config.share_class}, not > 0.")
-        block = state.open_book(slots, holdings, capital)
-    else:
-        block = _restore(resume, slots, config.share_class)
-    limits, parameters = make_limits(config, slots), make_parameters(config, slots, strategy)
-    state.set_policy(slots, block, parameters, limits, config.risk.simulate_liquidation)
-    rows = len(panel)
-    record = np.zeros((rows, at.recorded(n)))
-    if first:
-        record[0] = block[: at.recorded(n), 0]
-    last = rows if until is None else until + 1
-    hole = panel.stop
-    if hole is not None and hole.row < last:
-        last = hole.row
-    if last <= first:
-        detail = f" ({hole.series} is {hole.age_s / 3600:.1f} h old in {iso(hole.instant)})" if hole else ""
-        raise DataError(f"There is no row to run between {iso(int(panel.timestamps[0]))} and the end{detail}.")
-    long = [slots.index(k) for plan in strategy.plans(config) for k in (plan.pool or plan.token,) if k]
-    desk = state.make_desk(slots, max(8 * EVENTS_PER_ROW, rows), long)
+    book = Book(config, strategy or make_strategy(config.mode), positions, resume)
+    bind(book, market, start, end)
+    last = last_row(book, until)
+    took["compile"] = book.compile_s
+    took["load"] = took.get("load", 0.0) + clock() - began - book.compile_s
     mark = clock()
-    loop = Loop(n, block, model, desk, strategy.decide, record)
-    took["compile"] = clock() - mark
-    mark = clock()
-    row, reason = first, at.END
-    while row < last:
-        piece = min(last, row + _PIECE) if progress is not None else last
-        row, reason = loop.run(row, piece)
-        if reason == at.FULL:
-            loop.grow()
-        elif reason != at.END:
-            break
-        if progress is not None:
-            progress(row - first, last - first)
+    row, reason = advance(book, book.first, last, progress)
     took["kernel"] = clock() - mark
-    status, cause, stop = "complete", None, row
-    if reason not in (at.END, at.FULL):
-        status, cause = "stopped", _cause(reason, row, panel, block, slots)
-        stop = row + (1 if reason in (at.BROKEN, at.INSOLVENT) else 0)
-    elif hole is not None and hole.row == last and until is None:
-        status = "stopped"
-        cause = (
-            f"data hole in row {hole.row} ({iso(hole.instant)}): {hole.series} is {hole.age_s / 3600:.2f} h old, "
-            "more than max_staleness allows; name another source in data.sources or raise data.max_staleness."
-        )
     took["total"] = clock() - began + (elapsed or {}).get("load", 0.0)
-    return Recording(
-        config=config,
-        panel=panel,
-        slots=slots,
-        model=model,
-        record=record,
-        events=loop.desk.events[: loop.desk.count[0]].copy(),
-        block=block,
-        first=first,
-        stop=stop,
-        status=status,
-        cause=cause,
-        elapsed=took,
-        holdings=holdings,
-        given=positions is not None,
-        provider=None if isinstance(market, Panel) else market,
-        resumed=resume,
-        strategy=strategy,
-    )
+
+    def repeat(row: int) -> Recording:
+        assert book.panel is not None
+        return simulate(config, book.panel, positions=positions, resume=resume, strategy=book.strategy, until=row)
+
+    data_dir = None if isinstance(market, Panel) else str(market.data_dir)
+    return finish(book, row, reason, took, data_dir, repeat, until)
 
 
 def checkpoint(recording: Recording, timestamp: Any = None) -> Checkpoint:
@@ -255,14 +198,7 @@ def checkpoint(recording: Recording, timestamp: Any = None) -> Checkpoint:
         raise InputError(f"checkpoint: {timestamp!r} is outside the run {span}.")
     block = recording.block
     if row < recording.stop - 1:
-        again = simulate(
-            recording.config,
-            panel,
-            positions=recording.holdings if recording.given else None,
-            resume=recording.resumed,
-            strategy=recording.strategy,
-            until=row,
-        )
+        again = recording.repeat(row)
         block = again.block
     started = recording.resumed.started if recording.resumed else int(panel.timestamps[0])
     keys = tuple(str(k) for k in recording.slots.keys)

@@ -1,4 +1,7 @@
-"""Orders become fills: quantities change at fixed prices, each cost in its own column (accounting §4.9, §5, §8)."""
+"""Orders become fills: quantities change at fixed prices, each cost in its own column (accounting §4.9, §5, §8).
+
+A fill has two halves: `price` is the venue's (what it makes of the order; it changes nothing) and `book` is ours.
+"""
 
 from . import layout as at
 from .jit import apart, routine, stage
@@ -61,20 +64,21 @@ def slippage_of(buckets, notional):
 
 
 @stage
-def gas_payable(n, cells, table, coef, tape, units, lane):
-    """Whether the wallet can pay for that much gas, in ETH or share class."""
+def gas_payable(n, cells, table, tape, units, slot, spent, lane):
+    """Whether the wallet can pay for that much gas, in ETH or share class, once `spent` has left `slot`."""
     b = at.book_at(n)
     quote = at.quote_at(n)
     eth = units * tape[quote.gas + 0]
     if table.wallet[2] >= 0 and table.wallet[2] != table.wallet[0]:
-        held = cells[b.q + table.wallet[2], lane]
+        held = cells[b.q + table.wallet[2], lane] - (spent if table.wallet[2] == slot else 0.0)
         eth = eth - held if eth > held else 0.0
     short = eth * tape[quote.gas + 1]
-    return short <= 0.0 or cells[b.q + table.wallet[0], lane] >= short * (1.0 - _ROUNDING)
+    held = cells[b.q + table.wallet[0], lane] - (spent if table.wallet[0] == slot else 0.0)
+    return short <= 0.0 or held >= short * (1.0 - _ROUNDING)
 
 
 @stage
-def pay_gas(n, cells, table, coef, tape, units, lane):
+def pay_gas(n, cells, table, tape, units, lane):
     """Take gas from the wallet's ETH, the shortfall from its share class; returns its worth in share class."""
     b = at.book_at(n)
     quote = at.quote_at(n)
@@ -96,31 +100,24 @@ def pay_gas(n, cells, table, coef, tape, units, lane):
     return worth
 
 
-@routine
-def report_trade(n, cells, coef, tape, desk, t, lane, kind, slot, v, dq, price, reference, rate, cash, action):
-    """Book what a trade cost, in its columns, and write its event."""
-    b = at.book_at(n)
-    h = at.hour_at(n)
-    quote = at.quote_at(n)
-    worth = coef[h.value + v]
-    fee = rate * (abs(dq) * price)
-    cells[b.column + at.FEES, lane] -= fee * worth
-    cells[b.column + at.SLIPPAGE, lane] -= dq * (price - reference) * worth
-    e = emit(n, desk, cells, t, lane, at.FILL, kind, slot, v, action)
-    if e >= 0:
-        desk.events[e, at.E_QUANTITY] = dq
-        desk.events[e, at.E_PRICE] = price
-        desk.events[e, at.E_REFERENCE] = reference
-        desk.events[e, at.E_RATE] = rate
-        desk.events[e, at.E_NOTIONAL] = abs(dq) * price * worth
-        desk.events[e, at.E_FEE] = fee * worth
-        desk.events[e, at.E_SLIPPAGE] = dq * (price - reference) * worth
-        desk.events[e, at.E_CASH] = cash
-        desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
+@stage
+def deal_in(desk, kind, slot, dest, quantity, price, reference, rate, fee, units, wait):
+    """Write what a venue makes of an order."""
+    deal = desk.deal
+    deal[at.D_KIND] = kind
+    deal[at.D_SLOT] = slot
+    deal[at.D_DEST] = dest
+    deal[at.D_QUANTITY] = quantity
+    deal[at.D_PRICE] = price
+    deal[at.D_REFERENCE] = reference
+    deal[at.D_RATE] = rate
+    deal[at.D_FEE] = fee
+    deal[at.D_UNITS] = units
+    deal[at.D_WAIT] = wait
 
 
 @routine
-def fill_spot(n, cells, model, coef, tape, desk, regime, t, lane, slot, dq, action):
+def price_spot(n, cells, model, tape, desk, regime, lane, slot, dq):
     """Buy (dq > 0) or sell a token at its venue against the venue's cash."""
     b = at.book_at(n)
     quote = at.quote_at(n)
@@ -136,14 +133,130 @@ def fill_spot(n, cells, model, coef, tape, desk, regime, t, lane, slot, dq, acti
     slip = slippage_of(model.terms.spot_slippage[regime, token], abs(dq) * reference)
     price = reference * (1.0 + slip) if dq > 0.0 else reference * (1.0 - slip)
     rate = model.terms.venue[regime, v, at.SPOT_TAKER]
-    fee = rate * (abs(dq) * price)
-    cash = dq * price + fee
-    if dq > 0.0 and cash > cells[b.q + v, lane] * (1.0 + _DUST):
+    if dq > 0.0 and dq * price + rate * (abs(dq) * price) > cells[b.q + v, lane] * (1.0 + _DUST):
         return at.NO_CASH
-    cells[b.q + slot, lane] += dq
-    cells[b.q + v, lane] -= cash
-    report_trade(n, cells, coef, tape, desk, t, lane, at.TRADE_SPOT, slot, v, dq, price, reference, rate, -cash, action)
+    deal_in(desk, at.TRADE_SPOT, slot, v, dq, price, reference, rate, 0.0, 0.0, 0.0)
     return at.OK
+
+
+@routine
+def price_perp(n, cells, model, tape, desk, regime, lane, slot, dq):
+    """Trade a linear perp against its mark; an order that opens needs its initial margin after costs."""
+    b = at.book_at(n)
+    quote = at.quote_at(n)
+    perp = at.first_perp(n)
+    i = slot - perp
+    v = i // len(n.market)
+    reference = tape[quote.mark + i]
+    slip = slippage_of(model.terms.perp_slippage[regime, i], abs(dq) * reference)
+    price = reference * (1.0 + slip) if dq > 0.0 else reference * (1.0 - slip)
+    rate = model.terms.venue[regime, v, at.PERP_TAKER]
+    q = cells[b.q + slot, lane]
+    if abs(q + dq) > abs(q):
+        needed = 0.0
+        for k in range(len(n.market)):
+            j = v * len(n.market) + k
+            held = abs(cells[b.q + perp + j, lane] + dq) if j == i else abs(cells[b.q + perp + j, lane])
+            needed += initial_margin(model.terms.tier[regime, j], held * tape[quote.mark + j])
+        lost = rate * (abs(dq) * price) + dq * (price - reference)
+        if margin_at(n, cells, tape, quote.mark, v, lane) - lost < needed:
+            return at.NO_MARGIN
+    deal_in(desk, at.TRADE_PERP, slot, v, dq, price, reference, rate, 0.0, 0.0, 0.0)
+    return at.OK
+
+
+@stage
+def latency(n, model, regime, slot, dest):
+    """Seconds from sending to arrival: out of a venue, into a venue, or both."""
+    wait = 0.0
+    out = slot if slot < len(n.cash) else int(model.table.venue[slot - len(n.cash)])
+    into = dest if dest < len(n.cash) else int(model.table.venue[dest - len(n.cash)])
+    if out >= 0:
+        wait += model.terms.venue[regime, out, at.WITHDRAWAL_LATENCY]
+    if into >= 0:
+        wait += model.terms.venue[regime, into, at.DEPOSIT_LATENCY]
+    return wait
+
+
+@stage
+def free_place(n, cells, lane):
+    """First free place of the transit queue; QUEUE where there is none."""
+    b = at.book_at(n)
+    place = 0
+    while (place < at.QUEUE) and cells[b.queue_amount + place, lane] != 0.0:
+        place += 1
+    return place
+
+
+@routine
+def price_transfer(n, cells, model, tape, desk, regime, lane, slot, dest, amount):
+    """Move an asset between wallet and venues: fee or gas when sent, arrival after the route's latency."""
+    b = at.book_at(n)
+    if amount > cells[b.q + slot, lane] * (1.0 + _DUST):
+        return at.NO_CASH
+    amount = cells[b.q + slot, lane] if amount > cells[b.q + slot, lane] else amount
+    out = slot if slot < len(n.cash) else int(model.table.venue[slot - len(n.cash)])
+    fee = 0.0
+    units = 0.0
+    if out >= 0:
+        fee = model.terms.venue[regime, out, at.WITHDRAWAL_FEE]
+    else:
+        units = model.terms.gas[regime, at.GAS_TRANSFER]
+    if amount <= fee:
+        return at.BELOW_FEE
+    wait = latency(n, model, regime, slot, dest)
+    if wait > 0.0 and free_place(n, cells, lane) == at.QUEUE:
+        return at.QUEUE_FULL
+    if not gas_payable(n, cells, model.table, tape, units, slot, amount, lane):
+        return at.NO_GAS
+    deal_in(desk, at.TRANSFER, slot, dest, amount, 0.0, 0.0, 0.0, fee, units, wait)
+    return at.OK
+
+
+@routine
+def price_pool(n, cells, model, tape, desk, regime, lane, kind, token, pool, amount):
+    """Supply or withdraw an underlying at a lending pool: the scaled balance moves by amount / index."""
+    b = at.book_at(n)
+    index = tape[at.quote_at(n).index + pool - len(n.cash) - len(n.token)]
+    if kind == at.SUPPLY_POOL:
+        units = model.terms.gas[regime, at.GAS_SUPPLY]
+        if amount > cells[b.q + token, lane] * (1.0 + _DUST):
+            return at.NO_CASH
+        amount = cells[b.q + token, lane] if amount > cells[b.q + token, lane] else amount
+        if not gas_payable(n, cells, model.table, tape, units, token, amount, lane):
+            return at.NO_GAS
+        deal_in(desk, kind, token, pool, amount, index, index, 0.0, 0.0, units, 0.0)
+        return at.OK
+    units = model.terms.gas[regime, at.GAS_WITHDRAW]
+    held = cells[b.q + pool, lane]
+    if amount / index > held * (1.0 + _DUST):
+        return at.NOT_HELD
+    # all of it: no dust stays behind
+    amount = held * index if amount / index >= held * (1.0 - _DUST) else amount
+    if not gas_payable(n, cells, model.table, tape, units, -1, 0.0, lane):
+        return at.NO_GAS
+    deal_in(desk, kind, pool, token, amount, index, index, 0.0, 0.0, units, 0.0)
+    return at.OK
+
+
+@stage
+def price(n, cells, model, tape, desk, regime, lane, order):
+    """What the venue makes of an order, into `desk.deal`; returns OK or why it is refused. Changes nothing."""
+    kind = int(order[0])
+    slot = int(order[1])
+    dest = int(order[2])
+    amount = order[3]
+    if kind == at.TRADE_SPOT:
+        return price_spot(n, cells, model, tape, desk, regime, lane, slot, amount)
+    if kind == at.TRADE_PERP:
+        return price_perp(n, cells, model, tape, desk, regime, lane, slot, amount)
+    if kind == at.TRANSFER:
+        return price_transfer(n, cells, model, tape, desk, regime, lane, slot, dest, amount)
+    if kind == at.SUPPLY_POOL:
+        return price_pool(n, cells, model, tape, desk, regime, lane, kind, slot, dest, amount)
+    if kind == at.WITHDRAW_POOL:
+        return price_pool(n, cells, model, tape, desk, regime, lane, kind, dest, slot, amount)
+    return at.UNKNOWN_ORDER
 
 
 @stage
@@ -169,86 +282,67 @@ def move_perp(n, cells, perp, i, v, dq, price, lane):
 
 
 @routine
-def fill_perp(n, cells, model, coef, tape, desk, regime, t, lane, slot, dq, action):
-    """Trade a linear perp against its mark; an order that opens needs its initial margin after costs."""
-    b = at.book_at(n)
-    quote = at.quote_at(n)
-    perp = at.first_perp(n)
-    i = slot - perp
-    v = i // len(n.market)
-    reference = tape[quote.mark + i]
-    slip = slippage_of(model.terms.perp_slippage[regime, i], abs(dq) * reference)
-    price = reference * (1.0 + slip) if dq > 0.0 else reference * (1.0 - slip)
-    rate = model.terms.venue[regime, v, at.PERP_TAKER]
-    fee = rate * (abs(dq) * price)
-    q = cells[b.q + slot, lane]
-    if abs(q + dq) > abs(q):
-        needed = 0.0
-        for k in range(len(n.market)):
-            j = v * len(n.market) + k
-            held = abs(cells[b.q + perp + j, lane] + dq) if j == i else abs(cells[b.q + perp + j, lane])
-            needed += initial_margin(model.terms.tier[regime, j], held * tape[quote.mark + j])
-        lost = dq * (price - reference)
-        if margin_at(n, cells, tape, quote.mark, v, lane) - fee - lost < needed:
-            return at.NO_MARGIN
-    realised = move_perp(n, cells, perp, i, v, dq, price, lane)
-    cells[b.q + v, lane] -= fee
-    report_trade(
-        n, cells, coef, tape, desk, t, lane, at.TRADE_PERP, slot, v, dq, price, reference, rate, realised, action
-    )
-    return at.OK
-
-
-@stage
-def latency(n, model, regime, slot, dest):
-    """Seconds from sending to arrival: out of a venue, into a venue, or both."""
-    wait = 0.0
-    out = slot if slot < len(n.cash) else int(model.table.venue[slot - len(n.cash)])
-    into = dest if dest < len(n.cash) else int(model.table.venue[dest - len(n.cash)])
-    if out >= 0:
-        wait += model.terms.venue[regime, out, at.WITHDRAWAL_LATENCY]
-    if into >= 0:
-        wait += model.terms.venue[regime, into, at.DEPOSIT_LATENCY]
-    return wait
-
-
-@routine
-def send(n, cells, model, coef, tape, desk, regime, t, lane, slot, dest, amount, action):
-    """Move an asset between wallet and venues: fee or gas when sent, arrival after the route's latency."""
+def book_trade(n, cells, coef, tape, desk, t, lane, action):
+    """Quantities after a trade, its costs in their columns, its event."""
     b = at.book_at(n)
     h = at.hour_at(n)
     quote = at.quote_at(n)
-    if amount > cells[b.q + slot, lane] * (1.0 + _DUST):
-        return at.NO_CASH
-    amount = cells[b.q + slot, lane] if amount > cells[b.q + slot, lane] else amount
-    out = slot if slot < len(n.cash) else int(model.table.venue[slot - len(n.cash)])
-    fee = 0.0
-    units = 0.0
-    if out >= 0:
-        fee = model.terms.venue[regime, out, at.WITHDRAWAL_FEE]
+    deal = desk.deal
+    kind = int(deal[at.D_KIND])
+    slot = int(deal[at.D_SLOT])
+    v = int(deal[at.D_DEST])
+    dq = deal[at.D_QUANTITY]
+    price = deal[at.D_PRICE]
+    fee = deal[at.D_RATE] * (abs(dq) * price)
+    if kind == at.TRADE_SPOT:
+        cash = -(dq * price + fee)
+        cells[b.q + slot, lane] += dq
+        cells[b.q + v, lane] += cash
     else:
-        units = model.terms.gas[regime, at.GAS_TRANSFER]
-    if amount <= fee:
-        return at.BELOW_FEE
-    wait = latency(n, model, regime, slot, dest)
-    place = 0
-    while (place < at.QUEUE) and cells[b.queue_amount + place, lane] != 0.0:
-        place += 1
-    if wait > 0.0 and place == at.QUEUE:
-        return at.QUEUE_FULL
+        perp = at.first_perp(n)
+        cash = move_perp(n, cells, perp, slot - perp, v, dq, price, lane)
+        cells[b.q + v, lane] -= fee
+    worth = coef[h.value + v]
+    lost = dq * (price - deal[at.D_REFERENCE]) * worth
+    cells[b.column + at.FEES, lane] -= fee * worth
+    cells[b.column + at.SLIPPAGE, lane] -= lost
+    e = emit(n, desk, cells, t, lane, at.FILL, kind, slot, v, action)
+    if e >= 0:
+        desk.events[e, at.E_QUANTITY] = dq
+        desk.events[e, at.E_PRICE] = price
+        desk.events[e, at.E_REFERENCE] = deal[at.D_REFERENCE]
+        desk.events[e, at.E_RATE] = deal[at.D_RATE]
+        desk.events[e, at.E_NOTIONAL] = abs(dq) * price * worth
+        desk.events[e, at.E_FEE] = fee * worth
+        desk.events[e, at.E_SLIPPAGE] = lost
+        desk.events[e, at.E_CASH] = cash
+        desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
+
+
+@routine
+def book_transfer(n, cells, model, coef, tape, desk, t, lane, action):
+    """What is sent leaves at once, with its gas, and is under way until it is due."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    quote = at.quote_at(n)
+    deal = desk.deal
+    slot = int(deal[at.D_SLOT])
+    dest = int(deal[at.D_DEST])
+    amount = deal[at.D_QUANTITY]
+    fee = deal[at.D_FEE]
+    due = tape[quote.time + 0] + deal[at.D_WAIT]
     cells[b.q + slot, lane] -= amount
-    if not gas_payable(n, cells, model.table, coef, tape, units, lane):
-        cells[b.q + slot, lane] += amount
-        return at.NO_GAS
-    gas = pay_gas(n, cells, model.table, coef, tape, units, lane)
+    gas = pay_gas(n, cells, model.table, tape, deal[at.D_UNITS], lane)
     cells[b.column + at.TRANSFER_FEES, lane] -= fee * coef[h.value + slot]
-    if wait > 0.0:
+    if deal[at.D_WAIT] > 0.0:
+        place = free_place(n, cells, lane)
         cells[b.transit + dest, lane] += amount - fee
         cells[b.queue_to + place, lane] = dest
         cells[b.queue_amount + place, lane] = amount - fee
-        cells[b.queue_due + place, lane] = tape[quote.time + 0] + wait
-        if tape[quote.time + 0] + wait < cells[b.stat + at.NEXT_DUE, lane]:
-            cells[b.stat + at.NEXT_DUE, lane] = tape[quote.time + 0] + wait
+        cells[b.queue_due + place, lane] = due
+        cells[b.queue_by + place, lane] = cells[b.stat + at.DECISIONS, lane]
+        if due < cells[b.stat + at.NEXT_DUE, lane]:
+            cells[b.stat + at.NEXT_DUE, lane] = due
     else:
         cells[b.q + dest, lane] += amount - fee
     e = emit(n, desk, cells, t, lane, at.MOVE, at.TRANSFER, slot, dest, action)
@@ -258,79 +352,49 @@ def send(n, cells, model, coef, tape, desk, regime, t, lane, slot, dest, amount,
         desk.events[e, at.E_NOTIONAL] = amount * coef[h.value + slot]
         desk.events[e, at.E_FEE] = fee * coef[h.value + slot]
         desk.events[e, at.E_GAS] = gas
-        desk.events[e, at.E_GAS_UNITS] = units
-        desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0] + wait
-    return at.OK
+        desk.events[e, at.E_GAS_UNITS] = deal[at.D_UNITS]
+        desk.events[e, at.E_EFFECTIVE] = due
 
 
 @routine
-def fill_pool(n, cells, model, coef, tape, desk, regime, t, lane, token, collateral, amount, action):
-    """Supply (amount > 0) or withdraw an underlying at a lending pool: scaled balance moves by amount / index."""
+def book_pool(n, cells, model, coef, tape, desk, t, lane, action):
+    """Underlying against scaled balance, gas from what the wallet holds before a withdrawal and after a supply."""
     b = at.book_at(n)
     h = at.hour_at(n)
     quote = at.quote_at(n)
-    units = model.terms.gas[regime, at.GAS_SUPPLY if amount > 0.0 else at.GAS_WITHDRAW]
-    c = collateral - len(n.cash) - len(n.token)
-    index = tape[quote.index + c]
-    change = amount / index
-    if amount > 0.0:
-        if amount > cells[b.q + token, lane] * (1.0 + _DUST):
-            return at.NO_CASH
-        if amount > cells[b.q + token, lane]:
-            amount = cells[b.q + token, lane]
-            change = amount / index
-    elif -change >= cells[b.q + collateral, lane] * (1.0 - _DUST):
-        if -change > cells[b.q + collateral, lane] * (1.0 + _DUST):
-            return at.NOT_HELD
-        # all of it: no dust stays behind
-        change = -cells[b.q + collateral, lane]
-        amount = change * index
-    cells[b.q + token, lane] -= amount if amount > 0.0 else 0.0
-    if not gas_payable(n, cells, model.table, coef, tape, units, lane):
-        cells[b.q + token, lane] += amount if amount > 0.0 else 0.0
-        return at.NO_GAS
-    gas = pay_gas(n, cells, model.table, coef, tape, units, lane)
-    cells[b.q + token, lane] -= amount if amount < 0.0 else 0.0
-    cells[b.q + collateral, lane] += change
-    e = emit(
-        n,
-        desk,
-        cells,
-        t,
-        lane,
-        at.FILL,
-        at.SUPPLY_POOL if amount > 0.0 else at.WITHDRAW_POOL,
-        collateral,
-        token,
-        action,
-    )
+    deal = desk.deal
+    kind = int(deal[at.D_KIND])
+    amount = deal[at.D_QUANTITY]
+    index = deal[at.D_PRICE]
+    supplies = kind == at.SUPPLY_POOL
+    token = int(deal[at.D_SLOT if supplies else at.D_DEST])
+    pool = int(deal[at.D_DEST if supplies else at.D_SLOT])
+    change = amount / index if supplies else -(amount / index)
+    if not supplies and -change >= cells[b.q + pool, lane] * (1.0 - _DUST):
+        change = -cells[b.q + pool, lane]
+    cells[b.q + token, lane] -= amount if supplies else 0.0
+    gas = pay_gas(n, cells, model.table, tape, deal[at.D_UNITS], lane)
+    cells[b.q + token, lane] += 0.0 if supplies else amount
+    cells[b.q + pool, lane] += change
+    e = emit(n, desk, cells, t, lane, at.FILL, kind, pool, token, action)
     if e >= 0:
         desk.events[e, at.E_QUANTITY] = change
         desk.events[e, at.E_PRICE] = index
-        desk.events[e, at.E_REFERENCE] = index
+        desk.events[e, at.E_REFERENCE] = deal[at.D_REFERENCE]
         desk.events[e, at.E_NOTIONAL] = abs(amount) * coef[h.value + token]
         desk.events[e, at.E_GAS] = gas
-        desk.events[e, at.E_GAS_UNITS] = units
-        desk.events[e, at.E_AMOUNT] = -amount
+        desk.events[e, at.E_GAS_UNITS] = deal[at.D_UNITS]
+        desk.events[e, at.E_AMOUNT] = -amount if supplies else amount
         desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
-    return at.OK
 
 
 @stage
-def fill(n, cells, model, coef, tape, desk, regime, t, lane, order, action):
-    """Carry out one order; returns OK or why nothing changed."""
-    kind = int(order[0])
-    slot = int(order[1])
-    dest = int(order[2])
-    amount = order[3]
-    if kind == at.TRADE_SPOT:
-        return fill_spot(n, cells, model, coef, tape, desk, regime, t, lane, slot, amount, action)
-    if kind == at.TRADE_PERP:
-        return fill_perp(n, cells, model, coef, tape, desk, regime, t, lane, slot, amount, action)
-    if kind == at.TRANSFER:
-        return send(n, cells, model, coef, tape, desk, regime, t, lane, slot, dest, amount, action)
-    if kind == at.SUPPLY_POOL:
-        return fill_pool(n, cells, model, coef, tape, desk, regime, t, lane, slot, dest, amount, action)
-    if kind == at.WITHDRAW_POOL:
-        return fill_pool(n, cells, model, coef, tape, desk, regime, t, lane, dest, slot, -amount, action)
-    return at.UNKNOWN_ORDER
+def book(n, cells, model, coef, tape, desk, t, lane, action):
+    """Take `desk.deal` into the book."""
+    kind = int(desk.deal[at.D_KIND])
+    if kind == at.TRADE_SPOT or kind == at.TRADE_PERP:
+        book_trade(n, cells, coef, tape, desk, t, lane, action)
+    elif kind == at.TRANSFER:
+        book_transfer(n, cells, model, coef, tape, desk, t, lane, action)
+    else:
+        book_pool(n, cells, model, coef, tape, desk, t, lane, action)

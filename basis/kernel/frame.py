@@ -25,6 +25,9 @@ from numba.np.arrayobj import populate_array
 from . import layout as at
 from .jit import DECIDE, address_of
 
+#: What a caller may do himself (`Frame.asks`).
+NOTHING, DECISION, ROW = range(3)
+
 
 class Frame(NamedTuple):
     """What the loop, and whoever works on one hour of a book, is given."""
@@ -36,7 +39,7 @@ class Frame(NamedTuple):
     desk: at.Desk
     attend: Any  # `hour.attend`
     decide: Any  # the strategy; called where `asks` is 0
-    asks: int  # 1 where the caller decides
+    asks: int  # 0, or what the caller does: DECISION, or ROW (all that follows on the pass over all lanes)
 
 
 #: attend(words, t, lane, part, given) → int64
@@ -67,6 +70,7 @@ _ARRAYS: dict[str, dict[str, str]] = {
         "param": "f8 param",
         "actions": "f8 actions action",
         "orders": "f8 orders order",
+        "deal": "f8 deal",
         "need": "f8 venues",
         "surplus": "f8 venues",
         "events": "f8 events event",
@@ -84,7 +88,7 @@ def _axes(n: at.Shape) -> dict[str, int]:
         "seen": at.viewed(n), "row": at.width(n) + at.still(n), "param": at.parameters(n), "plan": at.PLAN_WIDTH,
         "wallet": 3, "terms": at.VENUE_TERMS, "gas": at.GAS_TERMS, "tier": 4, "bucket": 2, "settings": at.SETTINGS,
         "actions": at.ACTIONS, "action": at.ACTION_WIDTH, "orders": at.ORDERS, "order": at.ORDER_WIDTH,
-        "event": at.EVENT_WIDTH, "one": 1,
+        "deal": at.DEAL_WIDTH, "event": at.EVENT_WIDTH, "one": 1,
     }  # fmt: skip
 
 

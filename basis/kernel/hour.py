@@ -1,28 +1,37 @@
 """What few lanes need of an hour: margin test, arrivals, flows, the strategy and its fills (accounting §4.4-4.10).
 
-The part every lane needs in every hour stands in `loop`.
+The pass that every lane needs in every hour stands in `loop`. `attend` is the door to the hour for single lanes: the
+loop has `tail` done through it, and the components of the event engine have every part of an hour done, one by one.
 """
 
 import math
 
 from . import layout as at
 from .exposure import delta_of, expose
-from .fills import emit, fill
-from .frame import view
+from .fills import book, emit, price
+from .frame import DECISION, ROW, view
 from .jit import kernel, routine, stage
-from .risk import assess, compare, maintenance_at, margin_at, notional_at, rate_margins
+from .pnl import attribute, settle_funding, summarise
+from .risk import assess, compare, maintenance_at, margin_at, notional_at, rate_margins, test_extremes
 from .route import aim, route
 from .settle import arrive, flow, pay, release, report_funding, test_hour, test_margin
 
-_STEPS = 64
+#: More steps than any route has.
+STEPS = 64
+
+
+@stage
+def expose_all(n, cells, coef, lane):
+    """Exposure of the book as it stands."""
+    expose(n, cells, coef, lane)
+    for a in range(len(n.asset)):
+        delta_of(n, cells, coef, a, lane)
 
 
 @routine
 def reckon(n, cells, model, coef, lane):
     """Exposure and risk of the book as it stands: the end of every position update."""
-    expose(n, cells, coef, lane)
-    for a in range(len(n.asset)):
-        delta_of(n, cells, coef, a, lane)
+    expose_all(n, cells, coef, lane)
     assess(n, cells, coef, lane)
     rate_margins(n, cells, lane)
 
@@ -154,42 +163,54 @@ def observe(n, cells, model, coef, tape, desk, regime, t, lane):
 
 
 @routine
-def execute(n, cells, model, coef, tape, desk, regime, actions, count, t, lane):
-    """Route each action and fill its orders; exposure and risk follow every fill before the next order is sent."""
+def is_blocked(n, cells, model, tape, desk, action, t, lane):
+    """Whether an action would open risk while an alert is critical; it is rejected then."""
     b = at.book_at(n)
     quote = at.quote_at(n)
+    code = int(action[0])
+    plan = model.table.plan[int(action[1])]
+    opens = (code == at.ENTRY_FULL or code == at.ENTRY_PARTIAL) and int(plan[at.PLAN_KIND]) != at.PLAN_MARGIN
+    if not (opens and cells[b.head + at.ALERT, lane] >= 2.0 and desk.param[at.RESTRICT] > 0.0):
+        return False
+    e = emit(n, desk, cells, t, lane, at.REJECT, at.CRITICAL, -1, -1, code)
+    if e >= 0:
+        desk.events[e, at.E_AMOUNT] = action[2]
+        desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
+    return True
+
+
+@routine
+def report_order(n, cells, tape, desk, order, kind, code, action, t, lane):
+    """The event of an order that is sent, or was refused."""
+    quote = at.quote_at(n)
+    e = emit(n, desk, cells, t, lane, kind, code, int(order[1]), int(order[2]), action)
+    if e >= 0:
+        desk.events[e, at.E_QUANTITY] = order[3]
+        desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
+
+
+@routine
+def execute(n, cells, model, coef, tape, desk, regime, actions, count, t, lane):
+    """Route each action and fill its orders; exposure and risk follow every fill before the next order is sent."""
     param = desk.param
     for a in range(count):
         action = actions[a]
         code = int(action[0])
-        plan = model.table.plan[int(action[1])]
-        opens = (code == at.ENTRY_FULL or code == at.ENTRY_PARTIAL) and int(plan[at.PLAN_KIND]) != at.PLAN_MARGIN
-        if opens and cells[b.head + at.ALERT, lane] >= 2.0 and param[at.RESTRICT] > 0.0:
-            e = emit(n, desk, cells, t, lane, at.REJECT, at.CRITICAL, -1, -1, code)
-            if e >= 0:
-                desk.events[e, at.E_AMOUNT] = action[2]
-                desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
-        else:
-            action[3] = aim(n, cells, plan, action, lane)
-            for step in range(_STEPS):
+        if not is_blocked(n, cells, model, tape, desk, action, t, lane):
+            action[3] = aim(n, cells, model.table.plan[int(action[1])], action, lane)
+            for step in range(STEPS):
                 sent = route(n, cells, model, coef, tape, desk, regime, param, action, step, desk.orders, lane)
                 if sent < 0:
                     break
                 for j in range(sent):
                     order = desk.orders[j]
-                    kind = int(order[0])
-                    e = emit(n, desk, cells, t, lane, at.ORDER, kind, int(order[1]), int(order[2]), code)
-                    if e >= 0:
-                        desk.events[e, at.E_QUANTITY] = order[3]
-                        desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
-                    status = fill(n, cells, model, coef, tape, desk, regime, t, lane, order, code)
-                    reckon(n, cells, model, coef, lane)
-                    if status != 0:
-                        e = emit(n, desk, cells, t, lane, at.REJECT, status, int(order[1]), int(order[2]), code)
-                        if e >= 0:
-                            desk.events[e, at.E_QUANTITY] = order[3]
-                            desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
+                    report_order(n, cells, tape, desk, order, at.ORDER, int(order[0]), code, t, lane)
+                    status = price(n, cells, model, tape, desk, regime, lane, order)
+                    if status != at.OK:
+                        report_order(n, cells, tape, desk, order, at.REJECT, status, code, t, lane)
                         break
+                    book(n, cells, model, coef, tape, desk, t, lane, code)
+                    reckon(n, cells, model, coef, lane)
 
 
 @stage
@@ -208,7 +229,7 @@ def record_decision(n, cells, desk, tape, actions, count, t, lane):
 @stage
 def valid(model, actions, count):
     """Whether a strategy's actions are well-formed: known codes and plans, finite amounts that are not negative."""
-    if count > actions.shape[0]:
+    if count < 0 or count > actions.shape[0]:
         return False
     for a in range(count):
         code = actions[a, 0]
@@ -223,6 +244,127 @@ def valid(model, actions, count):
     return True
 
 
+@routine
+def enter_row(n, cells, model, desk, t, lane):
+    """What the hour reads: its coefficients, the parameters of the lane."""
+    b = at.book_at(n)
+    for j in range(at.width(n)):
+        desk.row[j] = model.hours[t, j]
+    for j in range(desk.param.shape[0]):
+        desk.param[j] = cells[b.param + j, lane]
+
+
+@stage
+def is_forced(model, t):
+    """Whether every lane is attended to in a row, flagged or not."""
+    return t == 0 or (model.busy[t] & (at.FLOWS_DUE | at.CHANGES | at.CLOSES)) > 0
+
+
+#: What an hour begins with, as bits: strikes, funding events, crediting of what strikes left, funding.
+STRIKES, REPORTS, PAUSES, FUNDS = 1, 2, 4, 8
+
+
+@stage
+def begin(model, desk, near, t):
+    """How an hour begins whose extremes were tested; `near` where a venue needs a closer look."""
+    renewed = (model.busy[t] & at.CHANGES) > 0
+    funds = (model.busy[t] & at.FUNDS) > 0
+    report = funds and desk.events.shape[0] > 0
+    strikes = model.settings[at.LIQUIDATE] > 0.0 and (near > 0.0 or renewed)
+    return (
+        (STRIKES if strikes else 0)
+        | (REPORTS if report else 0)
+        | (PAUSES if strikes or report or renewed else 0)
+        | (FUNDS if funds else 0)
+    )
+
+
+@stage
+def open_row(n, cells, lane):
+    """Marks of the row before are taken off."""
+    b = at.book_at(n)
+    cells[b.head + at.FLOW, lane] = 0.0
+    cells[b.head + at.ARRIVED, lane] = 0.0
+    cells[b.head + at.TAILED, lane] = 0.0
+
+
+@stage
+def look(n, cells, coef, time, near, lane):
+    """1 where a lane has to be attended to: near a limit, something due, a level changed, the strategy's triggers."""
+    b = at.book_at(n)
+    due = (cells[b.stat + at.NEXT_DUE, lane] <= time) | (cells[b.waiting + 0, lane] > 0.0)
+    due = due | (cells[b.head + at.ALERT, lane] >= 2.0)
+    asked = triggers(n, cells, coef, lane)
+    return 1.0 if due | (asked > 0.0) else near
+
+
+@routine
+def strike_at_marks(n, cells, model, coef, tape, desk, regime, t, lane):
+    """Margin test at the marks of the row; what a liquidation leaves is credited at once."""
+    if model.settings[at.LIQUIDATE] <= 0.0:
+        return False
+    struck = test_margin(n, cells, model, coef, tape, desk, regime, t, lane) > 0
+    if struck:
+        release(n, cells, lane)
+    return struck
+
+
+@stage
+def take_waiting(n, cells, desk, lane):
+    """Actions that the row before decided, filled now (`next_bar`); returns their number."""
+    b = at.book_at(n)
+    waiting = int(cells[b.waiting + 0, lane])
+    for a in range(waiting):
+        for j in range(at.ACTION_WIDTH):
+            desk.actions[a, j] = cells[b.waiting + 1 + at.ACTION_WIDTH * a + j, lane]
+    cells[b.waiting + 0, lane] = 0.0
+    return waiting
+
+
+@stage
+def put_off(n, cells, desk, count, lane):
+    """Keep actions for the next row."""
+    b = at.book_at(n)
+    cells[b.waiting + 0, lane] = count
+    for a in range(count):
+        for j in range(at.ACTION_WIDTH):
+            cells[b.waiting + 1 + at.ACTION_WIDTH * a + j, lane] = desk.actions[a, j]
+
+
+@stage
+def is_wanted(n, cells, model, coef, desk, alerted, t, lane):
+    """Whether the strategy is asked in this row; `alerted` is the alert level before this row's alerts."""
+    b = at.book_at(n)
+    last = t == int(model.settings[at.FINAL_ROW]) and desk.param[at.CLOSE_AT_END] > 0.0
+    wanted = triggers(n, cells, coef, lane) > 0.0 or t == 0 or last or cells[b.head + at.ARRIVED, lane] > 0.0
+    level = cells[b.head + at.ALERT, lane]
+    return wanted or (model.busy[t] & at.FLOWS_DUE) > 0 or level >= 2.0 or level != alerted
+
+
+@stage
+def ask(desk, decide):
+    """Let a compiled strategy decide on what `observe` has written; returns the number of its actions."""
+    for a in range(desk.actions.shape[0]):
+        for j in range(at.ACTION_WIDTH):
+            desk.actions[a, j] = 0.0
+    for j in range(desk.hour.shape[0]):
+        desk.hour[j] = desk.row[j]
+    return decide(desk.seen, desk.hour, desk.param, desk.actions)
+
+
+@stage
+def accept(n, cells, model, tape, desk, count, t, lane):
+    """Take a decision: what the strategy remembers, and its actions if they are well-formed; whether they are."""
+    b = at.book_at(n)
+    for j in range(at.MEMORIES):
+        cells[b.head + at.MEMORY + j, lane] = desk.seen[at.MEMORY + j]
+    if not valid(model, desk.actions, count):
+        return False
+    if count > 0:
+        record_decision(n, cells, desk, tape, desk.actions, count, t, lane)
+    return True
+
+
 @stage
 def tail(n, cells, coef, tape, frame, regime, t, lane, given):
     """The rest of the hour for one lane. Returns END, or why the loop has to stop.
@@ -233,64 +375,36 @@ def tail(n, cells, coef, tape, frame, regime, t, lane, given):
     b = at.book_at(n)
     model = frame.model
     desk = frame.desk
-    param = desk.param
-    for j in range(param.shape[0]):
-        param[j] = cells[b.param + j, lane]
     count = given
     if given < 0:
+        if frame.asks == ROW:
+            return at.ASKED
         cells[b.head + at.TAILED, lane] = 1.0
-        if model.settings[at.LIQUIDATE] > 0.0:
-            if test_margin(n, cells, model, coef, tape, desk, regime, t, lane) > 0:
-                release(n, cells, lane)
-                reckon(n, cells, model, coef, lane)
+        if strike_at_marks(n, cells, model, coef, tape, desk, regime, t, lane):
+            reckon(n, cells, model, coef, lane)
         arrive(n, cells, tape, desk, t, lane)
         flow(n, cells, model, coef, tape, desk, t, lane)
         reckon(n, cells, model, coef, lane)
         if cells[b.head + at.PENDING, lane] > 0.0:
             pay(n, cells, model, coef, tape, desk, t, lane)
             reckon(n, cells, model, coef, lane)
-        waiting = int(cells[b.waiting + 0, lane])
+        waiting = take_waiting(n, cells, desk, lane)
         if waiting > 0:
-            # `next_bar`: what the row before decided is filled now
-            for a in range(waiting):
-                for j in range(at.ACTION_WIDTH):
-                    desk.actions[a, j] = cells[b.waiting + 1 + at.ACTION_WIDTH * a + j, lane]
-            cells[b.waiting + 0, lane] = 0.0
             execute(n, cells, model, coef, tape, desk, regime, desk.actions, waiting, t, lane)
         alerted = cells[b.head + at.ALERT, lane]
         report_alerts(n, cells, model, coef, tape, desk, t, lane)
         before_decision(n, cells, model, coef, tape, regime, lane)
-        last = t == int(model.settings[at.FINAL_ROW]) and param[at.CLOSE_AT_END] > 0.0
-        wanted = triggers(n, cells, coef, lane) > 0.0 or t == 0 or last or cells[b.head + at.ARRIVED, lane] > 0.0
-        wanted = (
-            wanted
-            or (model.busy[t] & at.FLOWS_DUE) > 0
-            or cells[b.head + at.ALERT, lane] >= 2.0
-            or cells[b.head + at.ALERT, lane] != alerted
-        )
-        if not wanted:
+        if not is_wanted(n, cells, model, coef, desk, alerted, t, lane):
             return at.END
         observe(n, cells, model, coef, tape, desk, regime, t, lane)
-        if frame.asks > 0:
+        if frame.asks == DECISION:
             return at.ASKED
-        for a in range(desk.actions.shape[0]):
-            for j in range(at.ACTION_WIDTH):
-                desk.actions[a, j] = 0.0
-        for j in range(desk.hour.shape[0]):
-            desk.hour[j] = desk.row[j]
-        decide = frame.decide
-        count = decide(desk.seen, desk.hour, param, desk.actions)
-    for j in range(at.MEMORIES):
-        cells[b.head + at.MEMORY + j, lane] = desk.seen[at.MEMORY + j]
-    if count < 0 or not valid(model, desk.actions, count):
+        count = ask(desk, frame.decide)
+    if not accept(n, cells, model, tape, desk, count, t, lane):
         return at.BAD_DECISION
     if count > 0:
-        record_decision(n, cells, desk, tape, desk.actions, count, t, lane)
         if model.settings[at.NEXT_BAR] > 0.0:
-            cells[b.waiting + 0, lane] = count
-            for a in range(count):
-                for j in range(at.ACTION_WIDTH):
-                    cells[b.waiting + 1 + at.ACTION_WIDTH * a + j, lane] = desk.actions[a, j]
+            put_off(n, cells, desk, count, lane)
         else:
             execute(n, cells, model, coef, tape, desk, regime, desk.actions, count, t, lane)
     # cash that the fills freed pays what is owed to the investor in the same row
@@ -301,19 +415,45 @@ def tail(n, cells, coef, tape, frame, regime, t, lane, given):
     return at.END
 
 
-#: Parts of an hour that `attend` does.
-STRIKE, REPORT, DECIDE = range(3)
+@stage
+def close_row(n, cells, tolerance, lane):
+    """Statistics of the row; 0, 1 where the lane is insolvent, 2 where its identity is broken."""
+    b = at.book_at(n)
+    scale = cells[b.stat + at.SCALE, lane] if cells[b.stat + at.SCALE, lane] > 1.0 else 1.0
+    off = summarise(n, cells, lane)
+    lost = (cells[b.head + at.EQUITY, lane] < -tolerance * scale) & (cells[b.param + at.REBALANCE, lane] > 0.0)
+    return (1.0 if lost else 0.0) if off <= tolerance * scale else 2.0
+
+
+@stage
+def keep(n, cells, out, t):
+    """Copy what is recorded of lane 0."""
+    rate_margins(n, cells, 0)
+    for j in range(at.recorded(n)):
+        out[t, j] = cells[j, 0]
+
+
+#: Parts of an hour, in their order; those of the loop first.
+(
+    STRIKE, REPORT, TAIL,
+    ENTER, BEGIN, ATTRIBUTE, RELEASE, FUNDING, OPEN, EXPOSE, ASSESS, LOOK,
+    MARK, STRIKE_AT_MARKS, ARRIVE, FLOW, PAY, WAITING, ALERTS, BEFORE, WANTED, OBSERVE, ASK, ACCEPT, PUT_OFF,
+    BLOCKED, AIM, ROUTE, SEND, PRICE, BOOK, REFUSE, CLOSE, KEEP,
+) = range(34)  # fmt: skip
 
 
 @kernel
 def attend(words, t, lane, part, given):
-    """What one lane needs beyond the pass over all lanes; compiled once for all books and lane counts.
+    """What is done for one lane beyond the pass over all lanes; compiled once for all books and lane counts.
 
     Parameters
     ----------
     words : a packed `Frame`
-    part : STRIKE tests the hour that ended for liquidations, REPORT writes the funding events, DECIDE is `tail`
-    given : see `tail`
+    part : STRIKE tests the hour that ended for liquidations, REPORT writes the funding events, TAIL is `tail`; the
+        others are what these and the pass over all lanes are made of
+    given : TAIL, see `tail`; WANTED, the alert level before; ACCEPT and PUT_OFF, number of actions; BLOCKED and AIM,
+        place of the action; ROUTE, place * STEPS + step; SEND, PRICE, BOOK and REFUSE,
+        (place of the order * 8 + action code) * 64 + reason
     """
     frame = view(words)
     n = frame.sizes
@@ -322,10 +462,86 @@ def attend(words, t, lane, part, given):
     desk = frame.desk
     coef = desk.row
     tape = model.quotes[t]
+    regime = model.regime[t]
+    b = at.book_at(n)
     if part == STRIKE:
         test_hour(n, cells, model, coef, tape, desk, model.quotes[t - 1], model.regime[t - 1], t, lane)
-        return at.END
-    if part == REPORT:
+    elif part == REPORT:
         report_funding(n, cells, coef, tape, desk, t, lane)
-        return at.END
-    return tail(n, cells, coef, tape, frame, model.regime[t], t, lane, given)
+    elif part == TAIL:
+        for j in range(desk.param.shape[0]):
+            desk.param[j] = cells[b.param + j, lane]
+        return tail(n, cells, coef, tape, frame, regime, t, lane, given)
+    elif part == ENTER:
+        enter_row(n, cells, model, desk, t, lane)
+    elif part == BEGIN:
+        return begin(model, desk, test_extremes(n, cells, coef, lane), t)
+    elif part == ATTRIBUTE:
+        attribute(n, cells, coef, lane)
+    elif part == RELEASE:
+        release(n, cells, lane)
+    elif part == FUNDING:
+        settle_funding(n, cells, coef, lane)
+    elif part == OPEN:
+        open_row(n, cells, lane)
+    elif part == EXPOSE:
+        expose_all(n, cells, coef, lane)
+    elif part == ASSESS:
+        cells[b.stat + at.FLAG, lane] = assess(n, cells, coef, lane)
+        rate_margins(n, cells, lane)
+    elif part == LOOK:
+        near = cells[b.stat + at.FLAG, lane]
+        near = 1.0 if compare(n, cells, coef, lane) > 0.0 else near
+        near = look(n, cells, coef, tape[at.quote_at(n).time + 0], near, lane)
+        return 1 if near > 0.0 or is_forced(model, t) else 0
+    elif part == MARK:
+        cells[b.head + at.TAILED, lane] = 1.0
+    elif part == STRIKE_AT_MARKS:
+        return 1 if strike_at_marks(n, cells, model, coef, tape, desk, regime, t, lane) else 0
+    elif part == ARRIVE:
+        arrive(n, cells, tape, desk, t, lane)
+    elif part == FLOW:
+        flow(n, cells, model, coef, tape, desk, t, lane)
+    elif part == PAY:
+        pay(n, cells, model, coef, tape, desk, t, lane)
+    elif part == WAITING:
+        return take_waiting(n, cells, desk, lane)
+    elif part == ALERTS:
+        report_alerts(n, cells, model, coef, tape, desk, t, lane)
+    elif part == BEFORE:
+        before_decision(n, cells, model, coef, tape, regime, lane)
+    elif part == WANTED:
+        return 1 if is_wanted(n, cells, model, coef, desk, float(given), t, lane) else 0
+    elif part == OBSERVE:
+        observe(n, cells, model, coef, tape, desk, regime, t, lane)
+    elif part == ASK:
+        return ask(desk, frame.decide)
+    elif part == ACCEPT:
+        return at.END if accept(n, cells, model, tape, desk, given, t, lane) else at.BAD_DECISION
+    elif part == PUT_OFF:
+        put_off(n, cells, desk, given, lane)
+    elif part == BLOCKED:
+        return 1 if is_blocked(n, cells, model, tape, desk, desk.actions[given], t, lane) else 0
+    elif part == AIM:
+        action = desk.actions[given]
+        action[3] = aim(n, cells, model.table.plan[int(action[1])], action, lane)
+    elif part == ROUTE:
+        action = desk.actions[given // STEPS]
+        return route(n, cells, model, coef, tape, desk, regime, desk.param, action, given % STEPS, desk.orders, lane)
+    elif part == CLOSE:
+        return int(close_row(n, cells, model.settings[at.TOLERANCE], lane))
+    elif part == KEEP:
+        keep(n, cells, frame.record, t)
+    else:
+        reason = given % 64
+        code = given // 64 % 8
+        order = desk.orders[given // 512]
+        if part == SEND:
+            report_order(n, cells, tape, desk, order, at.ORDER, int(order[0]), code, t, lane)
+        elif part == PRICE:
+            return price(n, cells, model, tape, desk, regime, lane, order)
+        elif part == BOOK:
+            book(n, cells, model, coef, tape, desk, t, lane, code)
+        elif part == REFUSE:
+            report_order(n, cells, tape, desk, order, at.REJECT, reason, code, t, lane)
+    return at.END

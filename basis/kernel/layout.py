@@ -71,6 +71,11 @@ ACTIONS, ACTION_WIDTH = 8, 4
 TRADE_SPOT, TRADE_PERP, TRANSFER, SUPPLY_POOL, WITHDRAW_POOL = range(5)
 #: An order is (type, slot, destination slot, quantity).
 ORDERS, ORDER_WIDTH = 32, 4
+#: What a venue made of an order. Rate: fee by notional; fee: units of what is sent; units: of gas; wait: seconds.
+(
+    D_KIND, D_SLOT, D_DEST, D_QUANTITY, D_PRICE, D_REFERENCE, D_RATE, D_FEE, D_UNITS, D_WAIT,
+) = range(10)  # fmt: skip
+DEAL_WIDTH = 10
 
 # --- plans: what an action on an asset means
 PLAN_NONE, PLAN_HEDGE, PLAN_MARGIN, PLAN_LEND = range(4)
@@ -174,6 +179,7 @@ class Book(NamedTuple):
     queue_to: Any
     queue_amount: Any
     queue_due: Any
+    queue_by: Any  # number of the decision that sent it
     limit: Any  # alert limits by measure: warnings, then critical
     param: Any  # policy, the strategy's own, weights
     waiting: Any  # actions decided in the row before (`next_bar`)
@@ -262,6 +268,7 @@ class Desk(NamedTuple):
     param: Any  # parameters of the lane at hand
     actions: Any
     orders: Any
+    deal: Any  # (DEAL_WIDTH,) the order at hand as its venue fills it
     need: Any
     surplus: Any
     events: Any
@@ -314,7 +321,7 @@ def flag_row(n):
 @shared
 def rows(n):
     fixed = 2 * measures(n) + parameters(n)
-    return recorded(n) + STATS + measures(n) + 7 * len(n.cash) + 3 * QUEUE + fixed + 1 + ACTIONS * ACTION_WIDTH
+    return recorded(n) + STATS + measures(n) + 7 * len(n.cash) + 4 * QUEUE + fixed + 1 + ACTIONS * ACTION_WIDTH
 
 
 @shared
@@ -359,12 +366,14 @@ def book_at(n):
     queue_to = due + v
     queue_amount = queue_to + QUEUE
     queue_due = queue_amount + QUEUE
-    limit = queue_due + QUEUE
+    queue_by = queue_due + QUEUE
+    limit = queue_by + QUEUE
     param = limit + 2 * measures(n)
     waiting = param + parameters(n)
     return Book(
         0, HEAD, c, q, cost, transit, delta, margin, worst, before, alert, stat, level, balance, notional,
-        worst_balance, worst_notional, bound, cap, due, queue_to, queue_amount, queue_due, limit, param, waiting,
+        worst_balance, worst_notional, bound, cap, due, queue_to, queue_amount, queue_due, queue_by, limit, param,
+        waiting,
     )  # fmt: skip
 
 

@@ -4,15 +4,19 @@ Every hour has a branch-free pass over all lanes; what only some lanes need (a l
 done by a scalar pass over the lanes that were flagged (`hour.attend`).
 """
 
+import functools
 from typing import Any
+
+import numpy as np
+from numba import config
 
 from . import layout as at
 from .exposure import delta_of, expose
-from .frame import Frame, pack, view
-from .hour import DECIDE, REPORT, STRIKE, attend, triggers
+from .frame import NOTHING, ROW, Frame, pack, view
+from .hour import REPORT, STRIKE, TAIL, attend, close_row, is_forced, keep, look, open_row
 from .jit import aligned_stack, apart, borrowed, compiled, kernel, routine, strategy
-from .pnl import attribute, settle_funding, summarise
-from .risk import assess, compare, rate_margins, test_extremes
+from .pnl import attribute, settle_funding
+from .risk import assess, compare, test_extremes
 from .settle import release
 from .state import grown
 
@@ -64,9 +68,7 @@ def pass_over(n, block, row, phase, liquidates, pause, forced, funds, time, tole
                 settle_funding(n, cells, coef, lane)
     if phase <= LOOK:
         for lane in range(len(n.lanes)):
-            cells[b.head + at.FLOW, lane] = 0.0
-            cells[b.head + at.ARRIVED, lane] = 0.0
-            cells[b.head + at.TAILED, lane] = 0.0
+            open_row(n, cells, lane)
             expose(n, cells, coef, lane)
         # assets outside: one loop over assets and slots would be too long to unroll, and no lanes would be vectorised
         for a in range(len(n.asset)):
@@ -78,20 +80,14 @@ def pass_over(n, block, row, phase, liquidates, pause, forced, funds, time, tole
             changed = compare(n, cells, coef, lane)
             cells[b.stat + at.FLAG, lane] = 1.0 if changed > 0.0 else cells[b.stat + at.FLAG, lane]
         for lane in range(len(n.lanes)):
-            due = (cells[b.stat + at.NEXT_DUE, lane] <= time) | (cells[b.waiting + 0, lane] > 0.0)
-            due = due | (cells[b.head + at.ALERT, lane] >= 2.0)
-            asked = triggers(n, cells, coef, lane)
-            cells[b.stat + at.FLAG, lane] = 1.0 if due | (asked > 0.0) else cells[b.stat + at.FLAG, lane]
+            cells[b.stat + at.FLAG, lane] = look(n, cells, coef, time, cells[b.stat + at.FLAG, lane], lane)
         some = 0.0
         for lane in range(len(n.lanes)):
             some = cells[b.stat + at.FLAG, lane] if cells[b.stat + at.FLAG, lane] > some else some
         if some > 0.0 or forced:
             return TAILS
     for lane in range(len(n.lanes)):
-        scale = cells[b.stat + at.SCALE, lane] if cells[b.stat + at.SCALE, lane] > 1.0 else 1.0
-        off = summarise(n, cells, lane)
-        lost = (cells[b.head + at.EQUITY, lane] < -tolerance * scale) & (cells[b.param + at.REBALANCE, lane] > 0.0)
-        cells[b.stat + at.FLAG, lane] = (1.0 if lost else 0.0) if off <= tolerance * scale else 2.0
+        cells[b.stat + at.FLAG, lane] = close_row(n, cells, tolerance, lane)
     verdict = 0.0
     for lane in range(len(n.lanes)):
         verdict = cells[b.stat + at.FLAG, lane] if cells[b.stat + at.FLAG, lane] > verdict else verdict
@@ -106,9 +102,7 @@ def keep_row(n, block, record, t):
     apart()
     cells = borrowed(block, (at.rows(n), len(n.lanes)))
     out = borrowed(record, (record.shape[0], at.recorded(n)))
-    rate_margins(n, cells, 0)
-    for j in range(at.recorded(n)):
-        out[t, j] = cells[j, 0]
+    keep(n, cells, out, t)
 
 
 @kernel
@@ -120,7 +114,8 @@ def advance(n, words, start, stop, given):
     n : Shape, sizes as lengths of tuples
     words : a packed `Frame`
     start, stop : first row and the row after the last
-    given : -1, or the number of actions in `desk.actions` that answer the ASKED of row `start`
+    given : -1, or the answer to the ASKED of row `start`: the number of actions in `desk.actions`, or anything where
+        the caller has done the ROW
 
     Reasons: END; ASKED (nothing of the decision has been done); FULL (the event buffer has no room for the row);
     BROKEN (identity); INSOLVENT; BAD_DECISION.
@@ -147,7 +142,7 @@ def advance(n, words, start, stop, given):
         time = model.quotes[t, last]
         renewed = (busy & at.CHANGES) > 0
         funds = (busy & at.FUNDS) > 0
-        every = t == 0 or (busy & (at.FLOWS_DUE | at.CHANGES | at.CLOSES)) > 0
+        every = is_forced(model, t)
         came = TAILS
         phase = EXTREMES if t > 0 else LOOK
         never = t < 0
@@ -162,12 +157,13 @@ def advance(n, words, start, stop, given):
                         attend(words, t, lane, REPORT, -1)
                 phase = EARN
                 came = pass_over(n, block, row, phase, liquidates, never, every, funds, time, tolerance)
-        if came == TAILS:
+        if came == TAILS and not (given >= 0 and frame.asks == ROW):
             for lane in range(lanes):
                 if flags[lane] > 0.0 or every or given >= 0:
-                    reason = attend(words, t, lane, DECIDE, given)
+                    reason = attend(words, t, lane, TAIL, given)
                     if reason != at.END:
                         return t, reason
+        if came == TAILS:
             phase = CLOSE
             came = pass_over(n, block, row, phase, liquidates, never, never, never, time, tolerance)
         given = -1
@@ -188,6 +184,12 @@ def nobody(view, hour, params, actions):
 _ready: dict[at.Shape, Any] = {}
 
 
+@functools.cache
+def _door() -> Any:
+    """`hour.attend` for Python callers."""
+    return attend if config.DISABLE_JIT else compiled(attend, (np.zeros(1, dtype=np.int64), 0, 0, 0, 0))
+
+
 class Loop:
     """The loop over one book: compiled (or loaded) for its shape, with what it works on.
 
@@ -196,7 +198,8 @@ class Loop:
     n : Shape, sizes as lengths of tuples
     block : (rows, lanes) float64, the state; changed in place
     model, desk : Model and Desk
-    decide : a compiled strategy, or None to come back with ASKED at every row where one is wanted
+    decide : a compiled strategy, None where there is none
+    asks : what the caller does himself (`frame.DECISION`, `frame.ROW`): `run` comes back with ASKED where that is due
     record : (rows of the run, recorded) float64, filled for lane 0; (0, recorded) records nothing
 
     Raises
@@ -205,9 +208,10 @@ class Loop:
         Where an array has the wrong type or size; the message names it.
     """
 
-    def __init__(self, n: at.Shape, block: Any, model: at.Model, desk: at.Desk, decide: Any, record: Any) -> None:
-        asks = decide is None
-        self.frame = Frame(n, block, record, model, desk, attend, nobody if asks else decide, int(asks))
+    def __init__(
+        self, n: at.Shape, block: Any, model: at.Model, desk: at.Desk, decide: Any, record: Any, asks: int = NOTHING
+    ) -> None:
+        self.frame = Frame(n, block, record, model, desk, attend, decide or nobody, asks)
         self.words = pack(self.frame)
         if n not in _ready:
             _ready[n] = compiled(advance, (n, self.words, 0, 0, -1))
@@ -219,6 +223,10 @@ class Loop:
     def run(self, start: int, stop: int, given: int = -1) -> tuple[int, int]:
         """Rows start .. stop-1; see `advance`."""
         return _ready[self.frame.sizes](self.frame.sizes, self.words, start, stop, given)
+
+    def do(self, part: int, t: int, given: int = 0) -> int:
+        """One part of row t for lane 0; see `hour.attend`."""
+        return _door()(self.words, t, 0, part, given)
 
     def grow(self) -> None:
         """Room for twice as many events, those written kept."""

@@ -202,6 +202,7 @@ def arrive(n, cells, tape, desk, t, lane):
                 desk.events[e, at.E_QUANTITY] = amount
                 desk.events[e, at.E_AMOUNT] = amount
                 desk.events[e, at.E_EFFECTIVE] = cells[b.queue_due + j, lane]
+                desk.events[e, at.E_CORRELATION] = cells[b.queue_by + j, lane]
         elif amount != 0.0 and cells[b.queue_due + j, lane] < cells[b.stat + at.NEXT_DUE, lane]:
             cells[b.stat + at.NEXT_DUE, lane] = cells[b.queue_due + j, lane]
 

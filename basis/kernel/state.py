@@ -6,6 +6,7 @@ import numpy as np
 
 from . import layout as at
 from .coefficients import Slots, asset_of
+from .frame import view
 from .jit import kernel
 from .risk import maintenance_at, notional_at
 
@@ -40,6 +41,7 @@ def make_desk(slots: Slots, events: int, invested: Iterable[int] = ()) -> at.Des
         param=np.zeros(at.parameters(n)),
         actions=np.zeros((at.ACTIONS, at.ACTION_WIDTH)),
         orders=np.zeros((at.ORDERS, at.ORDER_WIDTH)),
+        deal=np.zeros(at.DEAL_WIDTH),
         need=np.zeros(v),
         surplus=np.zeros(v),
         events=np.zeros((events, at.EVENT_WIDTH)),
@@ -107,19 +109,26 @@ def set_policy(slots: Slots, block: np.ndarray, parameters: np.ndarray, limits: 
 
 
 @kernel
-def review(n, record, model, out):
+def review(words, first, stop, out):
     """Maintenance ratio (maintenance margin over notional) by venue and row: after fills, and at the hour's extremes.
 
-    ``out`` is (rows, 2 * venues). The extremes meet the book as the row before left it, under that row's terms; 0 where
-    nothing is open.
+    ``words`` is a packed frame whose record holds the rows, ``out`` is (stop - first, 2 * venues). The extremes meet
+    the book as the row before left it, under that row's terms; 0 where nothing is open.
     """
+    frame = view(words)
+    n = frame.sizes
+    model = frame.model
+    record = frame.record
     venues = len(n.cash)
     b = at.book_at(n)
     h = at.hour_at(n)
     quote = at.quote_at(n)
     cells = np.zeros((at.rows(n), 1))
     marks = np.zeros(at.perps(n))
-    for t in range(record.shape[0]):
+    if first > 0:
+        for i in range(at.slots(n)):
+            cells[b.q + i, 0] = record[first - 1, b.q + i]
+    for t in range(first, stop):
         coef = model.hours[t]
         tiers = model.terms.tier[model.regime[t - 1 if t > 0 else 0]]
         for j in range(marks.shape[0]):
@@ -127,7 +136,7 @@ def review(n, record, model, out):
         for v in range(venues):
             notional = notional_at(n, cells, marks, 0, v, 0)
             need = maintenance_at(n, cells, marks, 0, tiers, v, 0)
-            out[t, venues + v] = need / notional if notional > 0.0 and t > 0 else 0.0
+            out[t - first, venues + v] = need / notional if notional > 0.0 and t > 0 else 0.0
         for i in range(at.slots(n)):
             cells[b.q + i, 0] = record[t, b.q + i]
         tape = model.quotes[t]
@@ -135,4 +144,4 @@ def review(n, record, model, out):
         for v in range(venues):
             notional = notional_at(n, cells, tape, quote.mark, v, 0)
             need = maintenance_at(n, cells, tape, quote.mark, tiers, v, 0)
-            out[t, v] = need / notional if notional > 0.0 else 0.0
+            out[t - first, v] = need / notional if notional > 0.0 else 0.0

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
+    from basis.components.book import Checkpoint
     from basis.config import Config
-    from basis.engine.recording import Checkpoint, Recording
+    from basis.engine.recording import Recording
     from basis.results.tables import Rows
 
 _HEADLINE = (
@@ -67,7 +68,7 @@ class Result:
     def run_id(self) -> str:
         if self._recording is None:
             return self.manifest["run_id"]
-        from basis.results.manifest import make_run_id
+        from basis.engine.identity import make_run_id
 
         return self._run_id or make_run_id(self._recording)
 

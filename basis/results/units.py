@@ -1,9 +1,8 @@
-"""Units of the columns of the run folder. Imports `basis.kernel.keys` only."""
+"""Units of the columns of the run folder. Imports no frames."""
 
+from basis.components.readings import QUOTE
 from basis.kernel.keys import Key, parse_key
 
-#: Perps are quoted, and margin stands, in this.
-QUOTE = "USDT"
 RATIO = "fraction"
 
 _EVENTS = {

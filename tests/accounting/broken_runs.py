@@ -188,18 +188,17 @@ def _interpolated(measure, values):
 INCONSISTENT = {
     "funding booked with the wrong sign": (HEDGED, wrong_sign("settle_funding", layout.FUNDING, False), "funding"),
     "funding not booked": (HEDGED, unbooked("settle_funding", layout.FUNDING), "funding"),
-    "fees of perps not booked": (HEDGED, unbooked("fill_perp", layout.FEES), "fill"),
-    "fees of spot not booked": (HEDGED, unbooked("fill_spot", layout.FEES), "fill"),
-    "slippage of perps not booked": (HEDGED, unbooked("fill_perp", layout.SLIPPAGE), "fill"),
-    "gas not booked": (HEDGED, unbooked("send", layout.GAS), "transfer"),
-    "transfer fees not booked": (LEAVING, unbooked("send", layout.TRANSFER_FEES), "transfer home"),
+    "fees not booked": (HEDGED, unbooked("book_trade", layout.FEES), "fill"),
+    "slippage not booked": (HEDGED, unbooked("book_trade", layout.SLIPPAGE), "fill"),
+    "gas not booked": (HEDGED, unbooked("book_transfer", layout.GAS), "transfer"),
+    "transfer fees not booked": (LEAVING, unbooked("book_transfer", layout.TRANSFER_FEES), "transfer home"),
     "liquidation not booked": (HEDGED, unbooked("liquidate", layout.LIQUIDATION_LOSS), "liquidation"),
     "arrivals lost": (HEDGED, losing_arrivals, "arrival"),
     "basis not booked": (HEDGED, unbooked("attribute", layout.BASIS), "hour after the fills"),
     # as long as the hedge is whole there is no price P&L
     "price not booked": (HEDGED, unbooked("attribute", layout.DELTA), "liquidation"),
     "supply yield not booked": (LENDING, unbooked("attribute", layout.SUPPLY), "hour after the fills"),
-    "gas of supplies not booked": (LENDING, unbooked("fill_pool", layout.GAS), "fill"),
+    "gas of supplies not booked": (LENDING, unbooked("book_pool", layout.GAS), "fill"),
 }
 #: name → (run, how it is broken).
 CONSISTENT = {

@@ -18,6 +18,7 @@ from test_kernel_parity import MISFITS, relaid
 from basis.kernel import fills, jit, risk, settle, state
 from basis.kernel import layout as at
 from basis.kernel.coefficients import make_coefficients
+from basis.kernel.frame import DECISION
 from basis.kernel.keys import parse_key
 from basis.kernel.loop import Loop
 from basis.results import Result
@@ -223,7 +224,7 @@ def test_a_caller_that_decides_itself_gives_the_same_bits():
     for name in ("entry", "struck", "next_bar", "rule"):
         made = scenarios.SCENARIOS[name]()
         loop, block, desk, record = relaid(made, 1)
-        loop = Loop(loop.frame.sizes, block, loop.frame.model, desk, None, record)
+        loop = Loop(loop.frame.sizes, block, loop.frame.model, desk, None, record, DECISION)
         decide, asked, given, row = made.recording.strategy.decide, 0, -1, 0
         while True:
             row, reason = loop.run(row, len(made.panel), given)
@@ -268,7 +269,7 @@ def test_orders_that_cannot_be_filled_change_nothing(order, reason):
     n, model = loop.frame.sizes, loop.frame.model
     before = block.copy()
     order = np.array(order, dtype=float)
-    assert fills.fill(n, block, model, model.hours[0], model.quotes[0], desk, 0, 0, 0, order, 1) == reason
+    assert fills.price(n, block, model, model.quotes[0], desk, 0, 0, order) == reason
     assert block.tobytes() == before.tobytes()
     assert desk.count[0] == 0
 
