@@ -10,17 +10,38 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from basis.api import backtest, open_run
+    from basis.api import EventDrivenStrategyEngine, backtest, open_run
     from basis.config import load_config
+    from basis.engine.health import unified_health_manager
+    from basis.execution.simulation import SimulationClient
     from basis.market import DataProvider
+    from basis.strategies.manager import Action, Decision, StrategyManager
 
-__all__ = ["DataProvider", "__version__", "backtest", "load_config", "open_run"]
+__all__ = [
+    "Action",
+    "DataProvider",
+    "Decision",
+    "EventDrivenStrategyEngine",
+    "SimulationClient",
+    "StrategyManager",
+    "__version__",
+    "backtest",
+    "load_config",
+    "open_run",
+    "unified_health_manager",
+]
 
 #: Public name → the module that holds it.
 _HOMES = {
     "backtest": "basis.api",
     "open_run": "basis.api",
+    "EventDrivenStrategyEngine": "basis.api",
     "load_config": "basis.config",
+    "unified_health_manager": "basis.engine.health",
+    "SimulationClient": "basis.execution.simulation",
+    "Action": "basis.strategies.manager",
+    "Decision": "basis.strategies.manager",
+    "StrategyManager": "basis.strategies.manager",
     "DataProvider": "basis.market",
 }
 

@@ -1,21 +1,24 @@
-"""The two calls most users need: run a configuration, open a run. Imports everything below the command line."""
+"""What most users need: run a configuration, open a run, the engine. Imports everything below the command line."""
 
 import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from .components.book import Checkpoint
 from .config import Config, load_config
+from .engine.event_driven import Driver, EventDriver, run_blocking
 from .engine.simulation import simulate, warn_if_stopped
 from .errors import InputError
+from .execution.interface import VenueInterface
 from .market import DataProvider
 from .market.panel import Panel
 from .results import Result, open_run
 from .strategies.base import Strategy
+from .strategies.manager import StrategyManager
 
-__all__ = ["backtest", "default_data", "open_run"]
+__all__ = ["EventDrivenStrategyEngine", "backtest", "default_data", "open_run"]
 
 
 def default_data() -> Path:
@@ -36,19 +39,62 @@ def default_data() -> Path:
     return cache
 
 
+class EventDrivenStrategyEngine(EventDriver):
+    __doc__ = EventDriver.__doc__
+
+    async def run_backtest(
+        self,
+        start_date: Any = None,
+        end_date: Any = None,
+        driver: Driver = "event",
+        *,
+        out: "str | Path | None" = None,
+        force: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Result:
+        """Run from start to end, inclusive, and give the result; once for an engine.
+
+        Parameters
+        ----------
+        start_date, end_date : as of `backtest`
+        driver : ``event`` goes through the components in every row, ``kernel`` runs the compiled loop; the same bits
+        out, force, progress : as of `backtest`
+
+        Raises
+        ------
+        InputError
+            Where the data cannot be used, the engine has had its run, or a component needs the other driver.
+        EngineError
+            Where a component raises; the message names it, the cause is chained.
+        """
+        if out is not None:
+            Result.check_target(out, force)
+        start = start_date if start_date is not None else self.config.start
+        end = end_date if end_date is not None else self.config.end
+        recording = await self.record(start, end, driver, progress)
+        warn_if_stopped(recording)
+        result = Result.from_recording(recording)
+        if out is not None:
+            result.save(out, force=force)
+        return result
+
+
 def backtest(
     config: "Config | Mapping[str, Any] | str | Path",
     data: "str | os.PathLike[str] | DataProvider | Panel | None" = None,
     start: Any = None,
     end: Any = None,
     overrides: Mapping[str, Any] | None = None,
-    driver: Literal["kernel"] = "kernel",
+    driver: Driver = "kernel",
     positions: Mapping[str, float] | None = None,
     resume: "Checkpoint | None" = None,
     out: "str | Path | None" = None,
     *,
     force: bool = False,
-    strategy: Strategy | None = None,
+    strategy: "Strategy | type[StrategyManager] | None" = None,
+    components: Mapping[str, type] | None = None,
+    interfaces: Mapping[str, type[VenueInterface]] | None = None,
+    event_log: "str | Path | None" = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
     """Run a strategy over a market and return its result.
@@ -60,12 +106,15 @@ def backtest(
     start, end : first and last row, inclusive; a bare date is 00:00 UTC; None takes the configuration's, then the range
         common to all series the mode needs
     overrides : dotted configuration keys, ``{"strategy.margin_ratio_target": 0.8}``
-    driver : ``kernel``, the compiled loop
+    driver : ``kernel``, the compiled loop, or ``event``, the components one by one; both give the same bits
     positions : starting book ``{instrument key: quantity, "<perp key>|cost": K}`` instead of capital in one token
     resume : checkpoint of `Result.checkpoint`; the run goes on in the row after it
     out : folder to write the run to; nothing is written without it
     force : replace `out` where it exists
-    strategy : another strategy than the mode's (`basis.strategies.base`)
+    strategy : another strategy than the mode's: a compiled one (`basis.strategies.base`) or a subclass of
+        `basis.StrategyManager` in plain Python
+    components, interfaces : classes of one's own, by component and by venue (`EventDrivenStrategyEngine`)
+    event_log : file that gets a line of JSON per event while the run goes on
     progress : called with (rows done, rows)
 
     Returns
@@ -79,8 +128,8 @@ def backtest(
         Where configuration, data or usage are wrong; nothing is written then.
     """
     began = time.perf_counter()
-    if driver != "kernel":
-        raise InputError(f"driver {driver!r} is not available; use 'kernel'.")
+    if driver not in ("kernel", "event"):
+        raise InputError(f"driver {driver!r} is not available; use 'kernel' or 'event'.")
     window = {"start": start, "end": end}
     resolved = load_config(config, {**(overrides or {}), **{k: v for k, v in window.items() if v is not None}})
     if isinstance(data, DataProvider | Panel):
@@ -93,9 +142,19 @@ def backtest(
     if out is not None:
         Result.check_target(out, force)
     elapsed = {"load": time.perf_counter() - began}
-    recording = simulate(
-        resolved, market, resolved.start, resolved.end, positions, resume, strategy, progress, elapsed=elapsed
-    )
+    if isinstance(strategy, type):
+        components, strategy = {**(components or {}), "strategy_manager": strategy}, None
+    if driver == "kernel" and not (components or interfaces or event_log):
+        recording = simulate(
+            resolved, market, resolved.start, resolved.end, positions, resume, strategy, progress, elapsed=elapsed
+        )
+    else:
+        engine = EventDriver(
+            resolved, "backtest", market, resolved.initial_capital, resolved.share_class,
+            positions=positions, resume=resume, strategy=strategy,
+            components=components, interfaces=interfaces, event_log=event_log,
+        )  # fmt: skip
+        recording = run_blocking(engine.record(resolved.start, resolved.end, driver, progress, elapsed=elapsed))
     warn_if_stopped(recording)
     result = Result.from_recording(recording)
     if out is not None:

@@ -17,5 +17,13 @@ class DataError(InputError):
     """A data set cannot be used; the message names the series, the instant and what to do."""
 
 
+class EngineError(BasisError):
+    """A component failed: the message names it and the row, the cause is chained."""
+
+
+class ExecutionError(EngineError):
+    """A venue's answer cannot be taken into the book."""
+
+
 class RunStoppedWarning(UserWarning):
     """A run stopped itself before its end (broken identity, data hole, insolvency); the rows so far are kept."""

@@ -16,6 +16,7 @@ from ..kernel.frame import NOTHING
 from ..kernel.keys import parse_key
 from ..kernel.loop import EVENTS_PER_ROW, Loop
 from ..market.panel import Panel
+from ..market.sources.clock import iso
 
 
 @dataclass(frozen=True)
@@ -200,17 +201,37 @@ class Book:
         self.loop = Loop(n, self.block, model, desk, self.strategy.decide, self.record, asks)
         self.compile_s = time.perf_counter() - mark
 
-    def need_row(self) -> int:
-        """The row it stands in.
+    def row_of(self, timestamp: Any = None) -> int:
+        """The row it stands in, or the one at or before an instant that the run has passed.
 
         Raises
         ------
         InputError
-            Before the first row of a run.
+            Before the first row of a run, and for an instant it has not come to.
         """
-        if self.row is None:
+        if self.row is None or self.panel is None:
             raise InputError("No run yet: there is no row to read prices of. Call run_backtest first.")
-        return self.row
+        if timestamp is None or timestamp == self.timestamp:
+            return self.row
+        row = self.panel.row_at(timestamp)
+        if row > self.row:
+            now = iso(int(self.panel.timestamps[self.row]))
+            raise InputError(f"The book stands in {now}; {timestamp!r} is after that.")
+        return row
+
+    def stands_at(self, timestamp: Any = None) -> bool:
+        """Whether an instant (None: now) is that of the row it stands in."""
+        return self.row_of(timestamp) == self.row
+
+    def fork(self) -> None:
+        """Go on with a copy of the state, so that what a run has left stays as it is."""
+        self.row_of()
+        desk = self.desk
+        copied = desk._replace(**{name: getattr(desk, name).copy() for name in desk._fields})
+        self.block = state.copied(self.block)
+        self.record = self.record.copy()
+        n = self.slots.shape()
+        self.loop = Loop(n, self.block, self.model, copied, self.strategy.decide, self.record, self.loop.frame.asks)
 
     def do(self, part: int, given: int = 0) -> int:
         """One part of the row it stands in; see `basis.kernel.hour.attend`."""
@@ -221,9 +242,28 @@ class Book:
         return self.loop.desk
 
     @property
+    def events_written(self) -> int:
+        """Number of events so far."""
+        return 0 if self.loop is None else int(self.desk.count[0])
+
+    @property
     def timestamp(self) -> int | None:
         """Instant of the row it stands in, ns UTC."""
         return None if self.row is None or self.panel is None else int(self.panel.timestamps[self.row])
+
+    @property
+    def equity(self) -> float:
+        """Worth of everything held, share class, as last calculated."""
+        return self.head(at.EQUITY)
+
+    @property
+    def residual(self) -> tuple[float, float]:
+        """By how much balance-based and attributed P&L differ, and by how much they may, share class."""
+        b = at.book(self.slots.shape(), self.block)
+        stat = b.stat[:, 0]
+        off = self.equity - stat[at.CAPITAL] - self.head(at.FLOWS) - float(b.column[:, 0].sum())
+        allowed = float(self.model.settings[at.TOLERANCE]) * max(1.0, float(stat[at.SCALE]))
+        return float(off), allowed
 
     def head(self, place: int) -> float:
         """A number of the state's head (`basis.kernel.layout`)."""

@@ -4,15 +4,18 @@ Every function gives columns, name → (rows,), of the rows it is given. Plain n
 """
 
 import functools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..kernel import layout as at
 from ..kernel.coefficients import Slots
-from ..kernel.jit import compiled
+from ..kernel.frame import pack
+from ..kernel.hour import KEEP
 from ..kernel.keys import Key
-from ..kernel.state import review
+from ..kernel.state import maintenance
+from ..market.sources.clock import iso
 
 #: Perps are quoted, and margin stands, in this.
 QUOTE = "USDT"
@@ -32,6 +35,8 @@ class StateRows:
     ----------
     run : what has `slots`, `panel`, `model`, `loop` and `record` (a bound `Book`, a `Recording`)
     first, stop : first row, and the row after the last
+    record : (rows, recorded) those rows, and before them the row before the first where there is one; None takes the
+        run's
 
     Attributes
     ----------
@@ -41,14 +46,17 @@ class StateRows:
         Views (k, rows) of the coefficients.
     """
 
-    def __init__(self, run: Any, first: int, stop: int) -> None:
-        self.run, self.first, self.stop = run, first, stop
+    def __init__(self, run: Any, first: int, stop: int, record: np.ndarray | None = None) -> None:
+        self.run, self.first, self.stop, self.kept = run, first, stop, record
         self.slots: Slots = run.slots
         self.panel = run.panel
         self.shape = self.slots.shape()
         self.span = slice(first, stop)
-        self.whole = at.book(self.shape, run.record.T)
-        self.book = at.book(self.shape, run.record.T[:, self.span])
+        # the rows and, if there is one, the row before
+        before = min(first, 1)
+        kept = run.record[first - before : stop] if record is None else record
+        self.whole = at.book(self.shape, kept.T)
+        self.book = at.book(self.shape, kept.T[:, before:])
         self.hour = at.hour_of(self.shape, run.model.hours.T[:, self.span])
         self.quote = at.quote_of(self.shape, run.model.quotes.T[:, self.span])
         self.share_class = self.slots.share_class
@@ -78,17 +86,18 @@ class StateRows:
     @functools.cached_property
     def maintenance(self) -> np.ndarray:
         """(rows, 2 * venues) maintenance margin over notional: after fills, and at the hour's extremes."""
-        out = np.zeros((len(self), 2 * len(self.slots.venues)))
-        args = (self.run.loop.words, self.first, self.stop, out)
-        compiled(review, args)(*args)
-        return out
+        venues = len(self.slots.venues)
+        if self.kept is None:
+            return maintenance(self.run.loop.words, self.first, self.stop, venues)
+        before = min(self.first, 1)
+        rows, model = slice(self.first - before, self.stop), self.run.model
+        seen = {name: getattr(model, name)[rows] for name in ("hours", "quotes", "regime", "busy")}
+        frame = self.run.loop.frame._replace(record=self.kept, model=model._replace(**seen))
+        return maintenance(pack(frame), before, before + len(self), venues)
 
     def increments(self, cumulative: np.ndarray) -> np.ndarray:
-        """Increments by row of a cumulative line of the whole record."""
-        first, stop = self.span.start, self.span.stop
-        line = cumulative[first:stop]
-        before = cumulative[first - 1] if first else 0.0
-        return np.diff(line, prepend=before)
+        """Increments by row of a cumulative line of `whole`."""
+        return np.diff(cumulative) if self.first else np.diff(cumulative, prepend=0.0)
 
 
 def equity(rows: StateRows) -> dict[str, np.ndarray]:
@@ -184,3 +193,77 @@ def risk(rows: StateRows) -> dict[str, np.ndarray]:
         if not measure.startswith("margin_ratio|") or measure in margined:
             columns[f"alert|{measure}"] = book.alert[j].astype(np.int8)
     return columns
+
+
+def pnl(rows: StateRows) -> dict[str, np.ndarray]:
+    """`equity` and `attribution` side by side."""
+    return {**equity(rows), **attribution(rows)}
+
+
+class Reading(Mapping[str, float]):
+    """One row of a table of the run folder, by the same names, as it stood when it was read.
+
+    Attributes
+    ----------
+    name : what was read
+    timestamp : instant of its row, ns UTC; None before a run
+    equity : worth of the book then, share class
+    """
+
+    __slots__ = ("_columns", "_kept", "_run", "_values", "name", "row")
+
+    def __init__(
+        self, run: Any, name: str, columns: Callable[[StateRows], dict[str, np.ndarray]], row: int, kept: np.ndarray
+    ) -> None:
+        self._run, self.name, self._columns, self.row, self._kept = run, name, columns, row, kept
+        self._values: dict[str, float] | None = None
+
+    @classmethod
+    def of(
+        cls, book: Any, name: str, columns: Callable[[StateRows], dict[str, np.ndarray]], timestamp: Any = None
+    ) -> "Reading":
+        """What a book says now, or said after the fills of an earlier row.
+
+        Raises
+        ------
+        InputError
+            Before a run, of what needs prices; for an instant outside the run.
+        """
+        if book.row is None and columns is positions:
+            return cls(book, name, columns, 0, book.block[: at.recorded(book.slots.shape())].T.copy())
+        row = book.row_of(timestamp)
+        if row == book.row:
+            book.do(KEEP)
+        return cls(book, name, columns, row, book.record[max(row - 1, 0) : row + 1].copy())
+
+    def _fill(self) -> dict[str, float]:
+        if self._values is None:
+            rows = StateRows(self._run, self.row, self.row + 1, self._kept)
+            self._values = {name: values[0].item() for name, values in self._columns(rows).items()}
+            if self._columns is exposure:
+                self._values["equity"] = self.equity
+        return self._values
+
+    @property
+    def timestamp(self) -> int | None:
+        return None if self._run.panel is None else int(self._run.panel.timestamps[self.row])
+
+    @property
+    def equity(self) -> float:
+        return float(self._kept[-1, at.EQUITY])
+
+    def __getitem__(self, name: str) -> float:
+        try:
+            return self._fill()[name]
+        except KeyError:
+            raise KeyError(f"No {name!r} in {self.name}; there are {', '.join(self)}.") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fill())
+
+    def __len__(self) -> int:
+        return len(self._fill())
+
+    def __repr__(self) -> str:
+        when = "" if self.timestamp is None else f" {iso(self.timestamp)}"
+        return f"<{self.name}{when} " + ", ".join(f"{k}={v:.6g}" for k, v in self.items()) + ">"

@@ -5,25 +5,14 @@ and far more where functions are compiled. So a frame is packed into one array o
 `view` gives compiled code its names back. In plain Python a frame is its own view.
 """
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
 from numba import config, types
-from numba.core import cgutils
-from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
-from numba.extending import (
-    intrinsic,
-    lower_builtin,
-    lower_getattr_generic,
-    models,
-    register_model,
-)
-from numba.np.arrayobj import populate_array
 
 from . import layout as at
-from .jit import DECIDE, address_of
+from .jit import DECIDE
+from .packing import Packing
 
 #: What a caller may do himself (`Frame.asks`).
 NOTHING, DECISION, ROW = range(3)
@@ -45,7 +34,6 @@ class Frame(NamedTuple):
 #: attend(words, t, lane, part, given) → int64
 ATTEND = types.int64(types.int64[::1], types.int64, types.int64, types.int64, types.int64)
 
-_DTYPES = {"f8": types.float64, "i8": types.int64, "u1": types.uint8}
 #: dtype and axes of every array. An axis that is not a size of the book is free, but the same wherever it is named.
 _ARRAYS: dict[str, dict[str, str]] = {
     "table": {"venue": "i8 tokens", "plan": "f8 plans plan", "wallet": "i8 wallet", "withdrawal": "f8 withdrawals"},
@@ -120,125 +108,18 @@ def check(frame: Frame) -> None:
     look("desk", frame.desk)
 
 
-# --- Numba types ----------------------------------------------------------------------------------------------------
-
-
-class _Size(types.Type):
-    """An integer with a length, as a tuple has one."""
-
-
-class _Struct(types.Type):
-    """Names for places in the words of a frame; a value is the address of the words."""
-
-    def __init__(self, name: str, fields: Mapping[str, tuple[int, types.Type]]) -> None:
-        self.fields = dict(fields)
-        super().__init__(name=f"basis.{name}")
-
-
-_SIZE = _Size("basis.size")
-_INT64 = ir.IntType(64)
-register_model(_Struct)(models.OpaqueModel)
-
-
-@register_model(_Size)
-class _SizeModel(models.PrimitiveModel):
-    def __init__(self, dmm: Any, fe_type: Any) -> None:
-        super().__init__(dmm, fe_type, _INT64)
-
-
-_typing_of_len: Any = infer_global(len)
-
-
-@_typing_of_len
-class _SizeLen(AbstractTemplate):
-    def generic(self, args: Any, kws: Any) -> Any:
-        return signature(types.intp, args[0]) if isinstance(args[0], _Size) else None
-
-
-@lower_builtin(len, _Size)
-def _size_len(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    return args[0]
-
-
-@infer_getattr
-class _StructFields(AttributeTemplate):
-    key = _Struct
-
-    def generic_resolve(self, struct: Any, name: str) -> Any:
-        return struct.fields[name][1] if name in struct.fields else None
-
-
-@lower_getattr_generic(_Struct)
-def _field(context: Any, builder: Any, struct: Any, pointer: Any, name: str) -> Any:
-    place, kind = struct.fields[name]
-    if isinstance(kind, _Struct):
-        return pointer
-    words = builder.bitcast(pointer, _INT64.as_pointer())
-
-    def word(i: int) -> Any:
-        value = builder.load(builder.gep(words, [ir.Constant(_INT64, place + i)]))
-        # the words never change while compiled code runs
-        value.set_metadata("invariant.load", builder.module.add_metadata([]))
-        return value
-
-    if isinstance(kind, types.FunctionType):
-        function = cgutils.create_struct_proxy(kind)(context, builder)
-        nothing = context.get_constant_null(types.voidptr)
-        function.c_addr = function.py_addr = nothing
-        function.jit_addr = builder.inttoptr(word(0), nothing.type)
-        return function._getvalue()
-    if not isinstance(kind, types.Array):
-        return word(0)
-    lengths = [word(1 + axis) for axis in range(kind.ndim)]
-    array = context.make_array(kind)(context, builder)
-    item = ir.Constant(_INT64, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
-    strides = [item]
-    for length in reversed(lengths[1:]):
-        strides.insert(0, builder.mul(length, strides[0]))
-    data = builder.inttoptr(word(0), array.data.type)
-    populate_array(array, data=data, shape=lengths, strides=strides, itemsize=item, meminfo=None)
-    return array._getvalue()
-
-
-def _make_struct() -> tuple[_Struct, int]:
-    place = 0
-
-    def take(words: int) -> int:
-        nonlocal place
-        place += words
-        return place - words
-
-    def arrays(kind: str) -> dict[str, tuple[int, types.Type]]:
-        found = {}
-        for name, spec in _ARRAYS[kind].items():
-            dtype, *names = spec.split()
-            found[name] = (take(1 + len(names)), types.Array(_DTYPES[dtype], len(names), "C"))
-        return found
-
-    sizes = {name: (take(1), _SIZE) for name in at.Shape._fields}
-    table, terms = (_Struct(kind, arrays(kind)) for kind in ("table", "terms"))
-    fields: dict[str, tuple[int, types.Type]] = {
-        "sizes": (0, _Struct("sizes", sizes)),
-        "attend": (take(1), types.FunctionType(ATTEND)),
-        "decide": (take(1), types.FunctionType(DECIDE)),
-        "asks": (take(1), types.int64),
-        "model": (0, _Struct("model", {**arrays("model"), "table": (0, table), "terms": (0, terms)})),
-        "desk": (0, _Struct("desk", arrays("desk"))),
-        **arrays("frame"),
-    }
-    return _Struct("frame", fields), place
-
-
-_FRAME, _WORDS = _make_struct()
-
-
-@intrinsic
-def _view(typingctx: Any, words: Any) -> Any:
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        data = context.make_array(sig.args[0])(context, builder, args[0]).data
-        return builder.bitcast(data, context.get_value_type(sig.return_type))
-
-    return _FRAME(words), generate
+_PACKING = Packing(
+    "frame",
+    {
+        "sizes": dict.fromkeys(at.Shape._fields, "size"),
+        "attend": ATTEND,
+        "decide": DECIDE,
+        "asks": "int",
+        "model": {**_ARRAYS["model"], "table": _ARRAYS["table"], "terms": _ARRAYS["terms"]},
+        "desk": _ARRAYS["desk"],
+        **_ARRAYS["frame"],
+    },
+)
 
 
 def _as_it_is(frame: Any) -> Any:
@@ -246,7 +127,7 @@ def _as_it_is(frame: Any) -> Any:
 
 
 #: view(words) → the frame with its names; the caller keeps the arrays alive.
-view: Any = _as_it_is if config.DISABLE_JIT else _view
+view: Any = _as_it_is if config.DISABLE_JIT else _PACKING.view
 
 
 def pack(frame: Frame) -> Any:
@@ -258,21 +139,4 @@ def pack(frame: Frame) -> Any:
         See `check`.
     """
     check(frame)
-    if config.DISABLE_JIT:
-        return frame
-    words = np.zeros(_WORDS, dtype=np.int64)
-
-    def put(struct: _Struct, parent: Any) -> None:
-        for name, (place, kind) in struct.fields.items():
-            part = getattr(parent, name)
-            if isinstance(kind, _Struct):
-                put(kind, part)
-            elif isinstance(kind, types.FunctionType):
-                words[place] = address_of(part, kind.signature)
-            elif isinstance(kind, types.Array):
-                words[place : place + 1 + kind.ndim] = (part.ctypes.data, *part.shape)
-            else:
-                words[place] = len(part) if kind is _SIZE else part
-
-    put(_FRAME, frame)
-    return words
+    return frame if config.DISABLE_JIT else _PACKING.pack(frame)

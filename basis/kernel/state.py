@@ -1,13 +1,15 @@
 """Allocate what the loop works on and set a book to its starting state: the checked Python side of the kernel."""
 
+import functools
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from . import layout as at
 from .coefficients import Slots, asset_of
 from .frame import view
-from .jit import kernel
+from .jit import compiled, kernel
 from .risk import maintenance_at, notional_at
 
 
@@ -17,6 +19,13 @@ def aligned(shape: tuple[int, ...]) -> np.ndarray:
     raw = np.zeros(size + 8)
     start = (-raw.ctypes.data % 64) // 8
     return raw[start : start + size].reshape(shape)
+
+
+def copied(block: np.ndarray) -> np.ndarray:
+    """A copy of a state block, aligned as it has to be."""
+    out = aligned(block.shape)
+    out[:] = block
+    return out
 
 
 def make_desk(slots: Slots, events: int, invested: Iterable[int] = ()) -> at.Desk:
@@ -145,3 +154,15 @@ def review(words, first, stop, out):
             notional = notional_at(n, cells, tape, quote.mark, v, 0)
             need = maintenance_at(n, cells, tape, quote.mark, tiers, v, 0)
             out[t - first, v] = need / notional if notional > 0.0 else 0.0
+
+
+@functools.cache
+def _review() -> Any:
+    return compiled(review, (np.zeros(1, dtype=np.int64), 0, 0, np.zeros((1, 1))))
+
+
+def maintenance(words: Any, first: int, stop: int, venues: int) -> np.ndarray:
+    """(rows, 2 * venues) see `review`."""
+    out = np.zeros((stop - first, 2 * venues))
+    _review()(words, first, stop, out)
+    return out

@@ -2,7 +2,7 @@
 numpy and its siblings; takes any configuration object with the attributes of `basis.config.Config`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,31 @@ class SeriesInfo(NamedTuple):
     rows: int
 
 
+class MarketData(Mapping[str, float]):
+    """The values of one row of a panel that are known, and each age as ``<column>|age_s``."""
+
+    def __init__(self, panel: Panel, row: int) -> None:
+        self.panel, self.row = panel, row
+
+    def __getitem__(self, name: str) -> float:
+        column, _, age = name.partition("|age_s")
+        value = self.panel.columns[column][self.row]
+        if value != value or (age and name != f"{column}|age_s"):
+            raise KeyError(name)
+        return float(self.panel.ages[column][self.row] if name.endswith("|age_s") else value)
+
+    def __iter__(self) -> Iterator[str]:
+        known = [name for name, values in self.panel.columns.items() if values[self.row] == values[self.row]]
+        yield from known
+        yield from (f"{name}|age_s" for name in self.panel.ages if name in known)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
 class DataProvider:
     """What was known when, from the parquet files of a data folder.
 
@@ -57,6 +82,8 @@ class DataProvider:
         self.folder = DataFolder(data_dir)
         self._series: dict[tuple[str, ...], Any] = {}
         self._lookup: Panel | None = None
+        #: The panel made last: a run asks for its rows.
+        self._last: Panel | None = None
 
     def panel(self, keys: Iterable[str | Key] | None = None, start: Any = None, end: Any = None) -> Panel:
         """The market on the grid start, start + bar_interval, …, end (inclusive).
@@ -75,9 +102,11 @@ class DataProvider:
             funding settlements are there.
         """
         config = self.config
-        return self._build(keys, start if start is not None else config.start, end if end is not None else config.end)
+        start, end = (start if start is not None else config.start), (end if end is not None else config.end)
+        self._last = self._build(keys, start, end)
+        return self._last
 
-    async def get_market_data(self, timestamp: Any) -> dict[str, float]:
+    async def get_market_data(self, timestamp: Any) -> Mapping[str, float]:
         """What is known at an instant: the values of the row at or before it, and each age as ``<column>|age_s``.
 
         A value that is not known then (too old, or a trailing window not yet whole) has no entry.
@@ -89,15 +118,14 @@ class DataProvider:
         """
         return self.market_data_at(timestamp)
 
-    def market_data_at(self, timestamp: Any) -> dict[str, float]:
+    def market_data_at(self, timestamp: Any) -> Mapping[str, float]:
         """`get_market_data` for blocking callers."""
+        instant = to_ns(timestamp)
+        if self._last is not None and self._last.timestamps[0] < instant <= self._last.timestamps[-1]:
+            return MarketData(self._last, self._last.row_at(instant))
         if self._lookup is None:
             self._lookup = self._build(None, None, None, lenient=True)
-        panel = self._lookup
-        row = panel.row_at(timestamp)
-        known = {name: float(values[row]) for name, values in panel.columns.items() if values[row] == values[row]}
-        ages = {f"{name}|age_s": float(ages[row]) for name, ages in panel.ages.items() if name in known}
-        return known | ages
+        return MarketData(self._lookup, self._lookup.row_at(instant))
 
     def series(self) -> list[SeriesInfo]:
         """Every file of the data set with its range; nothing is checked (that is `basis data check`)."""
@@ -203,6 +231,23 @@ class DataProvider:
         builder.grid(start, end)
         builder.fill()
         return builder.panel(lenient)
+
+
+class PanelProvider:
+    """A panel that is ready, in the place of a data provider.
+
+    Attributes
+    ----------
+    whole : Panel
+        All its rows; a run takes those of its window.
+    """
+
+    def __init__(self, panel: Panel, config: Any) -> None:
+        self.whole, self.config = panel, config
+
+    async def get_market_data(self, timestamp: Any) -> Mapping[str, float]:
+        """See `DataProvider.get_market_data`."""
+        return MarketData(self.whole, self.whole.row_at(timestamp))
 
 
 def _single(tables: list[Table | None]) -> Table:

@@ -33,7 +33,7 @@ class Rows(StateRows):
     @property
     def started_from(self) -> float:
         """Equity before the first row: the capital, or the checkpoint's equity."""
-        return float(self.whole.head[at.EQUITY, self.first - 1]) if self.first else self.capital
+        return float(self.whole.head[at.EQUITY, 0]) if self.first else self.capital
 
     def table(self, name: str, columns: Mapping[str, Column]) -> Table:
         """A table on the rows' instants."""

@@ -1,0 +1,200 @@
+"""EventLogger: ordered, typed events of a run, from decision to fill under one correlation id."""
+
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+
+from ..config import Config
+from ..kernel import layout as at
+from ..market.sources.clock import iso
+from .book import Book
+from .event_records import render
+from .readings import StateRows
+
+#: Raw events that wait at most before they are written, and seconds.
+_BATCH, _PATIENCE = 256, 1.0
+
+
+class Event(NamedTuple):
+    """One event, by the columns of `events.parquet`; texts are empty and numbers 0 where they do not apply."""
+
+    seq: int
+    timestamp: datetime
+    effective_at: datetime
+    kind: str
+    level: str
+    correlation_id: str
+    action: str
+    venue: str
+    instrument: str
+    destination: str
+    quantity: float
+    price: float
+    reference_price: float
+    rate: float
+    notional: float
+    fee: float
+    fee_asset: str
+    slippage: float
+    gas: float
+    gas_units: float
+    flash_fee: float
+    peg_conversion: float
+    realised_cash: float
+    amount: float
+    detail: str
+
+    def to_json(self) -> str:
+        """One line of JSON; a number that is not finite is null."""
+        return json.dumps({name: _plain(value) for name, value in self._asdict().items()}, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class Events(Sequence[Event]):
+    """Events that were written together; made when they are looked at."""
+
+    def __init__(self, logger: "EventLogger", first: int, stop: int) -> None:
+        self.logger, self.first, self.stop = logger, first, stop
+        self.made: list[Event] | None = None
+
+    def _all(self) -> list[Event]:
+        if self.made is None:
+            self.logger.flush()
+        return self.made or []
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Event]: ...
+    def __getitem__(self, index: Any) -> Any:
+        return self._all()[index]
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self._all())
+
+
+class EventLogger:
+    """The log of a run, which the engine writes to after every row.
+
+    Parameters
+    ----------
+    config, data_provider, book : see `PositionMonitor`
+    path : file that gets a line of JSON per event while the run goes on
+    """
+
+    def __init__(self, config: Config, data_provider: Any, book: Book, path: str | Path | None = None) -> None:
+        self.config, self.data_provider, self.book = config, data_provider, book
+        self.path = None if path is None else Path(path)
+        #: Set when the run begins; correlation ids begin with it.
+        self.run_id = ""
+        self._taken = 0
+        self._flushed = time.monotonic()
+        self._pending: list[Events] = []
+        self._done: list[Event] = []
+
+    def collect(self) -> None:
+        """Log what the book has written since the last time."""
+        written = self.book.events_written
+        if written > self._taken:
+            events = Events(self, self._taken, written)
+            self._taken = written
+            self._pending.append(events)
+            self.log(self.book.timestamp, events)
+
+    def log(self, timestamp: int | None, events: Sequence[Event]) -> None:
+        """Take the events of a row; called once for each row that has any.
+
+        Parameters
+        ----------
+        timestamp : instant of the row, ns UTC
+        """
+        if self.path is None:
+            return
+        waiting = self._taken - self._pending[0].first if self._pending else 0
+        if waiting >= _BATCH or time.monotonic() - self._flushed > _PATIENCE:
+            self.flush()
+
+    @property
+    def events(self) -> list[Event]:
+        """Every event so far."""
+        self.flush()
+        return list(self._done)
+
+    def flush(self) -> None:
+        """Make records of what waits, and write them to the file."""
+        self._flushed = time.monotonic()
+        if not self._pending:
+            return
+        book, pending = self.book, self._pending
+        self._pending = []
+        raw = book.desk.events[pending[0].first : pending[-1].stop]
+        span = raw[:, at.E_ROW].astype(np.int64)
+        first, stop = int(span.min()), int(span.max()) + 1
+        rows = StateRows(book, first, stop, book.record[max(first - 1, 0) : stop])
+        columns = render(rows, raw, self.run_id)
+        seq = range(len(self._done), len(self._done) + len(columns["kind"]))
+        stamps = [[_moment(us) for us in columns.pop(name).astype(np.int64).tolist()] for name in _STAMPS]
+        rest = [columns[name].tolist() for name in Event._fields[1 + len(_STAMPS) :]]
+        made = [Event(*values) for values in zip(seq, *stamps, *rest, strict=True)]
+        self._hand_out(pending, made)
+        self._write(made)
+
+    def _hand_out(self, pending: list[Events], made: list[Event]) -> None:
+        """Every batch gets its own: a raw event of funding may have become several records, all of its row."""
+        raw, panel, place = self.book.desk.events, self.book.panel, 0
+        assert panel is not None
+        for batch in pending:
+            last = panel.timestamps[int(raw[batch.stop - 1, at.E_ROW])] // 1000
+            end = place
+            while end < len(made) and _micros(made[end].timestamp) <= last:
+                end += 1
+            batch.made, place = made[place:end], end
+
+    def _write(self, made: list[Event]) -> None:
+        self._done += made
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a" if made and made[0].seq else "w", encoding="utf-8") as file:
+                file.writelines(event.to_json() + "\n" for event in made)
+
+    def close(self, cause: str | None = None, effective_at: int | None = None) -> None:
+        """The end of a run; `cause` says why it stopped itself."""
+        self.flush()
+        timestamp = self.book.timestamp
+        if cause is not None and timestamp is not None:
+            when = timestamp if effective_at is None else effective_at
+            texts = dict.fromkeys(name for name, kind in Event.__annotations__.items() if kind is str)
+            values = {name: "" if name in texts else 0.0 for name in Event._fields}
+            values |= {"seq": len(self._done), "kind": "error", "detail": cause}
+            values |= {"timestamp": _moment(timestamp // 1000), "effective_at": _moment(when // 1000)}
+            self._write([Event(**values)])
+
+    def check_health(self) -> tuple[str, str]:
+        """(status, message)."""
+        when = "" if self.book.timestamp is None else f" up to {iso(self.book.timestamp)}"
+        return "healthy", f"{self._taken} events{when}"
+
+
+_STAMPS = ("timestamp", "effective_at")
+
+
+def _moment(us: int) -> datetime:
+    return datetime.fromtimestamp(us // 1_000_000, UTC).replace(microsecond=us % 1_000_000)
+
+
+def _micros(moment: datetime) -> int:
+    return round(moment.timestamp() * 1_000_000)

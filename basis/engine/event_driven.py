@@ -1,0 +1,502 @@
+"""The event engine: components wired once, an hour at a time, or in the rows where the compiled loop asks.
+
+`EventDriver` ends a run with a `Recording`; the public engine of `basis.api` makes a result of it.
+"""
+
+import asyncio
+import inspect
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from ..components.book import Book, Checkpoint
+from ..components.event_logger import EventLogger
+from ..components.exposure_monitor import ExposureMonitor
+from ..components.pnl_calculator import BROKEN, INSOLVENT, PnLCalculator
+from ..components.position_monitor import PositionMonitor
+from ..components.risk_monitor import RiskMonitor
+from ..config import Config, load_config
+from ..errors import BasisError, EngineError, InputError
+from ..execution.factory import ExecutionInterfaceFactory
+from ..execution.interface import VenueInterface
+from ..execution.managers import CEXExecutionManager, OnChainExecutionManager
+from ..execution.simulation import ExchangeSimulation, ProtocolSimulation, WalletSimulation
+from ..kernel import frame, hour
+from ..kernel import layout as at
+from ..market.panel import Panel
+from ..market.provider import PanelProvider
+from ..market.sources.clock import iso
+from ..strategies.base import Strategy
+from ..strategies.factory import make_strategy
+from ..strategies.manager import Action, BadDecision, Decision, StrategyManager
+from .health import HealthManager, unified_health_manager
+from .identity import make_run_id
+from .position_update import PositionUpdateHandler
+from .recording import Recording
+from .simulation import advance, bind, finish, last_row
+from .stopwatch import Stopwatch
+
+Driver = Literal["kernel", "event"]
+#: Components by name, in the order in which they are built; the data provider is given.
+COMPONENTS: dict[str, type] = {
+    "position_monitor": PositionMonitor,
+    "event_logger": EventLogger,
+    "exposure_monitor": ExposureMonitor,
+    "risk_monitor": RiskMonitor,
+    "pnl_calculator": PnLCalculator,
+    "strategy_manager": StrategyManager,
+    "position_update_handler": PositionUpdateHandler,
+    "cex_execution_manager": CEXExecutionManager,
+    "onchain_execution_manager": OnChainExecutionManager,
+}
+#: Those that the compiled loop does the work of, row by row.
+_COMPILED = ("position_monitor", "event_logger", "exposure_monitor", "risk_monitor", "pnl_calculator")
+_CLIENTS = (ExchangeSimulation, ProtocolSimulation, WalletSimulation)
+SHARE_CLASSES = ("USDT", "ETH")
+#: Rows between two looks at whatever else waits in the caller's event loop.
+_BREATH = 512
+
+
+def _configured(config: Any, initial_capital: float, share_class: str) -> Config:
+    """The configuration with the capital and share class of the arguments.
+
+    Raises
+    ------
+    InputError
+        Where they are wrong, or the configuration holds others.
+    """
+    if isinstance(initial_capital, bool) or not isinstance(initial_capital, int | float) or not initial_capital > 0:
+        raise InputError(f"Invalid initial_capital: {initial_capital}. Must be > 0.")
+    if share_class not in SHARE_CLASSES:
+        raise InputError(f"Invalid share_class: {share_class}. Must be 'USDT' or 'ETH'.")
+    given = {"initial_capital": float(initial_capital), "share_class": share_class}
+    held: Mapping[str, Any] = config if isinstance(config, Mapping) else {}
+    if isinstance(config, Config):
+        held = {name: getattr(config, name) for name in given}
+    for name, value in given.items():
+        if name in held and held[name] != value:
+            raise InputError(f"{name}: the argument is {value!r}, the configuration holds {held[name]!r}. Give one.")
+    return config if isinstance(config, Config) else load_config(config, given)
+
+
+def _mode(execution_mode: str) -> str:
+    wanted = os.environ.get("BASIS_EXECUTION_MODE")
+    if wanted and wanted != execution_mode:
+        raise InputError(f"execution_mode is {execution_mode!r}, BASIS_EXECUTION_MODE is {wanted!r}. They must agree.")
+    if execution_mode not in ("backtest", "live"):
+        raise InputError(f"Invalid execution_mode: {execution_mode}. Must be 'backtest' or 'live'.")
+    if execution_mode == "live":
+        raise InputError("execution_mode 'live' is not available yet. Use 'backtest'.")
+    return execution_mode
+
+
+def run_blocking(coroutine: Any) -> Any:
+    """The result of a coroutine for blocking callers, in a notebook (whose event loop runs) as well."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
+class EventDriver:
+    """Nine components around one book, and what drives them.
+
+    Parameters
+    ----------
+    config : mode, path, dict or Config
+    execution_mode : ``backtest``
+    data_provider : `DataProvider` of the same configuration, or a `Panel` that is ready
+    initial_capital, share_class : share class ``USDT`` or ``ETH``; these rule, and a configuration that holds others is
+        an error
+    positions, resume : starting book, checkpoint to go on from
+    strategy : another strategy than the mode's
+    components : name → class, a subclass of the built-in one (`COMPONENTS`)
+    interfaces : venue → class of its client
+    event_log : file that gets a line of JSON per event while a run goes on
+
+    Raises
+    ------
+    InputError
+        Where an argument is wrong.
+    EngineError
+        Where a component cannot be made; the cause is chained.
+    """
+
+    position_monitor: PositionMonitor
+    event_logger: EventLogger
+    exposure_monitor: ExposureMonitor
+    risk_monitor: RiskMonitor
+    pnl_calculator: PnLCalculator
+    strategy_manager: StrategyManager
+    position_update_handler: PositionUpdateHandler
+    cex_execution_manager: CEXExecutionManager
+    onchain_execution_manager: OnChainExecutionManager
+
+    def __init__(
+        self,
+        config: Any,
+        execution_mode: str,
+        data_provider: Any,
+        initial_capital: float,
+        share_class: str,
+        *,
+        positions: Mapping[str, float] | None = None,
+        resume: Checkpoint | None = None,
+        strategy: Strategy | None = None,
+        components: Mapping[str, type] | None = None,
+        interfaces: Mapping[str, type[VenueInterface]] | None = None,
+        event_log: Any = None,
+    ) -> None:
+        self.config = _configured(config, initial_capital, share_class)
+        self.execution_mode = _mode(execution_mode)
+        self.data_provider = (
+            PanelProvider(data_provider, self.config) if isinstance(data_provider, Panel) else data_provider
+        )
+        theirs = getattr(self.data_provider, "config", self.config)
+        if theirs != self.config:
+            raise InputError(
+                f"data_provider was made for another configuration (mode {theirs.mode}); make it with the engine's: "
+                "DataProvider(data_dir, config)."
+            )
+        classes = {**COMPONENTS, **(components or {})}
+        for name, kind in classes.items():
+            if name not in COMPONENTS:
+                raise InputError(f"components: no {name!r}; there are {', '.join(COMPONENTS)}.")
+            if not (inspect.isclass(kind) and issubclass(kind, COMPONENTS[name])):
+                raise InputError(
+                    f"components: {name} is {kind!r}; it must be a subclass of {COMPONENTS[name].__name__}."
+                )
+        self.clock = Stopwatch()
+        self.health_manager = HealthManager()
+        self.run_id = ""
+        self.is_running = False
+        #: What answers the loop: the number of actions that stand in the kernel.
+        self._given = 0
+        self._again: dict[str, Any] = {
+            "positions": positions, "resume": resume, "strategy": strategy, "components": components,
+            "interfaces": interfaces,
+        }  # fmt: skip
+        definition = classes["strategy_manager"].definition(strategy or make_strategy(self.config.mode))
+        self.book = Book(self.config, definition, positions, resume)
+        for name, kind in classes.items():
+            try:
+                setattr(self, name, self._make(name, kind, event_log))
+            except BasisError:
+                raise
+            except Exception as error:
+                raise EngineError(f"{name} ({kind.__name__}) cannot be made: {error}") from error
+        self.interfaces = ExecutionInterfaceFactory.create_all_interfaces(self.execution_mode, self.config, interfaces)
+        ExecutionInterfaceFactory.set_interface_dependencies(
+            self.interfaces, self.position_monitor, self.event_logger, self.data_provider
+        )
+        self._watch("data_provider", self._check_data)
+        for name in COMPONENTS:
+            self._watch(name, lambda name=name: getattr(self, name).check_health())
+        for name in self.interfaces:
+            self._watch(name, lambda name=name: self.interfaces[name].check_health())
+        self.name = unified_health_manager._add(self)
+
+    def _make(self, name: str, kind: type, event_log: Any) -> Any:
+        shared = (self.config, self.data_provider, self.book)
+        if name == "event_logger":
+            return kind(*shared, event_log)
+        if name == "position_update_handler":
+            return kind(self)
+        return kind(*shared, self) if name.endswith("execution_manager") else kind(*shared)
+
+    def _watch(self, name: str, checker: Callable[[], tuple[str, str]]) -> None:
+        self.health_manager.register_component(name, checker)
+
+    def _check_data(self) -> tuple[str, str]:
+        """Stale series of the row the book stands in, and what stopped a run."""
+        panel, row = self.book.panel, self.book.row
+        if panel is None or row is None:
+            return "healthy", "no run yet"
+        hole = panel.stop
+        if hole is not None and hole.row <= row + 1:
+            return "unhealthy", f"{hole.series} is {hole.age_s / 3600:.2f} h old in {iso(hole.instant)}"
+        old = [f"{name} is {ages[row] / 3600:.2f} h old" for name, ages in panel.ages.items() if ages[row] > 0.0]
+        return ("degraded", "; ".join(old)) if old else ("healthy", f"{len(panel.columns)} series")
+
+    # --- a run -----------------------------------------------------------------------------------------------------
+
+    async def record(
+        self,
+        start: Any = None,
+        end: Any = None,
+        driver: Driver = "event",
+        progress: Callable[[int, int], None] | None = None,
+        until: int | None = None,
+        elapsed: Mapping[str, float] | None = None,
+    ) -> Recording:
+        """Run from start to end, inclusive; once for an engine.
+
+        Parameters
+        ----------
+        driver : ``event`` goes through the components in every row; ``kernel`` runs the compiled loop, which asks for
+            what is written in plain Python: a strategy, a venue's client, an execution manager
+        progress : called with (rows done, rows)
+        until : index of the last row to run; None runs all
+
+        Raises
+        ------
+        InputError
+            Where the data cannot be used, the engine has had its run, or a component needs the other driver.
+        EngineError
+            Where a component raises; the message names it, the cause is chained.
+        """
+        clock, book = time.perf_counter, self.book
+        began = clock()
+        bind(book, self._market, start, end, self._asks(driver))
+        last = last_row(book, until)
+        self.run_id = self.event_logger.run_id = make_run_id(book)
+        took = {**(elapsed or {}), "compile": book.compile_s}
+        mark = clock()
+        took["load"] = took.get("load", 0.0) + mark - began - book.compile_s
+        self.is_running = True
+        try:
+            row, reason = await (self._rows if driver == "event" else self._loop)(last, progress)
+        finally:
+            self.is_running = False
+        took["kernel"] = clock() - mark
+        took["total"] = clock() - began + (elapsed or {}).get("load", 0.0)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        recording = finish(
+            book, row, reason, took, self._data_dir, self._repeat, until, spent=dict(self.clock.spent), peak_memory=peak
+        )
+        self.event_logger.collect()
+        assert book.panel is not None
+        stop = int(book.panel.timestamps[min(recording.stop, len(book.panel) - 1)])
+        self.event_logger.close(recording.cause, stop)
+        return recording
+
+    @property
+    def _market(self) -> Any:
+        provider = self.data_provider
+        return provider.whole if isinstance(provider, PanelProvider) else provider
+
+    @property
+    def _data_dir(self) -> str | None:
+        found = getattr(self.data_provider, "data_dir", None)
+        return None if found is None else str(found)
+
+    def _repeat(self, row: int) -> Recording:
+        """The same run up to a row, by a new engine."""
+        config, panel = self.config, self.book.panel
+        engine = EventDriver(config, "backtest", panel, config.initial_capital, config.share_class, **self._again)
+        return run_blocking(engine.record(driver="event", until=row))
+
+    def _asks(self, driver: str) -> int:
+        """What the compiled loop has to leave to Python."""
+        if driver not in ("kernel", "event"):
+            raise InputError(f"driver {driver!r} is not available; use 'kernel' or 'event'.")
+        if driver == "event":
+            return frame.NOTHING
+        for name in (*_COMPILED, "position_update_handler"):
+            kind = type(getattr(self, name))
+            if kind is not COMPONENTS[name]:
+                raise InputError(
+                    f"{name} is a {kind.__name__}: the kernel driver does its work in compiled code and would pass it "
+                    "by. Use driver='event'."
+                )
+        managers = ("cex_execution_manager", "onchain_execution_manager")
+        if any(type(getattr(self, name)) is not COMPONENTS[name] for name in managers):
+            return frame.ROW
+        if any(type(client) not in _CLIENTS for client in self.interfaces.values()):
+            return frame.ROW
+        return frame.DECISION if self._asks_python else frame.NOTHING
+
+    async def _rows(self, last: int, progress: Callable[[int, int], None] | None) -> tuple[int, int]:
+        """The event driver: every row through the components."""
+        book, first = self.book, self.book.first
+        for row in range(first, last):
+            if len(book.desk.events) - book.events_written < 512:
+                book.loop.grow()
+            book.row = row
+            reason = await self._guarded(self._hour(row))
+            if reason != at.END:
+                return row, reason
+            if row % _BREATH == 0:
+                if progress is not None:
+                    progress(row - first, last - first)
+                await asyncio.sleep(0)
+        if progress is not None:
+            progress(last - first, last - first)
+        return last, at.END
+
+    async def _loop(self, last: int, progress: Callable[[int, int], None] | None) -> tuple[int, int]:
+        """The kernel driver: the compiled loop, and an answer wherever it asks."""
+        book, row, given = self.book, self.book.first, -1
+        while True:
+            row, reason = advance(book, row, last, progress, given)
+            self.event_logger.collect()
+            if reason != at.ASKED:
+                return row, reason
+            book.row = row
+            reason = await self._guarded(self._answer())
+            if reason != at.END:
+                return row, reason
+            given = self._given
+
+    async def _answer(self) -> int:
+        """What the loop asked for: the rest of the row, or a decision. Returns END, or BAD_DECISION."""
+        self._given = 0
+        if self.book.loop.frame.asks == frame.ROW:
+            return await self._attend()
+        self._given = self._hand_over(await self._decide())
+        return at.END
+
+    async def _guarded(self, work: Any) -> int:
+        """Await a part of the run; what a component raises names it."""
+        try:
+            return await work
+        except BadDecision as error:
+            if not self._asks_python:
+                return at.BAD_DECISION
+            failure: Exception = error
+        except Exception as error:
+            failure = error
+        name, book = self.clock.failed or "engine", self.book
+        self.health_manager.report_failure(name, failure)
+        when = "" if book.timestamp is None else f" ({iso(book.timestamp)})"
+        raise EngineError(f"{name} failed in row {book.row}{when}: {failure}") from failure
+
+    @property
+    def _asks_python(self) -> bool:
+        """Whether the strategy is written in plain Python."""
+        return type(self.strategy_manager).make_decision is not StrategyManager.make_decision
+
+    # --- a row -----------------------------------------------------------------------------------------------------
+
+    async def _hour(self, row: int) -> int:
+        """One row, in the order of accounting §4."""
+        book, timed = self.book, self.clock.of
+        book.do(hour.ENTER)
+        book.do(hour.OPEN)
+        signs = 0
+        if row > 0:
+            with timed("risk_monitor"):
+                signs = self.risk_monitor.test_extremes()
+            if signs & (hour.STRIKES | hour.REPORTS):
+                with timed("position_monitor"):
+                    self.position_monitor.update_position("liquidation", signs)
+            with timed("pnl_calculator"):
+                self.pnl_calculator.attribute_hour()
+        await self.position_update_handler.handle_position_update("settlement", signs)
+        with timed("risk_monitor"):
+            attention = self.risk_monitor.needs_attention()
+        reason = at.END
+        if attention:
+            reason = await self._attend()
+            if reason != at.END:
+                return reason
+        with timed("pnl_calculator"):
+            verdict = self.pnl_calculator.close_row()
+        book.do(hour.KEEP)
+        with timed("event_logger"):
+            self.event_logger.collect()
+        return {BROKEN: at.BROKEN, INSOLVENT: at.INSOLVENT}.get(verdict, at.END)
+
+    async def _attend(self) -> int:
+        """The rest of a row that is more than the passing of the hour; END, or BAD_DECISION."""
+        book, timed, timestamp = self.book, self.clock.of, self.book.timestamp
+        update = self.position_update_handler.handle_position_update
+        book.do(hour.MARK)
+        if self.config.risk.simulate_liquidation:
+            await update("margin_test")
+        await update("arrivals")
+        await self._pay()
+        waiting = book.do(hour.WAITING)
+        if waiting > 0:
+            await self._execute(waiting, timestamp, None)
+        with timed("risk_monitor"):
+            before = self.risk_monitor.alert_level
+            self.risk_monitor.report_alerts()
+            self.risk_monitor.keep_before_decision()
+        if not book.do(hour.WANTED, before):
+            return at.END
+        if not await self._act(await self._decide()):
+            return at.BAD_DECISION
+        await self._pay()
+        with timed("risk_monitor"):
+            self.risk_monitor.report_alerts()
+        return at.END
+
+    async def _pay(self) -> None:
+        """Pay what is owed to the investor, as far as the wallet covers it."""
+        if self.book.head(at.PENDING) > 0.0:
+            await self.position_update_handler.handle_position_update("withdrawal")
+
+    async def _decide(self) -> Any:
+        """Ask the strategy about the row the book stands in."""
+        timestamp = self.book.timestamp
+        with self.clock.of("data_provider"):
+            market_data = await self.data_provider.get_market_data(timestamp)
+        with self.clock.of("strategy_manager"):
+            if self._asks_python:
+                self.book.do(hour.OBSERVE)
+            decision = self.strategy_manager.make_decision(timestamp, market_data)
+            return await decision if inspect.isawaitable(decision) else decision
+
+    def _hand_over(self, decision: Any) -> int:
+        with self.clock.of("strategy_manager"):
+            return self.strategy_manager.hand_over(decision)
+
+    async def _act(self, decision: Any, market_data: Any = None) -> bool:
+        """Carry a decision out, or keep it for the next row (`next_bar`); whether it was well-formed."""
+        book = self.book
+        count = self._hand_over(decision)
+        if book.do(hour.ACCEPT, count) != at.END:
+            return False
+        if count > 0:
+            if self.config.fill == "next_bar":
+                book.do(hour.PUT_OFF, count)
+            else:
+                await self._execute(count, book.timestamp, market_data)
+        return True
+
+    async def _execute(self, count: int, timestamp: Any, market_data: Any) -> None:
+        """Carry out the actions that stand in the kernel."""
+        book = self.book
+        for place in range(count):
+            if book.do(hour.BLOCKED, place):
+                continue
+            book.do(hour.AIM, place)
+            kind = int(book.model.table.plan[int(book.desk.actions[place, 1]), at.PLAN_KIND])
+            on_chain = kind in OnChainExecutionManager.PLANS
+            name = "onchain_execution_manager" if on_chain else "cex_execution_manager"
+            with self.clock.of(name):
+                await getattr(self, name).execute_action(place, timestamp, market_data)
+
+    async def execute_decision(
+        self, decision: "Decision | list[Action]", timestamp: Any = None, market_data: Any = None
+    ) -> None:
+        """Carry out a decision in the row the book stands in.
+
+        After a run this goes on from its last row on a copy; the result of the run stays as it is.
+        """
+        if not self.is_running:
+            self.book.fork()
+        if not await self._act(decision, market_data):
+            raise InputError(f"The decision cannot be carried out: {decision}.")
+
+    # --- status ----------------------------------------------------------------------------------------------------
+
+    async def get_status(self) -> dict[str, Any]:
+        """mode, share_class, execution_mode, health, current_timestamp, is_running."""
+        timestamp = self.book.timestamp
+        return {
+            "mode": self.config.mode,
+            "share_class": self.config.share_class,
+            "execution_mode": self.execution_mode,
+            "health": self.health_manager.check_detailed_health(),
+            "current_timestamp": None if timestamp is None else iso(timestamp),
+            "is_running": self.is_running,
+        }
