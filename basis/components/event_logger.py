@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, overload
@@ -64,14 +64,14 @@ def _plain(value: Any) -> Any:
 class Events(Sequence[Event]):
     """Events that were written together; made when they are looked at."""
 
-    def __init__(self, logger: "EventLogger", first: int, stop: int) -> None:
-        self.logger, self.first, self.stop = logger, first, stop
-        self.made: list[Event] | None = None
+    def __init__(self, logger: "EventLogger", first: int) -> None:
+        self._logger, self._first = logger, first
+        self._made: list[Event] | None = None
 
     def _all(self) -> list[Event]:
-        if self.made is None:
-            self.logger.flush()
-        return self.made or []
+        if self._made is None:
+            self._made = self._logger.batch(self._first)
+        return self._made
 
     @overload
     def __getitem__(self, index: int) -> Event: ...
@@ -99,21 +99,23 @@ class EventLogger:
     def __init__(self, config: Config, data_provider: Any, book: Book, path: str | Path | None = None) -> None:
         self.config, self.data_provider, self.book = config, data_provider, book
         self.path = None if path is None else Path(path)
-        #: Set when the run begins; correlation ids begin with it.
-        self.run_id = ""
+        #: Name of the run, which correlation ids begin with; set when it begins.
+        self.run_id: Callable[[], str] = str
         self._taken = 0
         self._flushed = time.monotonic()
-        self._pending: list[Events] = []
+        # first and last of what was written together: raw events that wait, and the records of those that do not
+        self._pending: list[tuple[int, int]] = []
+        self._batches: dict[int, tuple[int, int]] = {}
         self._done: list[Event] = []
+        self._end: list[Event] = []
 
     def collect(self) -> None:
         """Log what the book has written since the last time."""
         written = self.book.events_written
         if written > self._taken:
-            events = Events(self, self._taken, written)
-            self._taken = written
-            self._pending.append(events)
-            self.log(self.book.timestamp, events)
+            first, self._taken = self._taken, written
+            self._pending.append((first, written))
+            self.log(self.book.timestamp, Events(self, first))
 
     def log(self, timestamp: int | None, events: Sequence[Event]) -> None:
         """Take the events of a row; called once for each row that has any.
@@ -124,15 +126,15 @@ class EventLogger:
         """
         if self.path is None:
             return
-        waiting = self._taken - self._pending[0].first if self._pending else 0
+        waiting = self._taken - self._pending[0][0] if self._pending else 0
         if waiting >= _BATCH or time.monotonic() - self._flushed > _PATIENCE:
             self.flush()
 
     @property
     def events(self) -> list[Event]:
-        """Every event so far."""
+        """Every event so far; the last of a run that stopped itself says why."""
         self.flush()
-        return list(self._done)
+        return self._done + self._end
 
     def flush(self) -> None:
         """Make records of what waits, and write them to the file."""
@@ -140,40 +142,42 @@ class EventLogger:
         if not self._pending:
             return
         book, pending = self.book, self._pending
+        assert book.panel is not None
         self._pending = []
-        raw = book.desk.events[pending[0].first : pending[-1].stop]
+        raw = book.desk.events[pending[0][0] : pending[-1][1]]
         span = raw[:, at.E_ROW].astype(np.int64)
         first, stop = int(span.min()), int(span.max()) + 1
         rows = StateRows(book, first, stop, book.record[max(first - 1, 0) : stop])
-        columns = render(rows, raw, self.run_id)
+        columns = render(rows, raw, self.run_id())
         seq = range(len(self._done), len(self._done) + len(columns["kind"]))
-        stamps = [[_moment(us) for us in columns.pop(name).astype(np.int64).tolist()] for name in _STAMPS]
+        stamps = [[_moment(us) for us in columns[name].astype(np.int64).tolist()] for name in _STAMPS]
         rest = [columns[name].tolist() for name in Event._fields[1 + len(_STAMPS) :]]
         made = [Event(*values) for values in zip(seq, *stamps, *rest, strict=True)]
-        self._hand_out(pending, made)
+        # a raw event of funding may have become several records, all of its row
+        place, stamps_of = len(self._done), columns["timestamp"].astype(np.int64)
+        lasts = [int(book.panel.timestamps[int(book.desk.events[stop - 1, at.E_ROW])]) // 1000 for _, stop in pending]
+        ends = np.searchsorted(stamps_of, lasts, side="right").tolist()
+        for (first, _), start, end in zip(pending, [0, *ends], ends, strict=False):
+            self._batches[first] = (place + start, place + end)
+        self._done += made
         self._write(made)
 
-    def _hand_out(self, pending: list[Events], made: list[Event]) -> None:
-        """Every batch gets its own: a raw event of funding may have become several records, all of its row."""
-        raw, panel, place = self.book.desk.events, self.book.panel, 0
-        assert panel is not None
-        for batch in pending:
-            last = panel.timestamps[int(raw[batch.stop - 1, at.E_ROW])] // 1000
-            end = place
-            while end < len(made) and _micros(made[end].timestamp) <= last:
-                end += 1
-            batch.made, place = made[place:end], end
+    def batch(self, first: int) -> list[Event]:
+        """Records of what was written together, from its first raw event on."""
+        self.flush()
+        start, stop = self._batches[first]
+        return self._done[start:stop]
 
     def _write(self, made: list[Event]) -> None:
-        self._done += made
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a" if made and made[0].seq else "w", encoding="utf-8") as file:
                 file.writelines(event.to_json() + "\n" for event in made)
 
     def close(self, cause: str | None = None, effective_at: int | None = None) -> None:
-        """The end of a run; `cause` says why it stopped itself."""
-        self.flush()
+        """The end of a run; `cause` says why it stopped itself, `effective_at` (ns UTC) where."""
+        if self.path is not None or cause is not None:
+            self.flush()
         timestamp = self.book.timestamp
         if cause is not None and timestamp is not None:
             when = timestamp if effective_at is None else effective_at
@@ -181,7 +185,8 @@ class EventLogger:
             values = {name: "" if name in texts else 0.0 for name in Event._fields}
             values |= {"seq": len(self._done), "kind": "error", "detail": cause}
             values |= {"timestamp": _moment(timestamp // 1000), "effective_at": _moment(when // 1000)}
-            self._write([Event(**values)])
+            self._end = [Event(**values)]
+            self._write(self._end)
 
     def check_health(self) -> tuple[str, str]:
         """(status, message)."""
@@ -194,7 +199,3 @@ _STAMPS = ("timestamp", "effective_at")
 
 def _moment(us: int) -> datetime:
     return datetime.fromtimestamp(us // 1_000_000, UTC).replace(microsecond=us % 1_000_000)
-
-
-def _micros(moment: datetime) -> int:
-    return round(moment.timestamp() * 1_000_000)

@@ -42,8 +42,8 @@ class StateRows:
     ----------
     book : layout.Book
         Views (k, rows) of the state after each row's fills.
-    hour : layout.Hour
-        Views (k, rows) of the coefficients.
+    hour, quote : layout.Hour, layout.Quote
+        Views (k, rows) of the coefficients and quotes.
     """
 
     def __init__(self, run: Any, first: int, stop: int, record: np.ndarray | None = None) -> None:
@@ -57,9 +57,15 @@ class StateRows:
         kept = run.record[first - before : stop] if record is None else record
         self.whole = at.book(self.shape, kept.T)
         self.book = at.book(self.shape, kept.T[:, before:])
-        self.hour = at.hour_of(self.shape, run.model.hours.T[:, self.span])
-        self.quote = at.quote_of(self.shape, run.model.quotes.T[:, self.span])
         self.share_class = self.slots.share_class
+
+    @functools.cached_property
+    def hour(self) -> at.Hour:
+        return at.hour_of(self.shape, self.run.model.hours.T[:, self.span])
+
+    @functools.cached_property
+    def quote(self) -> at.Quote:
+        return at.quote_of(self.shape, self.run.model.quotes.T[:, self.span])
 
     @property
     def capital(self) -> float:

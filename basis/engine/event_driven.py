@@ -4,11 +4,13 @@
 """
 
 import asyncio
+import functools
 import inspect
 import os
 import resource
 import sys
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -173,9 +175,10 @@ class EventDriver:
                 raise InputError(
                     f"components: {name} is {kind!r}; it must be a subclass of {COMPONENTS[name].__name__}."
                 )
+        # what belongs to the engine holds it by a proxy, so that its arrays go with the last reference to it
+        owner = weakref.proxy(self)
         self.clock = Stopwatch()
         self.health_manager = HealthManager()
-        self.run_id = ""
         self.is_running = False
         #: What answers the loop: the number of actions that stand in the kernel.
         self._given = 0
@@ -187,7 +190,7 @@ class EventDriver:
         self.book = Book(self.config, definition, positions, resume)
         for name, kind in classes.items():
             try:
-                setattr(self, name, self._make(name, kind, event_log))
+                setattr(self, name, self._make(name, kind, owner, event_log))
             except BasisError:
                 raise
             except Exception as error:
@@ -196,23 +199,26 @@ class EventDriver:
         ExecutionInterfaceFactory.set_interface_dependencies(
             self.interfaces, self.position_monitor, self.event_logger, self.data_provider
         )
-        self._watch("data_provider", self._check_data)
+        watch = self.health_manager.register_component
+        watch("data_provider", lambda: owner._check_data())
         for name in COMPONENTS:
-            self._watch(name, lambda name=name: getattr(self, name).check_health())
+            watch(name, lambda name=name: getattr(owner, name).check_health())
         for name in self.interfaces:
-            self._watch(name, lambda name=name: self.interfaces[name].check_health())
+            watch(name, lambda name=name: owner.interfaces[name].check_health())
         self.name = unified_health_manager._add(self)
 
-    def _make(self, name: str, kind: type, event_log: Any) -> Any:
+    def _make(self, name: str, kind: type, owner: Any, event_log: Any) -> Any:
         shared = (self.config, self.data_provider, self.book)
         if name == "event_logger":
             return kind(*shared, event_log)
         if name == "position_update_handler":
-            return kind(self)
-        return kind(*shared, self) if name.endswith("execution_manager") else kind(*shared)
+            return kind(owner)
+        return kind(*shared, owner) if name.endswith("execution_manager") else kind(*shared)
 
-    def _watch(self, name: str, checker: Callable[[], tuple[str, str]]) -> None:
-        self.health_manager.register_component(name, checker)
+    @functools.cached_property
+    def run_id(self) -> str:
+        """Name of the run, once a market is bound."""
+        return make_run_id(self.book)
 
     def _check_data(self) -> tuple[str, str]:
         """Stale series of the row the book stands in, and what stopped a run."""
@@ -256,7 +262,8 @@ class EventDriver:
         began = clock()
         bind(book, self._market, start, end, self._asks(driver))
         last = last_row(book, until)
-        self.run_id = self.event_logger.run_id = make_run_id(book)
+        owner = weakref.proxy(self)
+        self.event_logger.run_id = lambda: owner.run_id
         took = {**(elapsed or {}), "compile": book.compile_s}
         mark = clock()
         took["load"] = took.get("load", 0.0) + mark - began - book.compile_s

@@ -14,7 +14,7 @@ from ..kernel.loop import Loop
 from ..market.panel import Panel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recording:
     """Arrays of a run; see `basis.kernel.layout` for what stands where.
 
@@ -44,7 +44,7 @@ class Recording:
     record: np.ndarray
     events: np.ndarray
     block: np.ndarray
-    loop: Loop = field(repr=False)
+    loop: Loop
     first: int
     stop: int
     status: str
@@ -54,8 +54,8 @@ class Recording:
     given: bool
     data_dir: str | None
     resumed: Checkpoint | None
-    strategy: Any = field(repr=False)
-    repeat: "Callable[[int], Recording]" = field(repr=False)
+    strategy: Any
+    repeat: "Callable[[int], Recording]"
     spent: dict[str, float] = field(default_factory=dict)
     peak_memory: int | None = None
 

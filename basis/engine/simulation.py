@@ -75,8 +75,11 @@ def advance(
     """Rows `row` .. `last` - 1 with the compiled loop, its events growing; returns (row, reason) as `Loop.run` does."""
     reason = at.END
     while row < last:
+        begun = row
         row, reason = book.loop.run(row, min(last, row + _PIECE) if progress is not None else last, given)
-        given = -1
+        if reason != at.FULL or row > begun:
+            # until then the answer stands
+            given = -1
         if reason == at.FULL:
             book.loop.grow()
         elif reason != at.END:

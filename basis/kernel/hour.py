@@ -86,7 +86,8 @@ def triggers(n, cells, coef, lane):
     asked = asked | (cells[b.head + at.DRIFT, lane] > cells[b.param + at.MAX_DRIFT, lane] * e)
     within = cells[b.head + at.MEMORY, lane] > 0.0
     asked = asked | ((coef[h.rate + 0] < cells[b.param + at.LEAVE_RATE, lane]) & within)
-    asked = asked | ((coef[h.rate + 0] > cells[b.param + at.ENTER_RATE, lane]) & (not within))
+    ruled = cells[b.param + at.ENTER_RATE, lane] != at.NO_RULE
+    asked = asked | ((coef[h.rate + 0] > cells[b.param + at.ENTER_RATE, lane]) & (not within) & ruled)
     return (
         1.0 if asked | (cells[b.head + at.PENDING, lane] > 0.0) | (cells[b.param + at.ASK_ALWAYS, lane] > 0.0) else 0.0
     )

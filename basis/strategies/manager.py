@@ -1,5 +1,6 @@
 """StrategyManager: decides actions, never venues. A strategy in plain Python is a subclass with its `make_decision`."""
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -161,7 +162,7 @@ class StrategyManager:
         book.row_of()
         book.do(hour.OBSERVE)
         count = book.do(hour.ASK)
-        desk, plans = book.desk, self._plans()
+        desk, plans = book.desk, self._plans
         if not 0 <= count <= at.ACTIONS:
             raise BadDecision(f"The strategy wrote {count} actions; there are at most {at.ACTIONS}.")
         actions = []
@@ -172,7 +173,9 @@ class StrategyManager:
             actions.append(Action(at.ACTION_NAMES[int(code)], plans[int(plan)], amount))
         return Decision(tuple(actions), tuple(desk.seen[at.MEMORY : at.HEAD].tolist()))
 
+    @functools.cached_property
     def _plans(self) -> list[str]:
+        """Asset of every plan, by its place."""
         return [plan.asset for plan in self.strategy.plans(self.config)]
 
     def hand_over(self, decision: "Decision | Sequence[Action] | None") -> int:
@@ -187,7 +190,7 @@ class StrategyManager:
             decision = Decision()
         elif not isinstance(decision, Decision):
             decision = Decision(tuple(decision))
-        desk, plans = self.book.desk, self._plans()
+        desk, plans = self.book.desk, self._plans
         if len(decision.actions) > at.ACTIONS:
             raise BadDecision(
                 f"{len(decision.actions)} actions in one decision; at most {at.ACTIONS}. Decide on fewer."
