@@ -257,14 +257,11 @@ class Book:
         return self.head(at.EQUITY)
 
     @property
-    def residual(self) -> tuple[float, float]:
-        """By how much balance-based and attributed P&L differ, and by how much they may, share class."""
-        b = at.book(self.slots.shape(), self.block)
-        stat = b.stat[:, 0]
-        off = self.equity - stat[at.CAPITAL] - self.head(at.FLOWS) - float(b.column[:, 0].sum())
-        allowed = float(self.model.settings[at.TOLERANCE]) * max(1.0, float(stat[at.SCALE]))
-        return float(off), allowed
+    def tolerance(self) -> float:
+        """By how much balance-based and attributed P&L may differ, share class."""
+        scale = self.head(at.book_at(self.slots.shape()).stat + at.SCALE)
+        return float(self.model.settings[at.TOLERANCE]) * max(1.0, scale)
 
     def head(self, place: int) -> float:
-        """A number of the state's head (`basis.kernel.layout`)."""
+        """A number of the state, by its row (`basis.kernel.layout`); the head's stand first."""
         return float(self.block[place, 0])

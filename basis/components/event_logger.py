@@ -182,7 +182,7 @@ class EventLogger:
         if cause is not None and timestamp is not None:
             when = timestamp if effective_at is None else effective_at
             texts = dict.fromkeys(name for name, kind in Event.__annotations__.items() if kind is str)
-            values = {name: "" if name in texts else 0.0 for name in Event._fields}
+            values: dict[str, Any] = {name: "" if name in texts else 0.0 for name in Event._fields}
             values |= {"seq": len(self._done), "kind": "error", "detail": cause}
             values |= {"timestamp": _moment(timestamp // 1000), "effective_at": _moment(when // 1000)}
             self._end = [Event(**values)]

@@ -36,8 +36,8 @@ class PnLCalculator:
         """(status, message); unhealthy where the identity does not close."""
         if self.book.row is None:
             return "healthy", ""
-        off, allowed = self.book.residual
-        if abs(off) > allowed or self._verdict == BROKEN:
+        off = Reading.of(self.book, "pnl", pnl)["residual"]
+        if not abs(off) <= self.book.tolerance or self._verdict == BROKEN:
             return "unhealthy", f"identity broken: balance-based and attributed P&L differ by {off!r}"
         if self.book.head(at.EQUITY) < 0.0:
             return "degraded", f"insolvent: equity {self.book.equity:.6g}"

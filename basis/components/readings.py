@@ -14,7 +14,7 @@ from ..kernel.coefficients import Slots
 from ..kernel.frame import pack
 from ..kernel.hour import KEEP
 from ..kernel.keys import Key
-from ..kernel.state import maintenance
+from ..kernel.state import maintenance, worths
 from ..market.sources.clock import iso
 
 #: Perps are quoted, and margin stands, in this.
@@ -92,14 +92,22 @@ class StateRows:
     @functools.cached_property
     def maintenance(self) -> np.ndarray:
         """(rows, 2 * venues) maintenance margin over notional: after fills, and at the hour's extremes."""
-        venues = len(self.slots.venues)
+        return self._reviewed(maintenance, len(self.slots.venues))
+
+    @functools.cached_property
+    def worths(self) -> np.ndarray:
+        """(rows, slots) worth of every slot, share class, what is under way to it included."""
+        return self._reviewed(worths, len(self.slots.keys))
+
+    def _reviewed(self, review: Callable[[Any, int, int, int], np.ndarray], width: int) -> np.ndarray:
+        """What the kernel makes of recorded rows."""
         if self.kept is None:
-            return maintenance(self.run.loop.words, self.first, self.stop, venues)
+            return review(self.run.loop.words, self.first, self.stop, width)
         before = min(self.first, 1)
         rows, model = slice(self.first - before, self.stop), self.run.model
         seen = {name: getattr(model, name)[rows] for name in ("hours", "quotes", "regime", "busy")}
         frame = self.run.loop.frame._replace(record=self.kept, model=model._replace(**seen))
-        return maintenance(pack(frame), before, before + len(self), venues)
+        return review(pack(frame), before, before + len(self), width)
 
     def increments(self, cumulative: np.ndarray) -> np.ndarray:
         """Increments by row of a cumulative line of `whole`."""
@@ -162,12 +170,10 @@ def exposure(rows: StateRows) -> dict[str, np.ndarray]:
         worth = book.delta[a] * hour.asset[a]
         # as in the kernel, a book without equity has no ratio
         columns[f"net_delta_ratio|{asset}"] = np.divide(worth, held, out=np.zeros_like(held), where=held > 0.0)
-    moving = len(slots.cash) + len(slots.token)
-    for i, key in enumerate(slots.keys[: at.first_perp(rows.shape)]):
-        units = book.q[i] + book.transit[i] if i < moving else book.q[i]
-        columns[f"value|{key}"] = units * hour.value[i]
-    for i, slot, v, key in rows.perps:
-        columns[f"value|{key}"] = book.q[slot] * hour.value[slot] - book.cost[i] * hour.value[v]
+    for slot, key in enumerate(slots.keys[: at.first_perp(rows.shape)]):
+        columns[f"value|{key}"] = rows.worths[:, slot]
+    for _, slot, _, key in rows.perps:
+        columns[f"value|{key}"] = rows.worths[:, slot]
     return columns
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import layout as at
 from .coefficients import Slots, asset_of
+from .exposure import moving_worth, perp_worth, pool_worth
 from .frame import view
 from .jit import compiled, kernel
 from .risk import maintenance_at, notional_at
@@ -156,13 +157,38 @@ def review(words, first, stop, out):
             out[t - first, v] = need / notional if notional > 0.0 else 0.0
 
 
+@kernel
+def appraise(words, first, stop, out):
+    """Worth of every slot by row after its fills, share class; ``out`` is (stop - first, slots), see `review`."""
+    frame = view(words)
+    n = frame.sizes
+    cells = np.zeros((at.rows(n), 1))
+    for t in range(first, stop):
+        coef = frame.model.hours[t]
+        for i in range(at.recorded(n)):
+            cells[i, 0] = frame.record[t, i]
+        for i in range(len(n.cash) + len(n.token)):
+            out[t - first, i] = moving_worth(n, cells, coef, i, 0)
+        for i in range(len(n.cash) + len(n.token), at.first_perp(n)):
+            out[t - first, i] = pool_worth(n, cells, coef, i, 0)
+        for i in range(at.perps(n)):
+            out[t - first, at.first_perp(n) + i] = perp_worth(n, cells, coef, i, i // len(n.market), 0)
+
+
 @functools.cache
-def _review() -> Any:
-    return compiled(review, (np.zeros(1, dtype=np.int64), 0, 0, np.zeros((1, 1))))
+def _ready(function: Any) -> Any:
+    return compiled(function, (np.zeros(1, dtype=np.int64), 0, 0, np.zeros((1, 1))))
 
 
 def maintenance(words: Any, first: int, stop: int, venues: int) -> np.ndarray:
-    """(rows, 2 * venues) see `review`."""
+    """(rows, 2 * venues), see `review`."""
     out = np.zeros((stop - first, 2 * venues))
-    _review()(words, first, stop, out)
+    _ready(review)(words, first, stop, out)
+    return out
+
+
+def worths(words: Any, first: int, stop: int, slots: int) -> np.ndarray:
+    """(rows, slots), see `appraise`."""
+    out = np.zeros((stop - first, slots))
+    _ready(appraise)(words, first, stop, out)
     return out

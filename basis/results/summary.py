@@ -35,7 +35,8 @@ def make_summary(rows: Rows, run_id: str, tables: Mapping[str, Table]) -> dict[s
     Notes
     -----
     `turnover` is the notional of all fills over the mean equity; `liquidations` counts venues and rows in which one was
-    liquidated; the smallest risk measures are over after fills, before decisions and the hour's extremes.
+    liquidated; `components_s` and `peak_memory_mb` are of runs through the components; the smallest risk measures are
+    over after fills, before decisions and the hour's extremes.
     """
     recording = rows.recording
     equity, risk, events = tables["equity"], tables["risk"], tables["events"]
@@ -78,18 +79,19 @@ def make_summary(rows: Rows, run_id: str, tables: Mapping[str, Table]) -> dict[s
             for level in ("warning", "critical")
         },
         "elapsed_s": {name: recording.elapsed.get(name) for name in ("load", "compile", "kernel", "total")},
+        "components_s": recording.spent,
+        "peak_memory_mb": None if recording.peak_memory is None else recording.peak_memory / 2**20,
     }
     return finite(summary)
 
 
 def _totals(rows: Rows) -> dict[str, float]:
     """What each column earned in the rows of the run, share class."""
-    first, stop = rows.span.start, rows.span.stop
     lines = {name: rows.whole.column[c] for c, name in enumerate(at.COLUMN_NAMES)}
     lines |= {f"funding_pnl|{venue}": rows.whole.funding[v] for v, venue in rows.margined}
-    if stop <= first:
+    if not len(rows):
         return dict.fromkeys(lines, 0.0)
-    return {name: line[stop - 1] - (line[first - 1] if first else 0.0) for name, line in lines.items()}
+    return {name: line[-1] - (line[0] if rows.first else 0.0) for name, line in lines.items()}
 
 
 def _least(risk: Table, measure: str) -> float:
