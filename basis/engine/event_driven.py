@@ -58,6 +58,11 @@ COMPONENTS: dict[str, type] = {
 _COMPILED = ("position_monitor", "event_logger", "exposure_monitor", "risk_monitor", "pnl_calculator")
 _CLIENTS = (ExchangeSimulation, ProtocolSimulation, WalletSimulation)
 SHARE_CLASSES = ("USDT", "ETH")
+#: Kind of staleness limit of panel columns that are no prices.
+_KINDS = {
+    "liquidity_index": "aave", "borrow_index": "aave", "supply_apr": "aave", "borrow_apr": "aave",
+    "oracle_rate": "lst", "market_rate": "lst", "gas_price_gwei": "gas",
+}  # fmt: skip
 #: Rows between two looks at whatever else waits in the caller's event loop.
 _BREATH = 512
 
@@ -162,7 +167,8 @@ class EventDriver:
             PanelProvider(data_provider, self.config) if isinstance(data_provider, Panel) else data_provider
         )
         theirs = getattr(self.data_provider, "config", self.config)
-        if theirs != self.config:
+        # the capital is no matter to the data
+        if theirs.model_copy(update={"initial_capital": self.config.initial_capital}) != self.config:
             raise InputError(
                 f"data_provider was made for another configuration (mode {theirs.mode}); make it with the engine's: "
                 "DataProvider(data_dir, config)."
@@ -221,14 +227,19 @@ class EventDriver:
         return make_run_id(self.book)
 
     def _check_data(self) -> tuple[str, str]:
-        """Stale series of the row the book stands in, and what stopped a run."""
+        """What stopped a run, and series of the row that have used up half of what they may be carried."""
         panel, row = self.book.panel, self.book.row
         if panel is None or row is None:
             return "healthy", "no run yet"
         hole = panel.stop
         if hole is not None and hole.row <= row + 1:
             return "unhealthy", f"{hole.series} is {hole.age_s / 3600:.2f} h old in {iso(hole.instant)}"
-        old = [f"{name} is {ages[row] / 3600:.2f} h old" for name, ages in panel.ages.items() if ages[row] > 0.0]
+        limits = {kind: limit.total_seconds() for kind, limit in self.config.data.max_staleness.items()}
+        old = [
+            f"{name} is {ages[row] / 3600:.2f} h old"
+            for name, ages in panel.ages.items()
+            if ages[row] > 0.5 * limits[_KINDS.get(name.partition("|")[0], "price")]
+        ]
         return ("degraded", "; ".join(old)) if old else ("healthy", f"{len(panel.columns)} series")
 
     # --- a run -----------------------------------------------------------------------------------------------------
