@@ -285,11 +285,15 @@ class Config(Model):
 
         return plain(self.model_dump(by_alias=True))
 
-    def to_yaml(self) -> str:
-        """Return resolved YAML; :func:`basis.load_config` reads an equal configuration from it."""
+    @functools.cached_property
+    def _yaml(self) -> str:
         from basis.config.yaml_io import dump_yaml
 
         return dump_yaml(self.to_dict())
+
+    def to_yaml(self) -> str:
+        """Return resolved YAML; :func:`basis.load_config` reads an equal configuration from it."""
+        return self._yaml
 
     @field_validator("bar_interval")
     @classmethod

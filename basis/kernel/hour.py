@@ -530,7 +530,8 @@ def attend(words, t, lane, part, given):
         action = desk.actions[given // STEPS]
         return route(n, cells, model, coef, tape, desk, regime, desk.param, action, given % STEPS, desk.orders, lane)
     elif part == CLOSE:
-        return int(close_row(n, cells, model.settings[at.TOLERANCE], lane))
+        cells[b.stat + at.FLAG, lane] = close_row(n, cells, model.settings[at.TOLERANCE], lane)
+        return int(cells[b.stat + at.FLAG, lane])
     elif part == KEEP:
         keep(n, cells, frame.record, t)
     else:
