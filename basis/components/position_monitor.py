@@ -31,8 +31,8 @@ class PositionMonitor:
         """
         return Reading.of(self.book, "position", positions, timestamp)
 
-    def update_position(self, trigger_event: str, changes: Any = None) -> None:
-        """Change quantities, once, for a reason.
+    def update_position(self, trigger_event: str, changes: Any = None) -> bool:
+        """Change quantities, once, for a reason; whether anything is different now.
 
         Parameters
         ----------
@@ -60,14 +60,18 @@ class PositionMonitor:
             if changes & hour.REPORTS:
                 book.do(hour.REPORT)
         elif trigger_event == "margin_test":
-            book.do(hour.STRIKE_AT_MARKS)
+            return book.do(hour.STRIKE_AT_MARKS) > 0
         elif trigger_event == "arrivals":
             book.do(hour.ARRIVE)
             book.do(hour.FLOW)
+            return book.head(at.ARRIVED) > 0.0 or book.head(at.FLOW) != 0.0
         elif trigger_event == "withdrawal":
+            before = book.head(at.FLOW)
             book.do(hour.PAY)
+            return book.head(at.FLOW) != before
         else:
             raise ValueError(f"trigger_event {trigger_event!r} is not known.")
+        return True
 
     def _take(self, fill: Fill) -> None:
         """Take a fill into the book; the numbers are the venue's, whoever plays it."""

@@ -16,8 +16,8 @@ class PositionUpdateHandler:
     def __init__(self, wiring: Any) -> None:
         self.wiring = wiring
 
-    async def handle_position_update(self, trigger_event: str, changes: Any = None) -> Reading:
-        """Update the position and all that follows from it; returns the P&L.
+    async def handle_position_update(self, trigger_event: str, changes: Any = None) -> Reading | None:
+        """Update the position and all that follows from it; returns the P&L, None where nothing changed.
 
         Parameters
         ----------
@@ -26,7 +26,8 @@ class PositionUpdateHandler:
         wiring = self.wiring
         timed, timestamp = wiring.clock.of, wiring.book.timestamp
         with timed("position_monitor"):
-            wiring.position_monitor.update_position(trigger_event, changes)
+            if not wiring.position_monitor.update_position(trigger_event, changes):
+                return None
             position = await wiring.position_monitor.get_snapshot()
         with timed("exposure_monitor"):
             exposure = await wiring.exposure_monitor.calculate_exposure(position, timestamp)
