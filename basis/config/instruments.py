@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from basis.config.fields import refuse
 from basis.config.venues import Venue
-from basis.kernel.keys import Key, parse_key
+from basis.kernel.keys import Key, parse_key, reserve_of
 
 if TYPE_CHECKING:
     from basis.config.models import Config
@@ -36,6 +36,8 @@ def expand(config: "Config") -> tuple[str, ...]:
 
 
 def _value(config: "Config", template: str, path: str) -> str:
+    if path == "reserve":
+        return reserve_of(config.asset)
     value: object = config
     for part in path.split("."):
         fields = getattr(type(value), "model_fields", {})

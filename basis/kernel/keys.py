@@ -7,6 +7,15 @@ TYPES = ("BaseToken", "aToken", "debtToken", "Perp")
 QUOTES = ("USDT",)
 
 
+#: Assets that lending protocols hold under another name.
+RESERVES = {"ETH": "WETH"}
+
+
+def reserve_of(asset: str) -> str:
+    """The name under which a lending protocol holds an asset."""
+    return RESERVES.get(asset, asset)
+
+
 class Key(NamedTuple):
     """A parsed instrument key (accounting §2)."""
 

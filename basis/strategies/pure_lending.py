@@ -2,6 +2,7 @@
 
 from ..kernel import layout as at
 from ..kernel.jit import strategy
+from ..kernel.keys import reserve_of
 from .base import Plan, Strategy
 
 #: Own parameter: where the view shows the wallet's token.
@@ -9,7 +10,8 @@ WALLET = at.OWN
 
 
 def _plans(config):
-    return (Plan("lend", config.asset, f"wallet:BaseToken:{config.asset}", f"aave_v3:aToken:{config.asset}"),)
+    pool = f"aave_v3:aToken:{reserve_of(config.asset)}"
+    return (Plan("lend", config.asset, f"wallet:BaseToken:{config.asset}", pool),)
 
 
 def _policy(config, slots):
@@ -18,7 +20,7 @@ def _policy(config, slots):
 
 
 def _rate(config, columns):
-    return columns[f"supply_apr_mean|{config.asset}"]
+    return columns[f"supply_apr_mean|{reserve_of(config.asset)}"]
 
 
 @strategy
