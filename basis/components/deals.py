@@ -6,8 +6,8 @@ from typing import Any, Literal, Self
 from ..kernel import layout as at
 
 #: What an order is, by its code in the kernel.
-KINDS = ("spot", "perp", "transfer", "supply", "withdraw")
-Kind = Literal["spot", "perp", "transfer", "supply", "withdraw"]
+KINDS = ("spot", "perp", "transfer", "supply", "withdraw", "swap", "stake", "unstake")
+Kind = Literal["spot", "perp", "transfer", "supply", "withdraw", "swap", "stake", "unstake"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Order:
 
     Attributes
     ----------
-    kind : ``spot``, ``perp``, ``transfer``, ``supply`` or ``withdraw``
+    kind : one of `KINDS`
     venue : who carries it out
     instrument : key of what is traded, sent, supplied or withdrawn
     destination : key it goes to (transfers, pools); empty for trades

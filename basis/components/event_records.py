@@ -17,7 +17,7 @@ EVENT_COLUMNS = (
 )  # fmt: skip
 LEVELS = ("normal", "warning", "critical")
 #: What an order is, by E_CODE.
-ORDERS = ("spot", "perp", "transfer", "supply", "withdraw")
+ORDERS = ("spot", "perp", "transfer", "supply", "withdraw", "swap", "stake", "unstake")
 #: Kinds that follow from a decision.
 _DECIDED = (at.DECISION, at.ORDER, at.FILL, at.REJECT, at.MOVE, at.ARRIVAL)
 _NUMBERS = {
@@ -161,7 +161,7 @@ class _Rendering:
             **numbers,
             "fee_asset": self._fee_assets(),
             "flash_fee": np.zeros(len(log)),
-            "peg_conversion": np.zeros(len(log)),
+            "peg_conversion": log[:, at.E_PEG].copy(),
             "detail": self._details(),
         }
 

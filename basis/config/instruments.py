@@ -13,6 +13,9 @@ from basis.kernel.keys import Key, parse_key, reserve_of
 if TYPE_CHECKING:
     from basis.config.models import Config
 
+#: Protocol of each liquid staking token, and where it is traded.
+STAKED_AT = {"weETH": "etherfi", "wstETH": "lido"}
+DEX = "uniswap_v3"
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _KINDS = {
     "BaseToken": ("wallet", "exchange"),
@@ -49,6 +52,13 @@ def _value(config: "Config", template: str, path: str) -> str:
     if not isinstance(value, str):
         refuse("instruments", template, f"{{{path}}} must stand for a text, it is {value!r}")
     return value
+
+
+def changer_of(config: "Config", symbol: str) -> str | None:
+    """Venue at which a staking token of the wallet is got and given back; None for other tokens."""
+    if symbol not in STAKED_AT:
+        return None
+    return DEX if config.strategy.stake_route == "market" else STAKED_AT[symbol]
 
 
 def check_instruments(config: "Config") -> None:

@@ -259,8 +259,8 @@ class Config(Model):
     data: Data = Field(default=Data(), description="Series used.")
     flows: tuple[Flow, ...] = Field(default=(), description="Deposits and withdrawals, in the order of their time.")
     instrument_templates: tuple[Name, ...] = Field(
-        description="Instrument keys; {asset} or {strategy.spot_venue} stand for a value, {hedge} for each hedge venue, "
-        "{reserve} for the asset as a lending protocol names it."
+        description="Instrument keys; {asset} or {strategy.spot_venue} stand for a value, {hedge} for each hedge "
+        "venue, {reserve} for the asset as a lending protocol names it."
     )
     venues: FrozenDict[str, Venue] = Field(description="The venues that the run uses, by name.")
 

@@ -201,10 +201,13 @@ SlippageTables = Annotated[FrozenDict[str, Dated[Slippage]], BeforeValidator(_by
 
 
 class Venue(Model):
-    """An exchange, a lending protocol or the wallet. A number that does not apply to the kind stays unset."""
+    """An exchange, a protocol on chain, an exchange on chain (`dex`) or the wallet.
+
+    A number that does not apply to the kind stays unset.
+    """
 
     name: Name = Field(description="Name of the venue, the first part of its instrument keys.")
-    kind: Literal["exchange", "protocol", "wallet"] = Field(description="What the venue is.")
+    kind: Literal["exchange", "protocol", "dex", "wallet"] = Field(description="What the venue is.")
     fee_asset: Literal["USDT"] = Field(default="USDT", description="Asset in which trading fees are paid.")
     spot_fee: Dated[Fee] | None = Field(default=None, description="Spot fees, fraction of the notional.")
     perp_fee: Dated[Fee] | None = Field(default=None, description="Perp fees, fraction of the notional.")

@@ -8,13 +8,14 @@ from typing import Literal
 import numpy as np
 
 from ..config import Config
+from ..config.instruments import changer_of
 from ..errors import ConfigError
 from ..kernel import layout as at
 from ..kernel.coefficients import Coefficients, Slots, make_coefficients
 from ..market.panel import Panel
 from ..strategies.base import Plan, Strategy
 
-_PLAN_KINDS = {"hedge": at.PLAN_HEDGE, "margin": at.PLAN_MARGIN, "lend": at.PLAN_LEND}
+_PLAN_KINDS = {"hedge": at.PLAN_HEDGE, "margin": at.PLAN_MARGIN, "lend": at.PLAN_LEND, "stake": at.PLAN_STAKE}
 _NS = 1_000_000_000
 #: All of them may fall due in one row, each with three events: less than `loop.EVENTS_PER_ROW`.
 MAX_WITHDRAWALS = 150
@@ -22,7 +23,8 @@ MAX_WITHDRAWALS = 150
 
 def _tables(config: Config, slots: Slots):
     """Every dated table the book's venues have."""
-    for name in dict.fromkeys(k.venue for k in slots.keys):
+    changers = (changer_of(config, k.symbol) for k in slots.token)
+    for name in dict.fromkeys((*(k.venue for k in slots.keys), *(c for c in changers if c is not None))):
         venue = config.venues[name]
         yield from (t for t in (venue.spot_fee, venue.perp_fee, venue.liquidation_fee) if t is not None)
         for group in (
@@ -64,6 +66,7 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
     r, v, p, k = len(instants), len(slots.cash), len(slots.perp), len(slots.token)
     venue = np.zeros((r, v, at.VENUE_TERMS))
     gas = np.zeros((r, at.GAS_TERMS))
+    stake = np.zeros((r, k, at.STAKE_TERMS))
     flat = np.array([[np.inf, 0.0]])
     tiers: list[np.ndarray] = []
     spot: list[np.ndarray] = []
@@ -106,16 +109,34 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
             else:
                 tiers.append(np.array([[np.inf, 1.0, 0.0, 1.0]]))
                 perp.append(flat)
-        for key in slots.token:
+        protocols = {key.venue for key in (*slots.collateral, *slots.debt)}
+        for j, key in enumerate(slots.token):
             trades = key.venue in slots.venues
-            spot.append(slippage(key.venue, "spot", f"{key.symbol}USDT", when) if trades else flat)
-        pools = dict.fromkeys(key.venue for key in (*slots.collateral, *slots.debt))
-        for name in ("wallet", *pools):
+            changer = changer_of(config, key.symbol)
+            if trades:
+                spot.append(slippage(key.venue, "spot", f"{key.symbol}USDT", when))
+            elif changer is None:
+                spot.append(flat)
+            else:
+                protocols.add(changer)
+                terms = config.venues[changer]
+                market = terms.kind == "dex"
+                spot.append(slippage(changer, "spot", f"{key.symbol}ETH", when) if market else flat)
+                if market:
+                    stake[i, j, at.SWAP_FEE] = on * need(terms.spot_fee, changer, "spot_fee").at(when).taker
+                else:
+                    latency = need(terms.latency, changer, "latency")
+                    stake[i, j, at.STAKE_LATENCY] = travel * latency.deposit.total_seconds()
+                    stake[i, j, at.UNSTAKE_LATENCY] = travel * latency.withdrawal.total_seconds()
+        for name in ("wallet", *sorted(protocols)):
             units = config.venues[name].gas_units
             for place, operation in (
                 (at.GAS_TRANSFER, "transfer"),
                 (at.GAS_SUPPLY, "supply"),
                 (at.GAS_WITHDRAW, "withdraw"),
+                (at.GAS_SWAP, "swap"),
+                (at.GAS_STAKE, "stake"),
+                (at.GAS_UNSTAKE, "redeem"),
             ):
                 if operation in units:
                     gas[i, place] = on * units[operation].at(when).value
@@ -125,6 +146,7 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
         np.ascontiguousarray(_padded(tiers).reshape(r, p, -1, 4)) if p else np.zeros((r, 0, 1, 4)),
         _padded(spot).reshape(r, k, -1, 2),
         _padded(perp).reshape(r, p, -1, 2) if p else np.zeros((r, 0, 1, 2)),
+        stake,
     )
 
 
@@ -176,6 +198,8 @@ def _plan_row(plan: Plan, slots: Slots) -> list[float]:
     venue = plan.token.split(":")[0] if plan.token else ""
     row[at.PLAN_VENUE] = slots.venues.index(venue) if venue in slots.venues else -1
     row[at.PLAN_MARKET] = slots.markets.index(plan.market) if plan.market else -1
+    row[at.PLAN_PAYS] = slots.index(plan.pays) if plan.pays else -1
+    row[at.PLAN_AT_MARKET] = float(plan.at_market)
     return row
 
 

@@ -14,6 +14,7 @@ ENVIRONMENTS = ("dev", "staging", "production")
 CLIENTS: dict[tuple[str, str], type[VenueInterface]] = {
     ("simulation", "exchange"): ExchangeSimulation,
     ("simulation", "protocol"): ProtocolSimulation,
+    ("simulation", "dex"): ProtocolSimulation,
     ("simulation", "wallet"): WalletSimulation,
 }
 

@@ -5,6 +5,7 @@ from typing import Any
 from ..components.book import Book
 from ..components.deals import KINDS, Order
 from ..config import Config
+from ..config.instruments import STAKED_AT, changer_of
 from ..kernel import hour
 from ..kernel import layout as at
 
@@ -63,6 +64,9 @@ class ExecutionManager:
         action = int(book.desk.actions[place, 0])
         number = int(book.block[at.book_at(slots.shape()).stat + at.DECISIONS, 0])
         venue = keys[other].venue if kind == "supply" else keys[slot].venue
+        if kind in ("swap", "stake", "unstake"):
+            lst = next(keys[i].symbol for i in (slot, other) if keys[i].symbol in STAKED_AT)
+            venue = changer_of(self.config, lst) or venue
         return Order(
             kind=kind,
             venue=venue,
@@ -93,4 +97,4 @@ class CEXExecutionManager(ExecutionManager):
 class OnChainExecutionManager(ExecutionManager):
     """Supplies and withdrawals at protocols."""
 
-    PLANS = (at.PLAN_LEND,)
+    PLANS = (at.PLAN_LEND, at.PLAN_STAKE)

@@ -159,10 +159,14 @@ class _Market:
         """Tradable reference of a token in USDT."""
         asset = UNDERLYING.get(symbol, symbol)
         quote = self.ones if asset == "USDT" else self.column(f"spot|{asset}")
+        return quote * self.traded_rate(symbol) if symbol in RATED else quote
+
+    def traded_rate(self, symbol: str) -> np.ndarray:
+        """Units of its asset per token where it trades; its protocol's rate where no market series is loaded."""
         if symbol not in RATED:
-            return quote
+            return self.ones
         name = f"market_rate|{symbol}"
-        return quote * (self.columns[name] if name in self.columns else self.column(f"oracle_rate|{symbol}"))
+        return self.columns[name] if name in self.columns else self.column(f"oracle_rate|{symbol}")
 
 
 def make_coefficients(
@@ -238,6 +242,8 @@ def make_coefficients(
             h.peg[token] = index * oracle * _change(peg) * _before(price)
         if key.type == "BaseToken" and token >= 0:
             q.spot[token] = market.traded(key.symbol)
+            q.market[token] = market.traded_rate(key.symbol)
+            q.rate[token] = oracle
     for i, key in enumerate(slots.perp):
         if key not in slots.held:
             continue

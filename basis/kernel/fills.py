@@ -239,6 +239,42 @@ def price_pool(n, cells, model, tape, desk, regime, lane, kind, token, pool, amo
     return at.OK
 
 
+@routine
+def price_change(n, cells, model, tape, desk, regime, lane, kind, slot, dest, amount):
+    """Change ether of the wallet into a staking token or back: at the market, or at its protocol (accounting §5).
+
+    `amount` is of what is given away. The price is ether per token; at the protocol there is no fee, but a wait.
+    """
+    b = at.book_at(n)
+    quote = at.quote_at(n)
+    if amount > cells[b.q + slot, lane] * (1.0 + _DUST):
+        return at.NO_CASH
+    amount = cells[b.q + slot, lane] if amount > cells[b.q + slot, lane] else amount
+    buys = slot == model.table.wallet[2]
+    token = (dest if buys else slot) - len(n.cash)
+    reference = tape[quote.rate + token]
+    paid = reference
+    fee = 0.0
+    wait = 0.0
+    gas = at.GAS_STAKE if kind == at.STAKE else at.GAS_UNSTAKE
+    if kind == at.SWAP:
+        reference = tape[quote.market + token]
+        notional = amount * tape[quote.spot + slot - len(n.cash)]
+        slip = slippage_of(model.terms.spot_slippage[regime, token], notional)
+        paid = reference * (1.0 + slip) if buys else reference * (1.0 - slip)
+        fee = model.terms.stake[regime, token, at.SWAP_FEE]
+        gas = at.GAS_SWAP
+    else:
+        wait = model.terms.stake[regime, token, at.STAKE_LATENCY if buys else at.UNSTAKE_LATENCY]
+        if wait > 0.0 and free_place(n, cells, lane) == at.QUEUE:
+            return at.QUEUE_FULL
+    units = model.terms.gas[regime, gas]
+    if not gas_payable(n, cells, model.table, tape, units, slot, amount, lane):
+        return at.NO_GAS
+    deal_in(desk, kind, slot, dest, amount, paid, reference, fee, 0.0, units, wait)
+    return at.OK
+
+
 @stage
 def price(n, cells, model, tape, desk, regime, lane, order):
     """What the venue makes of an order, into `desk.deal`; returns OK or why it is refused. Changes nothing."""
@@ -256,6 +292,8 @@ def price(n, cells, model, tape, desk, regime, lane, order):
         return price_pool(n, cells, model, tape, desk, regime, lane, kind, slot, dest, amount)
     if kind == at.WITHDRAW_POOL:
         return price_pool(n, cells, model, tape, desk, regime, lane, kind, dest, slot, amount)
+    if kind == at.SWAP or kind == at.STAKE or kind == at.UNSTAKE:
+        return price_change(n, cells, model, tape, desk, regime, lane, kind, slot, dest, amount)
     return at.UNKNOWN_ORDER
 
 
@@ -319,6 +357,72 @@ def book_trade(n, cells, coef, tape, desk, t, lane, action):
         desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
 
 
+@stage
+def send_off(n, cells, dest, amount, due, wait, lane):
+    """Let an amount arrive at once, or have it under way until it is due."""
+    b = at.book_at(n)
+    if wait > 0.0:
+        place = free_place(n, cells, lane)
+        cells[b.transit + dest, lane] += amount
+        cells[b.queue_to + place, lane] = dest
+        cells[b.queue_amount + place, lane] = amount
+        cells[b.queue_due + place, lane] = due
+        cells[b.queue_by + place, lane] = cells[b.stat + at.DECISIONS, lane]
+        if due < cells[b.stat + at.NEXT_DUE, lane]:
+            cells[b.stat + at.NEXT_DUE, lane] = due
+    else:
+        cells[b.q + dest, lane] += amount
+
+
+@routine
+def book_change(n, cells, model, coef, tape, desk, t, lane, action):
+    """Ether against a staking token; what the book values it beside its reference is peg P&L."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    quote = at.quote_at(n)
+    deal = desk.deal
+    slot = int(deal[at.D_SLOT])
+    dest = int(deal[at.D_DEST])
+    amount = deal[at.D_QUANTITY]
+    price = deal[at.D_PRICE]
+    rate = deal[at.D_RATE]
+    buys = slot == model.table.wallet[2]
+    lst = dest if buys else slot
+    ether = coef[h.value + model.table.wallet[2]]
+    # signed: tokens in or out, ether with the fee in it
+    tokens = amount * (1.0 - rate) / price if buys else -amount
+    got = tokens if buys else amount * price * (1.0 - rate)
+    fee = (amount * rate if buys else amount * price * rate) * ether
+    lost = tokens * (price - deal[at.D_REFERENCE]) * ether
+    peg = tokens * (coef[h.value + lst] - deal[at.D_REFERENCE] * ether)
+    due = tape[quote.time + 0] + deal[at.D_WAIT]
+    cells[b.q + slot, lane] -= amount
+    gas = pay_gas(n, cells, model.table, tape, deal[at.D_UNITS], lane)
+    send_off(n, cells, dest, got, due, deal[at.D_WAIT], lane)
+    cells[b.column + at.FEES, lane] -= fee
+    cells[b.column + at.SLIPPAGE, lane] -= lost
+    cells[b.column + at.PEG, lane] += peg
+    # what is under way is no fill yet: it stands where it left
+    waits = deal[at.D_WAIT] > 0.0
+    kind = at.MOVE if waits else at.FILL
+    e = emit(
+        n, desk, cells, t, lane, kind, int(deal[at.D_KIND]), slot if waits else lst, dest if waits else slot, action
+    )
+    if e >= 0:
+        desk.events[e, at.E_QUANTITY] = -amount if waits else tokens
+        desk.events[e, at.E_PRICE] = price
+        desk.events[e, at.E_REFERENCE] = deal[at.D_REFERENCE]
+        desk.events[e, at.E_RATE] = rate
+        desk.events[e, at.E_NOTIONAL] = (amount if buys else amount * price) * ether
+        desk.events[e, at.E_FEE] = fee
+        desk.events[e, at.E_SLIPPAGE] = lost
+        desk.events[e, at.E_GAS] = gas
+        desk.events[e, at.E_GAS_UNITS] = deal[at.D_UNITS]
+        desk.events[e, at.E_AMOUNT] = got if waits else (-amount if buys else got)
+        desk.events[e, at.E_PEG] = peg
+        desk.events[e, at.E_EFFECTIVE] = due
+
+
 @routine
 def book_transfer(n, cells, model, coef, tape, desk, t, lane, action):
     """What is sent leaves at once, with its gas, and is under way until it is due."""
@@ -334,17 +438,7 @@ def book_transfer(n, cells, model, coef, tape, desk, t, lane, action):
     cells[b.q + slot, lane] -= amount
     gas = pay_gas(n, cells, model.table, tape, deal[at.D_UNITS], lane)
     cells[b.column + at.TRANSFER_FEES, lane] -= fee * coef[h.value + slot]
-    if deal[at.D_WAIT] > 0.0:
-        place = free_place(n, cells, lane)
-        cells[b.transit + dest, lane] += amount - fee
-        cells[b.queue_to + place, lane] = dest
-        cells[b.queue_amount + place, lane] = amount - fee
-        cells[b.queue_due + place, lane] = due
-        cells[b.queue_by + place, lane] = cells[b.stat + at.DECISIONS, lane]
-        if due < cells[b.stat + at.NEXT_DUE, lane]:
-            cells[b.stat + at.NEXT_DUE, lane] = due
-    else:
-        cells[b.q + dest, lane] += amount - fee
+    send_off(n, cells, dest, amount - fee, due, deal[at.D_WAIT], lane)
     e = emit(n, desk, cells, t, lane, at.MOVE, at.TRANSFER, slot, dest, action)
     if e >= 0:
         desk.events[e, at.E_QUANTITY] = -amount
@@ -396,5 +490,7 @@ def book(n, cells, model, coef, tape, desk, t, lane, action):
         book_trade(n, cells, coef, tape, desk, t, lane, action)
     elif kind == at.TRANSFER:
         book_transfer(n, cells, model, coef, tape, desk, t, lane, action)
+    elif kind == at.SWAP or kind == at.STAKE or kind == at.UNSTAKE:
+        book_change(n, cells, model, coef, tape, desk, t, lane, action)
     else:
         book_pool(n, cells, model, coef, tape, desk, t, lane, action)

@@ -139,6 +139,9 @@ def observe(n, cells, model, coef, tape, desk, regime, t, lane):
     for plan in range(model.table.plan.shape[0]):
         if int(model.table.plan[plan, at.PLAN_COLLATERAL]) >= 0:
             units = max(units, model.terms.gas[regime, at.GAS_SUPPLY], model.terms.gas[regime, at.GAS_WITHDRAW])
+        if int(model.table.plan[plan, at.PLAN_KIND]) == at.PLAN_STAKE:
+            units = max(units, model.terms.gas[regime, at.GAS_SWAP])
+            units = max(units, model.terms.gas[regime, at.GAS_STAKE], model.terms.gas[regime, at.GAS_UNSTAKE])
     view[at.GAS_COST] = units * tape[quote.gas + 0] * tape[quote.gas + 1]
     perp = at.first_perp(n)
     for a in range(len(n.asset)):

@@ -68,7 +68,7 @@ NO_ACTION, ENTRY_FULL, ENTRY_PARTIAL, EXIT_PARTIAL, EXIT_FULL, SELL_DUST = range
 ACTION_NAMES = ("", "entry_full", "entry_partial", "exit_partial", "exit_full", "sell_dust")
 #: An action is (action, plan, amount, target); the target is filled in when it is routed.
 ACTIONS, ACTION_WIDTH = 8, 4
-TRADE_SPOT, TRADE_PERP, TRANSFER, SUPPLY_POOL, WITHDRAW_POOL = range(5)
+TRADE_SPOT, TRADE_PERP, TRANSFER, SUPPLY_POOL, WITHDRAW_POOL, SWAP, STAKE, UNSTAKE = range(8)
 #: An order is (type, slot, destination slot, quantity).
 ORDERS, ORDER_WIDTH = 32, 4
 #: What a venue made of an order. Rate: fee by notional; fee: units of what is sent; units: of gas; wait: seconds.
@@ -78,10 +78,13 @@ ORDERS, ORDER_WIDTH = 32, 4
 DEAL_WIDTH = 10
 
 # --- plans: what an action on an asset means
-PLAN_NONE, PLAN_HEDGE, PLAN_MARGIN, PLAN_LEND = range(4)
-#: plan row: kind, asset, token slot, collateral slot, venue of the token (-1 wallet), market of the perps
-PLAN_KIND, PLAN_ASSET, PLAN_TOKEN, PLAN_COLLATERAL, PLAN_VENUE, PLAN_MARKET = range(6)
-PLAN_WIDTH = 6
+PLAN_NONE, PLAN_HEDGE, PLAN_MARGIN, PLAN_LEND, PLAN_STAKE = range(5)
+#: plan row: kind, asset, token slot, collateral slot, venue of the token (-1 wallet), market of the perps, slot of the
+#: token that pays, whether it is got at the market (1) or from its protocol (0)
+(
+    PLAN_KIND, PLAN_ASSET, PLAN_TOKEN, PLAN_COLLATERAL, PLAN_VENUE, PLAN_MARKET, PLAN_PAYS, PLAN_AT_MARKET,
+) = range(8)  # fmt: skip
+PLAN_WIDTH = 8
 
 # --- parameters of a lane: policy, the strategy's own, one weight per venue
 (
@@ -99,8 +102,11 @@ WEIGHT = OWN + OWNS
     SPOT_TAKER, PERP_TAKER, LIQUIDATION_FEE, WITHDRAWAL_FEE, DEPOSIT_LATENCY, WITHDRAWAL_LATENCY,
 ) = range(6)  # fmt: skip
 VENUE_TERMS = 6
-GAS_TRANSFER, GAS_SUPPLY, GAS_WITHDRAW = range(3)
-GAS_TERMS = 3
+GAS_TRANSFER, GAS_SUPPLY, GAS_WITHDRAW, GAS_SWAP, GAS_STAKE, GAS_UNSTAKE = range(6)
+GAS_TERMS = 6
+#: What a token of the wallet costs to change into ether and back: fee at the market, seconds at its protocol.
+SWAP_FEE, STAKE_LATENCY, UNSTAKE_LATENCY = range(3)
+STAKE_TERMS = 3
 #: margin tier: largest notional, maintenance rate, maintenance amount, largest leverage
 TIER_NOTIONAL, TIER_RATE, TIER_AMOUNT, TIER_LEVERAGE = range(4)
 
@@ -123,9 +129,9 @@ KIND_NAMES = (
 )  # fmt: skip
 (
     E_ROW, E_LANE, E_KIND, E_CODE, E_SLOT, E_DEST, E_QUANTITY, E_PRICE, E_REFERENCE, E_RATE, E_NOTIONAL, E_FEE,
-    E_SLIPPAGE, E_GAS, E_GAS_UNITS, E_CASH, E_AMOUNT, E_EFFECTIVE, E_CORRELATION, E_LEVEL, E_ACTION, E_SEQ,
-) = range(22)  # fmt: skip
-EVENT_WIDTH = 22
+    E_SLIPPAGE, E_GAS, E_GAS_UNITS, E_CASH, E_AMOUNT, E_EFFECTIVE, E_CORRELATION, E_LEVEL, E_ACTION, E_SEQ, E_PEG,
+) = range(23)  # fmt: skip
+EVENT_WIDTH = 23
 #: Reasons of a rejection (E_CODE of a reject).
 REASONS = (
     "filled",
@@ -217,6 +223,8 @@ class Quote(NamedTuple):
 
     mark: Any
     spot: Any  # tradable reference of the token slots
+    market: Any  # ETH per unit of the token slots where they trade, and
+    rate: Any  # at their protocol; 1 for what is no staking token
     index: Any  # liquidity index of the collateral slots
     gas: Any  # ETH per unit of gas, price of ETH in share class
     flow: Any  # deposit of this row, number of withdrawals asked so far
@@ -240,6 +248,7 @@ class Terms(NamedTuple):
     tier: Any  # (regimes, perps, tiers, 4)
     spot_slippage: Any  # (regimes, tokens, buckets, 2): largest notional, fraction
     perp_slippage: Any  # (regimes, perps, buckets, 2)
+    stake: Any  # (regimes, tokens, STAKE_TERMS)
 
 
 class Model(NamedTuple):
@@ -333,7 +342,7 @@ def width(n):
 
 @shared
 def quote_width(n):
-    return perps(n) + len(n.token) + len(n.collateral) + 5
+    return perps(n) + 3 * len(n.token) + len(n.collateral) + 5
 
 
 @shared
@@ -423,9 +432,11 @@ def hour_of(n, row):
 def quote_at(n):
     """Place of every kind of quote in its row."""
     spot = perps(n)
-    index = spot + len(n.token)
+    market = spot + len(n.token)
+    rate = market + len(n.token)
+    index = rate + len(n.token)
     gas = index + len(n.collateral)
-    return Quote(0, spot, index, gas, gas + 2, gas + 4)
+    return Quote(0, spot, market, rate, index, gas, gas + 2, gas + 4)
 
 
 def quote_of(n, row):

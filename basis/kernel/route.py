@@ -5,6 +5,7 @@ An action is (action, plan, amount, target). A plan says what the asset means in
 - ``PLAN_HEDGE``: a spot leg and equal perp shorts spread over venues by weight; amounts in units of the asset.
 - ``PLAN_MARGIN``: cash that stands as margin at the venues by weight; amounts in quote units.
 - ``PLAN_LEND``: a token of the wallet supplied to a pool; amounts in units of the token.
+- ``PLAN_STAKE``: ether of the wallet changed into a staking token, at its protocol or at the market; amounts in ether.
 
 A route is taken step by step: each call writes the orders of one step from the state as the last step left it, so that
 legs are sized by what has really arrived. Orders of a step belong together: where one is rejected the rest is not sent.
@@ -341,4 +342,20 @@ def route(n, cells, model, coef, tape, desk, regime, param, action, step, orders
             return DONE
         whole = int(action[0]) == at.EXIT_FULL or target > held
         return put(orders, 0, at.WITHDRAW_POOL, pool, token, held if whole else target)
+    if kind == at.PLAN_STAKE and step == 0:
+        token = int(plan[at.PLAN_TOKEN])
+        pays = int(plan[at.PLAN_PAYS])
+        on_market = int(plan[at.PLAN_AT_MARKET]) == 1
+        if entering:
+            return put(orders, 0, at.SWAP if on_market else at.STAKE, pays, token, target)
+        held = cells[b.q + token, lane]
+        if held <= 0.0:
+            return DONE
+        i = token - len(n.cash)
+        worth = tape[quote.rate + i]
+        if on_market:
+            slip = slippage_of(model.terms.spot_slippage[regime, i], target * tape[quote.spot + pays - len(n.cash)])
+            worth = tape[quote.market + i] * (1.0 - slip) * (1.0 - model.terms.stake[regime, i, at.SWAP_FEE])
+        whole = int(action[0]) == at.EXIT_FULL or target > held * worth
+        return put(orders, 0, at.SWAP if on_market else at.UNSTAKE, token, pays, held if whole else target / worth)
     return DONE

@@ -1,0 +1,17 @@
+"""Liquid staking: the wallet's ether in a staking token, from its protocol or the market (mode `eth_staking_only`)."""
+
+from .base import Plan, Strategy
+from .parking import decide, policy
+
+
+def _plans(config):
+    settings = config.strategy
+    token, ether = f"wallet:BaseToken:{settings.lst}", f"wallet:BaseToken:{config.asset}"
+    return (Plan("stake", config.asset, token, pays=ether, at_market=settings.stake_route == "market"),)
+
+
+def _rate(config, columns):
+    return columns[f"staking_apr|{config.strategy.lst}"]
+
+
+STRATEGY = Strategy("eth_staking_only", decide, _plans, policy, _rate)
