@@ -6,8 +6,8 @@ from typing import Any, Literal, Self
 from ..kernel import layout as at
 
 #: What an order is, by its code in the kernel.
-KINDS = ("spot", "perp", "transfer", "supply", "withdraw", "swap", "stake", "unstake")
-Kind = Literal["spot", "perp", "transfer", "supply", "withdraw", "swap", "stake", "unstake"]
+KINDS = ("spot", "perp", "transfer", "supply", "withdraw", "swap", "stake", "unstake", "borrow", "repay")
+Kind = Literal["spot", "perp", "transfer", "supply", "withdraw", "swap", "stake", "unstake", "borrow", "repay"]
 
 
 @dataclass(frozen=True, slots=True)

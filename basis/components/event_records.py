@@ -17,7 +17,7 @@ EVENT_COLUMNS = (
 )  # fmt: skip
 LEVELS = ("normal", "warning", "critical")
 #: What an order is, by E_CODE.
-ORDERS = ("spot", "perp", "transfer", "supply", "withdraw", "swap", "stake", "unstake")
+ORDERS = ("spot", "perp", "transfer", "supply", "withdraw", "swap", "stake", "unstake", "borrow", "repay")
 #: Kinds that follow from a decision.
 _DECIDED = (at.DECISION, at.ORDER, at.FILL, at.REJECT, at.MOVE, at.ARRIVAL)
 _NUMBERS = {
@@ -205,7 +205,7 @@ class _Rendering:
     def _fee_assets(self) -> np.ndarray:
         paid = self.log[:, at.E_FEE] != 0.0
         out = np.where(paid, QUOTE, "").astype(object)
-        sent = (self.kind == at.MOVE) & paid
+        sent = ((self.kind == at.MOVE) | ((self.kind == at.LIQUIDATION) & (self.code == 1))) & paid
         out[sent] = self._by_slot(self.symbols, self.slot, sent)[sent]
         return out
 
@@ -215,7 +215,8 @@ class _Rendering:
         out[named] = np.array(ORDERS, dtype=object)[self.order[named]]
         moves = self.of(at.MOVE)
         out[moves] = [f"arrives {iso(int(us) * 1000)}" for us in self.effective[moves]]
-        out[self.of(at.LIQUIDATION)] = "exchange"
+        struck = self.of(at.LIQUIDATION)
+        out[struck] = np.where(self.code[struck] == 0, "exchange", "lending")
         rejects, flows = self.of(at.REJECT), self.of(at.FLOWED)
         out[rejects] = [at.REASONS[code] for code in self.code[rejects]]
         out[flows] = [at.FLOW_NAMES[code] for code in self.code[flows]]

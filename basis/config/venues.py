@@ -177,12 +177,30 @@ class Reserve(Entry):
     ltv: Fraction = Field(description="Highest loan to value when borrowing, fraction of the collateral.")
     liquidation_threshold: Fraction = Field(description="Loan to value at which liquidation starts, fraction.")
     liquidation_bonus: Fraction = Field(description="What a liquidator gets on top of the debt repaid, fraction.")
+    supply_cap: NonNegative | None = Field(default=None, description="Most that may be supplied, units; None: no cap.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.ltv > self.liquidation_threshold:
             refuse("ltv", self.ltv, f"must be <= liquidation_threshold ({self.liquidation_threshold})")
         return self
+
+
+class EMode(Entry):
+    """Risk parameters of correlated assets: they hold while every debt is of the category."""
+
+    collateral: tuple[Name, ...] = Field(description="Collateral that gets these parameters.")
+    debt: tuple[Name, ...] = Field(description="Assets that may be owed.")
+    ltv: Fraction = Field(description="Highest loan to value when borrowing, fraction of the collateral.")
+    liquidation_threshold: Fraction = Field(description="Loan to value at which liquidation starts, fraction.")
+    liquidation_bonus: Fraction = Field(description="What a liquidator gets on top of the debt repaid, fraction.")
+
+
+class CloseRule(Entry):
+    """How much of a debt a liquidator may repay at once."""
+
+    bare = "rule"
+    rule: Literal["v3.0", "v3.3"] = Field(description="Version of the protocol whose rule is in force.")
 
 
 class Latency(Model):
@@ -232,6 +250,11 @@ class Venue(Model):
         default=FrozenDict(), description="Gas of an operation, gas units."
     )
     reserves: FrozenDict[str, Dated[Reserve]] = Field(default=FrozenDict(), description="Lending parameters by asset.")
+    emodes: FrozenDict[str, Dated[EMode]] = Field(
+        default=FrozenDict(), description="E-mode categories; of several that fit, the one with the highest threshold."
+    )
+    close_rule: Dated[CloseRule] | None = Field(default=None, description="Rule of the close factor.")
+    flash_fee: Dated[Value] | None = Field(default=None, description="Fee of a flash loan, fraction.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ..config.instruments import changer_of
 from ..errors import ConfigError
 from ..kernel import layout as at
 from ..kernel.coefficients import Coefficients, Slots, make_coefficients
+from ..kernel.keys import Key
 from ..market.panel import Panel
 from ..strategies.base import Plan, Strategy
 
@@ -21,12 +22,46 @@ _NS = 1_000_000_000
 MAX_WITHDRAWALS = 150
 
 
+def _single(venue):
+    """Dated tables that a venue has one of."""
+    return venue.spot_fee, venue.perp_fee, venue.liquidation_fee, venue.close_rule, venue.flash_fee
+
+
+class _Pool(NamedTuple):
+    """Lending parameters of a collateral."""
+
+    ltv: float
+    threshold: float
+    bonus: float
+    cap: float
+
+
+def pool_terms(config: Config, slots: Slots, key: Key, when: datetime) -> _Pool:
+    """Parameters of a collateral in force: its own, or those of an e-mode that takes it and every debt of the book."""
+    venue = config.venues[key.venue]
+    own = venue.reserves[key.symbol].at(when)
+    found = _Pool(
+        own.ltv, own.liquidation_threshold, own.liquidation_bonus, np.inf if own.supply_cap is None else own.supply_cap
+    )
+    debts = {debt.symbol for debt in slots.debt if debt.venue == key.venue}
+    for table in venue.emodes.values():
+        mode = table.at(when)
+        if (
+            debts
+            and key.symbol in mode.collateral
+            and debts <= set(mode.debt)
+            and mode.liquidation_threshold > found.threshold
+        ):
+            found = found._replace(ltv=mode.ltv, threshold=mode.liquidation_threshold, bonus=mode.liquidation_bonus)
+    return found
+
+
 def _tables(config: Config, slots: Slots):
     """Every dated table the book's venues have."""
     changers = (changer_of(config, k.symbol) for k in slots.token)
     for name in dict.fromkeys((*(k.venue for k in slots.keys), *(c for c in changers if c is not None))):
         venue = config.venues[name]
-        yield from (t for t in (venue.spot_fee, venue.perp_fee, venue.liquidation_fee) if t is not None)
+        yield from (t for t in _single(venue) if t is not None)
         for group in (
             venue.spot_slippage,
             venue.perp_slippage,
@@ -34,6 +69,7 @@ def _tables(config: Config, slots: Slots):
             venue.withdrawal_fee,
             venue.gas_units,
             venue.reserves,
+            venue.emodes,
         ):
             yield from group.values()
 
@@ -67,6 +103,8 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
     venue = np.zeros((r, v, at.VENUE_TERMS))
     gas = np.zeros((r, at.GAS_TERMS))
     stake = np.zeros((r, k, at.STAKE_TERMS))
+    pool = np.zeros((r, len(slots.collateral), at.POOL_TERMS))
+    lending = np.zeros((r, at.LENDING_TERMS))
     flat = np.array([[np.inf, 0.0]])
     tiers: list[np.ndarray] = []
     spot: list[np.ndarray] = []
@@ -109,6 +147,15 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
             else:
                 tiers.append(np.array([[np.inf, 1.0, 0.0, 1.0]]))
                 perp.append(flat)
+        for j, key in enumerate(slots.collateral):
+            held = pool_terms(config, slots, key, when)
+            pool[i, j] = held.ltv, held.bonus, held.cap
+        for key in (*slots.collateral[:1], *slots.debt[:1]):
+            terms = config.venues[key.venue]
+            if terms.close_rule is not None:
+                lending[i, at.CLOSE_RULE] = float(terms.close_rule.at(when).rule == "v3.3")
+            if terms.flash_fee is not None:
+                lending[i, at.FLASH_FEE] = on * terms.flash_fee.at(when).value
         protocols = {key.venue for key in (*slots.collateral, *slots.debt)}
         for j, key in enumerate(slots.token):
             trades = key.venue in slots.venues
@@ -137,6 +184,8 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
                 (at.GAS_SWAP, "swap"),
                 (at.GAS_STAKE, "stake"),
                 (at.GAS_UNSTAKE, "redeem"),
+                (at.GAS_BORROW, "borrow"),
+                (at.GAS_REPAY, "repay"),
             ):
                 if operation in units:
                     gas[i, place] = on * units[operation].at(when).value
@@ -147,6 +196,8 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
         _padded(spot).reshape(r, k, -1, 2),
         _padded(perp).reshape(r, p, -1, 2) if p else np.zeros((r, 0, 1, 2)),
         stake,
+        pool,
+        lending,
     )
 
 
@@ -249,13 +300,15 @@ _made: OrderedDict[tuple, tuple[Panel, Coefficients]] = OrderedDict()
 
 
 def coefficients(
-    config: Config, slots: Slots, panel: Panel, rate: np.ndarray | None, flows: np.ndarray
+    config: Config,
+    slots: Slots,
+    panel: Panel,
+    thresholds: dict[str, np.ndarray],
+    rate: np.ndarray | None,
+    flows: np.ndarray,
 ) -> Coefficients:
     """Coefficients of a panel, kept for the last few panels: runs that differ in the strategy share them."""
-    protocols = {name: r for v in config.venues.values() if v.kind == "protocol" for name, r in v.reserves.items()}
-    when = datetime.fromtimestamp(int(panel.timestamps[0]) // _NS, UTC)
-    thresholds = {name: table.at(when).liquidation_threshold for name, table in protocols.items()}
-    key = (id(panel), slots, config.valuation, tuple(sorted(thresholds.items())))
+    key = (id(panel), slots, config.valuation, tuple((name, line.tobytes()) for name, line in thresholds.items()))
     if key not in _made:
         seconds = panel.timestamps / 1e9
         # the panel is kept with its coefficients, so its id stays its own
@@ -284,7 +337,11 @@ def make_model(config: Config, slots: Slots, panel: Panel, strategy: Strategy, s
     instants, regime = regimes(config, slots, panel)
     flows, withdrawals, flow_rows = schedule(config, panel, started)
     rate = strategy.rate(config, panel.columns) if strategy.rate and config.strategy.rate_rule.enabled else None
-    made = coefficients(config, slots, panel, rate, flows)
+    thresholds = {
+        key.symbol: np.array([pool_terms(config, slots, key, when).threshold for when in instants])[regime]
+        for key in slots.collateral
+    }
+    made = coefficients(config, slots, panel, thresholds, rate, flows)
     funds = np.zeros(len(panel), dtype=bool)
     for key in slots.held:
         funds |= panel.columns.get(f"funding_cash|{key}", np.zeros(1)) != 0.0

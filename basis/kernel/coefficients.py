@@ -174,7 +174,7 @@ def make_coefficients(
     columns: Mapping[str, np.ndarray],
     seconds: np.ndarray,
     valuation: str,
-    thresholds: Mapping[str, float] | None = None,
+    thresholds: Mapping[str, float | np.ndarray] | None = None,
     rate: np.ndarray | None = None,
     flows: np.ndarray | None = None,
 ) -> Coefficients:
@@ -186,7 +186,7 @@ def make_coefficients(
     columns : market columns by the names of `panel.parquet`, each (rows,) float64
     seconds : (rows,) float64, seconds since the epoch
     valuation : ``market`` or ``oracle``, at which LSTs are valued
-    thresholds : liquidation threshold by collateral symbol
+    thresholds : liquidation threshold by collateral symbol, one or (rows,)
     rate : (rows,) the carry rate a rate rule watches, annualised; zeros where there is none
     flows : (rows, 2) deposit of the row, number of withdrawals asked so far
 
@@ -229,6 +229,7 @@ def make_coefficients(
             q.index[c] = index
         if key.type == "debtToken":
             d = token - len(slots.token) - len(slots.collateral)
+            q.debt_index[d] = index
             rate_before = _before(oracle) * _before(peg) if rated else market.ones
             h.borrow[d] = -_change(index) * rate_before * _before(price)
             h.owed[d] = index * oracle * price
@@ -268,5 +269,7 @@ def make_coefficients(
         q.gas[1] = market.price("ETH")
     if flows is not None:
         q.flow[:] = flows.T
+    # USD as the lending protocol counts it
+    q.usd[0] = cash / columns["usd|USDT"] if "usd|USDT" in columns else cash
     q.time[0] = seconds
     return Coefficients(np.ascontiguousarray(hours.T), np.ascontiguousarray(quotes.T))

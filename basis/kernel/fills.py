@@ -5,7 +5,7 @@ A fill has two halves: `price` is the venue's (what it makes of the order; it ch
 
 from . import layout as at
 from .jit import apart, routine, stage
-from .risk import initial_margin, margin_at
+from .risk import initial_margin, lending_sums, margin_at
 
 #: What rounding may take from a balance, relative: an order for all of it is still filled.
 _DUST = 1e-12
@@ -214,7 +214,7 @@ def price_transfer(n, cells, model, tape, desk, regime, lane, slot, dest, amount
 
 
 @routine
-def price_pool(n, cells, model, tape, desk, regime, lane, kind, token, pool, amount):
+def price_pool(n, cells, model, coef, tape, desk, regime, lane, kind, token, pool, amount):
     """Supply or withdraw an underlying at a lending pool: the scaled balance moves by amount / index."""
     b = at.book_at(n)
     index = tape[at.quote_at(n).index + pool - len(n.cash) - len(n.token)]
@@ -223,6 +223,9 @@ def price_pool(n, cells, model, tape, desk, regime, lane, kind, token, pool, amo
         if amount > cells[b.q + token, lane] * (1.0 + _DUST):
             return at.NO_CASH
         amount = cells[b.q + token, lane] if amount > cells[b.q + token, lane] else amount
+        c = pool - len(n.cash) - len(n.token)
+        if cells[b.q + pool, lane] * index + amount > model.terms.pool[regime, c, at.SUPPLY_CAP]:
+            return at.ABOVE_CAP
         if not gas_payable(n, cells, model.table, tape, units, token, amount, lane):
             return at.NO_GAS
         deal_in(desk, kind, token, pool, amount, index, index, 0.0, 0.0, units, 0.0)
@@ -233,6 +236,10 @@ def price_pool(n, cells, model, tape, desk, regime, lane, kind, token, pool, amo
         return at.NOT_HELD
     # all of it: no dust stays behind
     amount = held * index if amount / index >= held * (1.0 - _DUST) else amount
+    owed, _, limit = lending_sums(n, cells, coef, lane)
+    c = pool - len(n.cash) - len(n.token)
+    if owed > 0.0 and limit - amount / index * coef[at.hour_at(n).threshold + c] < owed:
+        return at.BREAKS_HF
     if not gas_payable(n, cells, model.table, tape, units, -1, 0.0, lane):
         return at.NO_GAS
     deal_in(desk, kind, pool, token, amount, index, index, 0.0, 0.0, units, 0.0)
@@ -276,7 +283,49 @@ def price_change(n, cells, model, tape, desk, regime, lane, kind, slot, dest, am
 
 
 @stage
-def price(n, cells, model, tape, desk, regime, lane, order):
+def borrowable(n, cells, model, coef, regime, lane):
+    """What may be owed against the collateral at opening, share class: Σ collateral · LTV."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    most = 0.0
+    for c in range(len(n.collateral)):
+        held = cells[b.q + len(n.cash) + len(n.token) + c, lane]
+        most += held * coef[h.oracle + c] * model.terms.pool[regime, c, at.LTV_MAX]
+    return most
+
+
+@routine
+def price_debt(n, cells, model, coef, tape, desk, regime, lane, kind, debt, token, amount):
+    """Borrow or repay an underlying: the scaled debt moves by amount / index; a new debt stays within the LTV."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    d = debt - len(n.cash) - len(n.token) - len(n.collateral)
+    index = tape[at.quote_at(n).debt_index + d]
+    if kind == at.BORROW_POOL:
+        units = model.terms.gas[regime, at.GAS_BORROW]
+        owed, _, _ = lending_sums(n, cells, coef, lane)
+        if owed + amount / index * coef[h.owed + d] > borrowable(n, cells, model, coef, regime, lane) * (1.0 + _DUST):
+            return at.BEYOND_LTV
+        if not gas_payable(n, cells, model.table, tape, units, -1, 0.0, lane):
+            return at.NO_GAS
+        deal_in(desk, kind, debt, token, amount, index, index, 0.0, 0.0, units, 0.0)
+        return at.OK
+    units = model.terms.gas[regime, at.GAS_REPAY]
+    held = cells[b.q + debt, lane]
+    # no more than is owed; all of it leaves no dust
+    amount = held * index if amount / index >= held * (1.0 - _DUST) else amount
+    if amount > cells[b.q + token, lane] * (1.0 + _DUST):
+        return at.NO_CASH
+    if held <= 0.0:
+        return at.NOT_HELD
+    if not gas_payable(n, cells, model.table, tape, units, token, amount, lane):
+        return at.NO_GAS
+    deal_in(desk, kind, token, debt, amount, index, index, 0.0, 0.0, units, 0.0)
+    return at.OK
+
+
+@stage
+def price(n, cells, model, coef, tape, desk, regime, lane, order):
     """What the venue makes of an order, into `desk.deal`; returns OK or why it is refused. Changes nothing."""
     kind = int(order[0])
     slot = int(order[1])
@@ -289,11 +338,15 @@ def price(n, cells, model, tape, desk, regime, lane, order):
     if kind == at.TRANSFER:
         return price_transfer(n, cells, model, tape, desk, regime, lane, slot, dest, amount)
     if kind == at.SUPPLY_POOL:
-        return price_pool(n, cells, model, tape, desk, regime, lane, kind, slot, dest, amount)
+        return price_pool(n, cells, model, coef, tape, desk, regime, lane, kind, slot, dest, amount)
     if kind == at.WITHDRAW_POOL:
-        return price_pool(n, cells, model, tape, desk, regime, lane, kind, dest, slot, amount)
+        return price_pool(n, cells, model, coef, tape, desk, regime, lane, kind, dest, slot, amount)
     if kind == at.SWAP or kind == at.STAKE or kind == at.UNSTAKE:
         return price_change(n, cells, model, tape, desk, regime, lane, kind, slot, dest, amount)
+    if kind == at.BORROW_POOL:
+        return price_debt(n, cells, model, coef, tape, desk, regime, lane, kind, slot, dest, amount)
+    if kind == at.REPAY_POOL:
+        return price_debt(n, cells, model, coef, tape, desk, regime, lane, kind, dest, slot, amount)
     return at.UNKNOWN_ORDER
 
 
@@ -405,9 +458,9 @@ def book_change(n, cells, model, coef, tape, desk, t, lane, action):
     # what is under way is no fill yet: it stands where it left
     waits = deal[at.D_WAIT] > 0.0
     kind = at.MOVE if waits else at.FILL
-    e = emit(
-        n, desk, cells, t, lane, kind, int(deal[at.D_KIND]), slot if waits else lst, dest if waits else slot, action
-    )
+    left = slot if waits else lst
+    right = slot if (buys and not waits) else dest
+    e = emit(n, desk, cells, t, lane, kind, int(deal[at.D_KIND]), left, right, action)
     if e >= 0:
         desk.events[e, at.E_QUANTITY] = -amount if waits else tokens
         desk.events[e, at.E_PRICE] = price
@@ -482,6 +535,38 @@ def book_pool(n, cells, model, coef, tape, desk, t, lane, action):
         desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
 
 
+@routine
+def book_debt(n, cells, model, coef, tape, desk, t, lane, action):
+    """Underlying against scaled debt, gas from what the wallet holds before a loan and after a repayment."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    quote = at.quote_at(n)
+    deal = desk.deal
+    kind = int(deal[at.D_KIND])
+    amount = deal[at.D_QUANTITY]
+    index = deal[at.D_PRICE]
+    borrows = kind == at.BORROW_POOL
+    debt = int(deal[at.D_SLOT if borrows else at.D_DEST])
+    token = int(deal[at.D_DEST if borrows else at.D_SLOT])
+    change = amount / index if borrows else -(amount / index)
+    if not borrows and -change >= cells[b.q + debt, lane] * (1.0 - _DUST):
+        change = -cells[b.q + debt, lane]
+    cells[b.q + token, lane] -= 0.0 if borrows else amount
+    gas = pay_gas(n, cells, model.table, tape, deal[at.D_UNITS], lane)
+    cells[b.q + token, lane] += amount if borrows else 0.0
+    cells[b.q + debt, lane] += change
+    e = emit(n, desk, cells, t, lane, at.FILL, kind, debt, token, action)
+    if e >= 0:
+        desk.events[e, at.E_QUANTITY] = change
+        desk.events[e, at.E_PRICE] = index
+        desk.events[e, at.E_REFERENCE] = deal[at.D_REFERENCE]
+        desk.events[e, at.E_NOTIONAL] = amount * coef[h.value + token]
+        desk.events[e, at.E_GAS] = gas
+        desk.events[e, at.E_GAS_UNITS] = deal[at.D_UNITS]
+        desk.events[e, at.E_AMOUNT] = amount if borrows else -amount
+        desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
+
+
 @stage
 def book(n, cells, model, coef, tape, desk, t, lane, action):
     """Take `desk.deal` into the book."""
@@ -492,5 +577,7 @@ def book(n, cells, model, coef, tape, desk, t, lane, action):
         book_transfer(n, cells, model, coef, tape, desk, t, lane, action)
     elif kind == at.SWAP or kind == at.STAKE or kind == at.UNSTAKE:
         book_change(n, cells, model, coef, tape, desk, t, lane, action)
+    elif kind == at.BORROW_POOL or kind == at.REPAY_POOL:
+        book_debt(n, cells, model, coef, tape, desk, t, lane, action)
     else:
         book_pool(n, cells, model, coef, tape, desk, t, lane, action)

@@ -44,6 +44,8 @@ _ARRAYS: dict[str, dict[str, str]] = {
         "spot_slippage": "f8 regimes tokens spot_buckets bucket",
         "perp_slippage": "f8 regimes perps perp_buckets bucket",
         "stake": "f8 regimes tokens stake",
+        "pool": "f8 regimes collaterals pool",
+        "lending": "f8 regimes lending",
     },
     "model": {
         "hours": "f8 hours width",
@@ -76,7 +78,8 @@ def _axes(n: at.Shape) -> dict[str, int]:
         "rows": at.rows(n), "recorded": at.recorded(n), "width": at.width(n), "quotes": at.quote_width(n),
         "seen": at.viewed(n), "row": at.width(n) + at.still(n), "param": at.parameters(n), "plan": at.PLAN_WIDTH,
         "wallet": 3, "terms": at.VENUE_TERMS, "gas": at.GAS_TERMS,
-        "stake": at.STAKE_TERMS, "tier": 4, "bucket": 2, "settings": at.SETTINGS,
+        "stake": at.STAKE_TERMS, "pool": at.POOL_TERMS, "lending": at.LENDING_TERMS, "collaterals": len(n.collateral),
+        "tier": 4, "bucket": 2, "settings": at.SETTINGS,
         "actions": at.ACTIONS, "action": at.ACTION_WIDTH, "orders": at.ORDERS, "order": at.ORDER_WIDTH,
         "deal": at.DEAL_WIDTH, "event": at.EVENT_WIDTH, "one": 1,
     }  # fmt: skip

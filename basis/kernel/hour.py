@@ -14,7 +14,7 @@ from .jit import kernel, routine, stage
 from .pnl import attribute, settle_funding, summarise
 from .risk import assess, compare, maintenance_at, margin_at, notional_at, rate_margins, test_extremes
 from .route import aim, route
-from .settle import arrive, flow, pay, release, report_funding, test_hour, test_margin
+from .settle import arrive, flow, pay, release, report_funding, test_health, test_hour, test_margin
 
 #: More steps than any route has.
 STEPS = 64
@@ -209,7 +209,7 @@ def execute(n, cells, model, coef, tape, desk, regime, actions, count, t, lane):
                 for j in range(sent):
                     order = desk.orders[j]
                     report_order(n, cells, tape, desk, order, at.ORDER, int(order[0]), code, t, lane)
-                    status = price(n, cells, model, tape, desk, regime, lane, order)
+                    status = price(n, cells, model, coef, tape, desk, regime, lane, order)
                     if status != at.OK:
                         report_order(n, cells, tape, desk, order, at.REJECT, status, code, t, lane)
                         break
@@ -304,12 +304,15 @@ def look(n, cells, coef, time, near, lane):
 
 @routine
 def strike_at_marks(n, cells, model, coef, tape, desk, regime, t, lane):
-    """Margin test at the marks of the row; what a liquidation leaves is credited at once."""
+    """Margin test at the marks of the row, health at its oracle prices; what is left is credited at once."""
     if model.settings[at.LIQUIDATE] <= 0.0:
         return False
     struck = test_margin(n, cells, model, coef, tape, desk, regime, t, lane) > 0
     if struck:
         release(n, cells, lane)
+    # a starting book is taken as it is
+    if len(n.debt) > 0 and t > 0 and test_health(n, cells, model, coef, tape, desk, regime, t, lane) > 0:
+        struck = True
     return struck
 
 
@@ -544,7 +547,7 @@ def attend(words, t, lane, part, given):
         if part == SEND:
             report_order(n, cells, tape, desk, order, at.ORDER, int(order[0]), code, t, lane)
         elif part == PRICE:
-            return price(n, cells, model, tape, desk, regime, lane, order)
+            return price(n, cells, model, coef, tape, desk, regime, lane, order)
         elif part == BOOK:
             book(n, cells, model, coef, tape, desk, t, lane, code)
         elif part == REFUSE:

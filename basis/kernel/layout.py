@@ -68,7 +68,7 @@ NO_ACTION, ENTRY_FULL, ENTRY_PARTIAL, EXIT_PARTIAL, EXIT_FULL, SELL_DUST = range
 ACTION_NAMES = ("", "entry_full", "entry_partial", "exit_partial", "exit_full", "sell_dust")
 #: An action is (action, plan, amount, target); the target is filled in when it is routed.
 ACTIONS, ACTION_WIDTH = 8, 4
-TRADE_SPOT, TRADE_PERP, TRANSFER, SUPPLY_POOL, WITHDRAW_POOL, SWAP, STAKE, UNSTAKE = range(8)
+TRADE_SPOT, TRADE_PERP, TRANSFER, SUPPLY_POOL, WITHDRAW_POOL, SWAP, STAKE, UNSTAKE, BORROW_POOL, REPAY_POOL = range(10)
 #: An order is (type, slot, destination slot, quantity).
 ORDERS, ORDER_WIDTH = 32, 4
 #: What a venue made of an order. Rate: fee by notional; fee: units of what is sent; units: of gas; wait: seconds.
@@ -102,8 +102,14 @@ WEIGHT = OWN + OWNS
     SPOT_TAKER, PERP_TAKER, LIQUIDATION_FEE, WITHDRAWAL_FEE, DEPOSIT_LATENCY, WITHDRAWAL_LATENCY,
 ) = range(6)  # fmt: skip
 VENUE_TERMS = 6
-GAS_TRANSFER, GAS_SUPPLY, GAS_WITHDRAW, GAS_SWAP, GAS_STAKE, GAS_UNSTAKE = range(6)
-GAS_TERMS = 6
+GAS_TRANSFER, GAS_SUPPLY, GAS_WITHDRAW, GAS_SWAP, GAS_STAKE, GAS_UNSTAKE, GAS_BORROW, GAS_REPAY = range(8)
+GAS_TERMS = 8
+#: Of a collateral: largest LTV at opening, liquidation bonus, supply cap in units of it.
+LTV_MAX, BONUS, SUPPLY_CAP = range(3)
+POOL_TERMS = 3
+#: Of the lending market: rule of the close factor (0 v3.0-3.2, 1 v3.3 and later), fee of a flash loan.
+CLOSE_RULE, FLASH_FEE = range(2)
+LENDING_TERMS = 2
 #: What a token of the wallet costs to change into ether and back: fee at the market, seconds at its protocol.
 SWAP_FEE, STAKE_LATENCY, UNSTAKE_LATENCY = range(3)
 STAKE_TERMS = 3
@@ -144,10 +150,14 @@ REASONS = (
     "critical alert: only reductions",
     "no such order",
     "withdrawal exceeds equity",
+    "debt beyond the loan to value allowed",
+    "health factor would fall below 1",
+    "supply above the cap",
 )
 (
     OK, NO_CASH, NO_MARGIN, NO_GAS, QUEUE_FULL, BELOW_FEE, NOT_HELD, CRITICAL, UNKNOWN_ORDER, EXCEEDS_EQUITY,
-) = range(10)  # fmt: skip
+    BEYOND_LTV, BREAKS_HF, ABOVE_CAP,
+) = range(13)  # fmt: skip
 #: What a flow event is (E_CODE): money in, a request to take money out, money out.
 DEPOSITED, REQUESTED, PAID_OUT = range(3)
 FLOW_NAMES = ("deposit", "withdrawal requested", "withdrawal paid")
@@ -225,7 +235,9 @@ class Quote(NamedTuple):
     spot: Any  # tradable reference of the token slots
     market: Any  # ETH per unit of the token slots where they trade, and
     rate: Any  # at their protocol; 1 for what is no staking token
-    index: Any  # liquidity index of the collateral slots
+    index: Any  # liquidity index of the collateral slots, and
+    debt_index: Any  # borrow index of the debt slots
+    usd: Any  # share class per USD
     gas: Any  # ETH per unit of gas, price of ETH in share class
     flow: Any  # deposit of this row, number of withdrawals asked so far
     time: Any  # seconds since the epoch
@@ -249,6 +261,8 @@ class Terms(NamedTuple):
     spot_slippage: Any  # (regimes, tokens, buckets, 2): largest notional, fraction
     perp_slippage: Any  # (regimes, perps, buckets, 2)
     stake: Any  # (regimes, tokens, STAKE_TERMS)
+    pool: Any  # (regimes, collaterals, POOL_TERMS)
+    lending: Any  # (regimes, LENDING_TERMS)
 
 
 class Model(NamedTuple):
@@ -342,7 +356,7 @@ def width(n):
 
 @shared
 def quote_width(n):
-    return perps(n) + 3 * len(n.token) + len(n.collateral) + 5
+    return perps(n) + 3 * len(n.token) + len(n.collateral) + len(n.debt) + 6
 
 
 @shared
@@ -435,8 +449,10 @@ def quote_at(n):
     market = spot + len(n.token)
     rate = market + len(n.token)
     index = rate + len(n.token)
-    gas = index + len(n.collateral)
-    return Quote(0, spot, market, rate, index, gas, gas + 2, gas + 4)
+    debt_index = index + len(n.collateral)
+    usd = debt_index + len(n.debt)
+    gas = usd + 1
+    return Quote(0, spot, market, rate, index, debt_index, usd, gas, gas + 2, gas + 4)
 
 
 def quote_of(n, row):

@@ -104,24 +104,33 @@ def test_extremes(n, cells, coef, lane):
 
 
 @stage
-def assess(n, cells, coef, lane):
-    """LTV, health factor at oracle prices, margin by venue at the marks; 1 where a venue needs a closer look."""
+def lending_sums(n, cells, coef, lane):
+    """Owed, collateral, collateral weighted by its liquidation threshold; oracle worth in share class."""
     b = at.book_at(n)
     h = at.hour_at(n)
-    y = len(n.cash)
-    perp = at.first_perp(n)
+    first = len(n.cash) + len(n.token)
     owed = 0.0
     for i in range(len(n.debt)):
-        owed += cells[b.q + y + len(n.token) + len(n.collateral) + i, lane] * coef[h.owed + i]
+        owed += cells[b.q + first + len(n.collateral) + i, lane] * coef[h.owed + i]
     backing = 0.0
     limit = 0.0
     for i in range(len(n.collateral)):
-        held = cells[b.q + y + len(n.token) + i, lane]
+        held = cells[b.q + first + i, lane]
         backing += held * coef[h.oracle + i]
         limit += held * coef[h.threshold + i]
+    return owed, backing, limit
+
+
+@stage
+def assess(n, cells, coef, lane):
+    """LTV, health factor at oracle prices, margin by venue at the marks; 1 where a closer look is needed."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    perp = at.first_perp(n)
+    owed, backing, limit = lending_sums(n, cells, coef, lane)
     cells[b.head + at.LTV, lane] = owed / backing if backing > 0.0 else 0.0
     cells[b.head + at.HEALTH_FACTOR, lane] = limit / owed if owed > 0.0 else math.inf
-    flag = 0.0
+    flag = 1.0 if limit < owed else 0.0
     for v in range(len(n.cash)):
         # in share class; the price of the quote cancels in every ratio
         m = cells[b.q + v, lane] * coef[h.value + v]

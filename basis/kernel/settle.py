@@ -5,9 +5,11 @@ import math
 from . import layout as at
 from .fills import emit
 from .jit import routine, stage
-from .risk import maintenance_at, margin_at, notional_at, tier_of
+from .risk import lending_sums, maintenance_at, margin_at, notional_at, tier_of
 
 _ITERATIONS = 64
+#: At or below this health factor a debt may be repaid whole; a leg smaller than that many USD is.
+_CLOSE_WHOLE, _LEAST_LEG = 0.95, 2_000.0
 
 
 @stage
@@ -145,6 +147,81 @@ def test_margin(n, cells, model, coef, tape, desk, regime, t, lane):
             else:
                 bound_tiers(n, cells, tape, quote.mark, tiers, v, lane)
     return struck
+
+
+@stage
+def largest(n, cells, first, coef, place, count, lane):
+    """Slot and worth of the largest holding among `count` slots from `first`, valued by the coefficients at `place`."""
+    b = at.book_at(n)
+    best = 0
+    most = -1.0
+    for i in range(count):
+        worth = cells[b.q + first + i, lane] * coef[place + i]
+        best = i if worth > most else best
+        most = worth if worth > most else most
+    return best, most
+
+
+@stage
+def repayable(rule, health, debt, total, collateral, usd):
+    """What a liquidator may repay of a debt, share class (accounting §6); `rule` 0 is v3.0-3.2, 1 is v3.3 and later."""
+    half = health > _CLOSE_WHOLE
+    if rule > 0.0:
+        half = half and debt >= _LEAST_LEG * usd and collateral >= _LEAST_LEG * usd
+        return 0.5 * total if (half and 0.5 * total < debt) else debt
+    return 0.5 * debt if half else debt
+
+
+@routine
+def test_health(n, cells, model, coef, tape, desk, regime, t, lane):
+    """Lending liquidations while the health factor is below 1; returns their number. What is uncovered is bad debt."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    quote = at.quote_at(n)
+    first = len(n.cash) + len(n.token)
+    done = 0
+    for _ in range(_ITERATIONS):
+        owed, backing, limit = lending_sums(n, cells, coef, lane)
+        if owed <= 0.0 or limit >= owed or backing <= 0.0:
+            break
+        d, debt = largest(n, cells, first + len(n.collateral), coef, h.owed, len(n.debt), lane)
+        c, collateral = largest(n, cells, first, coef, h.oracle, len(n.collateral), lane)
+        bonus = model.terms.pool[regime, c, at.BONUS]
+        usd = tape[quote.usd + 0]
+        repaid = repayable(model.terms.lending[regime, at.CLOSE_RULE], limit / owed, debt, owed, collateral, usd)
+        seized = repaid * (1.0 + bonus)
+        if seized > collateral:
+            seized = collateral
+            repaid = collateral / (1.0 + bonus)
+        slot = first + c
+        due = first + len(n.collateral) + d
+        # a leg that closes whole leaves no dust
+        taken = cells[b.q + slot, lane] if seized >= collateral else seized / coef[h.oracle + c]
+        cleared = cells[b.q + due, lane] if repaid >= debt else repaid / coef[h.owed + d]
+        cells[b.q + slot, lane] -= taken
+        cells[b.q + due, lane] -= cleared
+        peg = cleared * (-coef[h.value + due] - coef[h.owed + d]) - taken * (coef[h.value + slot] - coef[h.oracle + c])
+        cells[b.column + at.LIQUIDATION_LOSS, lane] -= seized - repaid
+        cells[b.column + at.PEG, lane] += peg
+        e = emit(n, desk, cells, t, lane, at.LIQUIDATION, 1, slot, due, 0)
+        if e >= 0:
+            desk.events[e, at.E_QUANTITY] = -taken
+            desk.events[e, at.E_PRICE] = coef[h.oracle + c]
+            desk.events[e, at.E_REFERENCE] = coef[h.oracle + c]
+            desk.events[e, at.E_RATE] = bonus
+            desk.events[e, at.E_NOTIONAL] = seized
+            desk.events[e, at.E_FEE] = seized - repaid
+            desk.events[e, at.E_PEG] = peg
+            desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
+        e = emit(n, desk, cells, t, lane, at.LIQUIDATION, 1, due, slot, 0)
+        if e >= 0:
+            desk.events[e, at.E_QUANTITY] = -cleared
+            desk.events[e, at.E_PRICE] = coef[h.owed + d]
+            desk.events[e, at.E_REFERENCE] = coef[h.owed + d]
+            desk.events[e, at.E_NOTIONAL] = repaid
+            desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
+        done += 1
+    return done
 
 
 @stage
