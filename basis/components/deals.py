@@ -1,13 +1,15 @@
 """What is asked of a venue, and what it answers: orders and fills, the same for simulated, test and live venues."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from ..kernel import layout as at
 
 #: What an order is, by its code in the kernel.
-KINDS = ("spot", "perp", "transfer", "supply", "withdraw", "swap", "stake", "unstake", "borrow", "repay")
-Kind = Literal["spot", "perp", "transfer", "supply", "withdraw", "swap", "stake", "unstake", "borrow", "repay"]
+KINDS = (
+    "spot", "perp", "transfer", "supply", "withdraw", "swap", "stake", "unstake", "borrow", "repay",
+    "lever_stake", "lever_swap", "delever", "unwind",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Order:
     client_order_id : the same for every attempt to send it
     """
 
-    kind: Kind
+    kind: str
     venue: str
     instrument: str
     destination: str

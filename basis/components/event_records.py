@@ -17,7 +17,22 @@ EVENT_COLUMNS = (
 )  # fmt: skip
 LEVELS = ("normal", "warning", "critical")
 #: What an order is, by E_CODE.
-ORDERS = ("spot", "perp", "transfer", "supply", "withdraw", "swap", "stake", "unstake", "borrow", "repay")
+ORDERS = (
+    "spot",
+    "perp",
+    "transfer",
+    "supply",
+    "withdraw",
+    "swap",
+    "stake",
+    "unstake",
+    "borrow",
+    "repay",
+    "lever",
+    "lever",
+    "delever",
+    "unwind",
+)
 #: Kinds that follow from a decision.
 _DECIDED = (at.DECISION, at.ORDER, at.FILL, at.REJECT, at.MOVE, at.ARRIVAL)
 _NUMBERS = {
@@ -160,7 +175,7 @@ class _Rendering:
             "destination": self._destinations(),
             **numbers,
             "fee_asset": self._fee_assets(),
-            "flash_fee": np.zeros(len(log)),
+            "flash_fee": log[:, at.E_FLASH].copy(),
             "peg_conversion": log[:, at.E_PEG].copy(),
             "detail": self._details(),
         }

@@ -11,6 +11,9 @@ from .book import Book
 from .deals import Fill
 from .readings import Reading, positions
 
+#: Orders whose quantity leaves a balance.
+_LEAVES = ("spot", "transfer", "supply", "withdraw", "swap", "stake", "unstake", "repay")
+
 
 class PositionMonitor:
     """What is held, where, and what is under way.
@@ -106,7 +109,7 @@ class PositionMonitor:
         if order.kind == "withdraw":
             what = fill.quantity / fill.price
         held = float(block[first + leaves, 0])
-        if order.kind != "perp" and what > held * (1.0 + 1e-9) + 1e-9:
+        if order.kind in _LEAVES and what > held * (1.0 + 1e-9) + 1e-9:
             raise ExecutionError(f"{order.venue} filled {order} with {what!r}, but only {held!r} is held: {fill}.")
         self.book.do(hour.BOOK, order.place_and_action)
 

@@ -54,11 +54,9 @@ def _value(config: "Config", template: str, path: str) -> str:
     return value
 
 
-def changer_of(config: "Config", symbol: str) -> str | None:
-    """Venue at which a staking token of the wallet is got and given back; None for other tokens."""
-    if symbol not in STAKED_AT:
-        return None
-    return DEX if config.strategy.stake_route == "market" else STAKED_AT[symbol]
+def changers_of(symbol: str) -> tuple[str, ...]:
+    """Protocol and market at which a staking token of the wallet is changed; none for other tokens."""
+    return (STAKED_AT[symbol], DEX) if symbol in STAKED_AT else ()
 
 
 def check_instruments(config: "Config") -> None:

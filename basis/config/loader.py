@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from basis.config.instruments import changer_of
+from basis.config.instruments import changers_of
 from basis.config.layers import merge, overrides_from, overrides_of, propose, put, resolve_like
 from basis.config.messages import explain
 from basis.config.models import Config
@@ -163,7 +163,7 @@ def _trimmed(config: Config) -> Config:
     used |= {config.start_venue, config.strategy.spot_venue}
     used |= {measure.partition("|")[2] for measure in config.risk.limits if measure.startswith("margin_ratio|")}
     used |= {name for name, venue in config.venues.items() if venue.kind == "wallet"}
-    changers = {changer_of(config, parse_key(key).symbol) for key in config.instruments if key.startswith("wallet:")}
-    used |= changers - {None}
+    for key in config.instruments:
+        used |= set(changers_of(parse_key(key).symbol))
     venues = {name: venue for name, venue in sorted(config.venues.items()) if name in used}
     return config.model_copy(update={"venues": type(config.venues)(venues)})

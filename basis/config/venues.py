@@ -29,6 +29,8 @@ GAS_OPERATIONS = (
     "swap",
     "stake",
     "redeem",
+    "lever",
+    "delever",
 )
 
 

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ..config import Config
-from ..config.instruments import changer_of
+from ..config.instruments import changers_of
 from ..errors import ConfigError
 from ..kernel import layout as at
 from ..kernel.coefficients import Coefficients, Slots, make_coefficients
@@ -16,7 +16,13 @@ from ..kernel.keys import Key
 from ..market.panel import Panel
 from ..strategies.base import Plan, Strategy
 
-_PLAN_KINDS = {"hedge": at.PLAN_HEDGE, "margin": at.PLAN_MARGIN, "lend": at.PLAN_LEND, "stake": at.PLAN_STAKE}
+_PLAN_KINDS = {
+    "hedge": at.PLAN_HEDGE,
+    "margin": at.PLAN_MARGIN,
+    "lend": at.PLAN_LEND,
+    "stake": at.PLAN_STAKE,
+    "lever": at.PLAN_LEVER,
+}
 _NS = 1_000_000_000
 #: All of them may fall due in one row, each with three events: less than `loop.EVENTS_PER_ROW`.
 MAX_WITHDRAWALS = 150
@@ -58,8 +64,8 @@ def pool_terms(config: Config, slots: Slots, key: Key, when: datetime) -> _Pool:
 
 def _tables(config: Config, slots: Slots):
     """Every dated table the book's venues have."""
-    changers = (changer_of(config, k.symbol) for k in slots.token)
-    for name in dict.fromkeys((*(k.venue for k in slots.keys), *(c for c in changers if c is not None))):
+    changers = (name for k in slots.token for name in changers_of(k.symbol))
+    for name in dict.fromkeys((*(k.venue for k in slots.keys), *changers)):
         venue = config.venues[name]
         yield from (t for t in _single(venue) if t is not None)
         for group in (
@@ -159,22 +165,19 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
         protocols = {key.venue for key in (*slots.collateral, *slots.debt)}
         for j, key in enumerate(slots.token):
             trades = key.venue in slots.venues
-            changer = changer_of(config, key.symbol)
+            changers = changers_of(key.symbol)
+            protocols.update(changers)
             if trades:
                 spot.append(slippage(key.venue, "spot", f"{key.symbol}USDT", when))
-            elif changer is None:
+            elif not changers:
                 spot.append(flat)
             else:
-                protocols.add(changer)
-                terms = config.venues[changer]
-                market = terms.kind == "dex"
-                spot.append(slippage(changer, "spot", f"{key.symbol}ETH", when) if market else flat)
-                if market:
-                    stake[i, j, at.SWAP_FEE] = on * need(terms.spot_fee, changer, "spot_fee").at(when).taker
-                else:
-                    latency = need(terms.latency, changer, "latency")
-                    stake[i, j, at.STAKE_LATENCY] = travel * latency.deposit.total_seconds()
-                    stake[i, j, at.UNSTAKE_LATENCY] = travel * latency.withdrawal.total_seconds()
+                protocol, dex = changers
+                spot.append(slippage(dex, "spot", f"{key.symbol}ETH", when))
+                stake[i, j, at.SWAP_FEE] = on * need(config.venues[dex].spot_fee, dex, "spot_fee").at(when).taker
+                latency = need(config.venues[protocol].latency, protocol, "latency")
+                stake[i, j, at.STAKE_LATENCY] = travel * latency.deposit.total_seconds()
+                stake[i, j, at.UNSTAKE_LATENCY] = travel * latency.withdrawal.total_seconds()
         for name in ("wallet", *sorted(protocols)):
             units = config.venues[name].gas_units
             for place, operation in (
@@ -186,6 +189,8 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
                 (at.GAS_UNSTAKE, "redeem"),
                 (at.GAS_BORROW, "borrow"),
                 (at.GAS_REPAY, "repay"),
+                (at.GAS_LEVER, "lever"),
+                (at.GAS_DELEVER, "delever"),
             ):
                 if operation in units:
                     gas[i, place] = on * units[operation].at(when).value
@@ -233,6 +238,7 @@ def make_parameters(config: Config, slots: Slots, strategy: Strategy) -> np.ndar
     out[at.ENTER_RATE] = rule.enter if rule.enabled else at.NO_RULE
     out[at.LEAVE_RATE] = rule.leave if rule.enabled else -np.inf
     out[at.MIN_INVESTED], out[at.MAX_INVESTED] = -at.NO_LIMIT, at.NO_LIMIT
+    out[at.TARGET_LTV], out[at.LOW_LTV], out[at.HIGH_LTV] = s.target_ltv or 0.0, -at.NO_LIMIT, at.NO_LIMIT
     for place, value in strategy.policy(config, slots).items():
         out[place] = value
     for j, name in enumerate(slots.venues):
@@ -251,6 +257,7 @@ def _plan_row(plan: Plan, slots: Slots) -> list[float]:
     row[at.PLAN_MARKET] = slots.markets.index(plan.market) if plan.market else -1
     row[at.PLAN_PAYS] = slots.index(plan.pays) if plan.pays else -1
     row[at.PLAN_AT_MARKET] = float(plan.at_market)
+    row[at.PLAN_DEBT] = slots.index(plan.debt) if plan.debt else -1
     return row
 
 
@@ -263,6 +270,9 @@ def make_table(slots: Slots, plans: tuple[Plan, ...], withdrawals: np.ndarray) -
         plan=np.array([_plan_row(plan, slots) for plan in plans], dtype=float).reshape(-1, at.PLAN_WIDTH),
         wallet=np.array(
             [slots.index(f"wallet:BaseToken:{a}") for a in (slots.share_class, "USDT", "ETH")], dtype=np.int64
+        ),
+        twin=np.array(
+            [slots.index(f"wallet:BaseToken:{k.symbol}") - len(slots.cash) for k in slots.collateral], dtype=np.int64
         ),
         withdrawal=withdrawals,
     )

@@ -5,7 +5,7 @@ from typing import Any
 from ..components.book import Book
 from ..components.deals import KINDS, Order
 from ..config import Config
-from ..config.instruments import STAKED_AT, changer_of
+from ..config.instruments import changers_of
 from ..kernel import hour
 from ..kernel import layout as at
 
@@ -65,8 +65,8 @@ class ExecutionManager:
         number = int(book.block[at.book_at(slots.shape()).stat + at.DECISIONS, 0])
         venue = keys[other].venue if kind == "supply" else keys[slot].venue
         if kind in ("swap", "stake", "unstake"):
-            lst = next(keys[i].symbol for i in (slot, other) if keys[i].symbol in STAKED_AT)
-            venue = changer_of(self.config, lst) or venue
+            protocol, dex = next(changers_of(keys[i].symbol) for i in (slot, other) if changers_of(keys[i].symbol))
+            venue = dex if kind == "swap" else protocol
         return Order(
             kind=kind,
             venue=venue,
@@ -97,4 +97,4 @@ class CEXExecutionManager(ExecutionManager):
 class OnChainExecutionManager(ExecutionManager):
     """Supplies and withdrawals at protocols."""
 
-    PLANS = (at.PLAN_LEND, at.PLAN_STAKE)
+    PLANS = (at.PLAN_LEND, at.PLAN_STAKE, at.PLAN_LEVER)

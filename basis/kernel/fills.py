@@ -325,6 +325,78 @@ def price_debt(n, cells, model, coef, tape, desk, regime, lane, kind, debt, toke
 
 
 @stage
+def change_cost(n, model, tape, regime, token, ether, buys):
+    """Price of a staking token at the market in ether, and the fee, for an order worth that much ether."""
+    quote = at.quote_at(n)
+    pays = model.table.wallet[2] - len(n.cash)
+    slip = slippage_of(model.terms.spot_slippage[regime, token], ether * tape[quote.spot + pays])
+    reference = tape[quote.market + token]
+    return reference * (1.0 + slip if buys else 1.0 - slip), model.terms.stake[regime, token, at.SWAP_FEE]
+
+
+@routine
+def price_lever(n, cells, model, coef, tape, desk, regime, lane, kind, pool, debt, put_in):
+    """Flash loan that brings the loan to value to its target after costs, all in one transaction (accounting §7).
+
+    `put_in` is the wallet's ether that goes in, gas included; below 0 it comes out. The flash amount stands in the
+    deal as quantity, what goes in as wait.
+    """
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    quote = at.quote_at(n)
+    c = pool - len(n.cash) - len(n.token)
+    token = model.table.twin[c]
+    ether = coef[h.value + model.table.wallet[2]]
+    owed, backing, _ = lending_sums(n, cells, coef, lane)
+    backing = backing / ether
+    owed = owed / ether
+    up = kind == at.LEVER_STAKE or kind == at.LEVER_SWAP
+    units = model.terms.gas[regime, at.GAS_LEVER if up else at.GAS_DELEVER]
+    gas = units * tape[quote.gas + 0]
+    flash = model.terms.lending[regime, at.FLASH_FEE]
+    target = 0.0 if kind == at.UNWIND else desk.param[at.TARGET_LTV]
+    rate = tape[quote.rate + token]
+    price = rate
+    reference = rate
+    fee = 0.0
+    loan = 0.0
+    # slippage comes in steps of size: a few rounds settle it
+    for _ in range(8):
+        if up:
+            if kind == at.LEVER_SWAP:
+                reference = tape[quote.market + token]
+                price, fee = change_cost(n, model, tape, regime, token, loan + put_in - gas, True)
+            kappa = (1.0 - fee) * rate / price
+            loan = (target * (backing + kappa * (put_in - gas)) - owed) / (1.0 + flash - target * kappa)
+        else:
+            reference = tape[quote.market + token]
+            sold = loan * (1.0 + flash) + gas - put_in
+            price, fee = change_cost(n, model, tape, regime, token, sold, False)
+            kappa = (1.0 - fee) * price / rate
+            loan = (owed - target * backing + target * (gas - put_in) / kappa) / (1.0 - target * (1.0 + flash) / kappa)
+            loan = loan if loan < owed else owed
+    if loan <= 0.0 or put_in > cells[b.q + model.table.wallet[2], lane] * (1.0 + _DUST):
+        return at.NOTHING_TO_DO if loan <= 0.0 else at.NO_CASH
+    index = tape[quote.index + c]
+    if up:
+        tokens = (loan + put_in - gas) * (1.0 - fee) / price
+        most = borrowable(n, cells, model, coef, regime, lane) / ether
+        most += tokens * rate * model.terms.pool[regime, c, at.LTV_MAX]
+        if tokens <= 0.0:
+            return at.NOTHING_TO_DO
+        if owed + loan * (1.0 + flash) > most * (1.0 + _DUST):
+            return at.BEYOND_LTV
+        if cells[b.q + pool, lane] * index + tokens > model.terms.pool[regime, c, at.SUPPLY_CAP]:
+            return at.ABOVE_CAP
+    else:
+        tokens = (loan * (1.0 + flash) + gas - put_in) / (price * (1.0 - fee))
+        if tokens < 0.0 or tokens > cells[b.q + pool, lane] * index * (1.0 + _DUST):
+            return at.NOT_HELD
+    deal_in(desk, kind, pool, debt, loan, price, reference, fee, flash, units, put_in)
+    return at.OK
+
+
+@stage
 def price(n, cells, model, coef, tape, desk, regime, lane, order):
     """What the venue makes of an order, into `desk.deal`; returns OK or why it is refused. Changes nothing."""
     kind = int(order[0])
@@ -347,6 +419,8 @@ def price(n, cells, model, coef, tape, desk, regime, lane, order):
         return price_debt(n, cells, model, coef, tape, desk, regime, lane, kind, slot, dest, amount)
     if kind == at.REPAY_POOL:
         return price_debt(n, cells, model, coef, tape, desk, regime, lane, kind, dest, slot, amount)
+    if kind >= at.LEVER_STAKE and kind <= at.UNWIND:
+        return price_lever(n, cells, model, coef, tape, desk, regime, lane, kind, slot, dest, amount)
     return at.UNKNOWN_ORDER
 
 
@@ -567,6 +641,78 @@ def book_debt(n, cells, model, coef, tape, desk, t, lane, action):
         desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
 
 
+@routine
+def book_lever(n, cells, model, coef, tape, desk, t, lane, action):
+    """A bundle: tokens bought and supplied against a debt, or withdrawn and sold to repay it; one event per leg."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    quote = at.quote_at(n)
+    deal = desk.deal
+    kind = int(deal[at.D_KIND])
+    pool = int(deal[at.D_SLOT])
+    debt = int(deal[at.D_DEST])
+    loan = deal[at.D_QUANTITY]
+    price = deal[at.D_PRICE]
+    rate = deal[at.D_RATE]
+    flash = loan * deal[at.D_FEE]
+    put_in = deal[at.D_WAIT]
+    c = pool - len(n.cash) - len(n.token)
+    index = tape[quote.index + c]
+    slot = model.table.wallet[2]
+    ether = coef[h.value + slot]
+    gas = deal[at.D_UNITS] * tape[quote.gas + 0]
+    up = kind == at.LEVER_STAKE or kind == at.LEVER_SWAP
+    # ether that goes through the change, fee included
+    through = loan + put_in - gas if up else (loan + flash + gas - put_in) / (1.0 - rate)
+    tokens = through * (1.0 - rate) / price if up else -(through / price)
+    scaled = tokens / index
+    if not up and -scaled >= cells[b.q + pool, lane] * (1.0 - _DUST):
+        scaled = -cells[b.q + pool, lane]
+    due = tape[quote.debt_index + debt - len(n.cash) - len(n.token) - len(n.collateral)]
+    owed = (loan + flash) / due if up else -(loan / due)
+    if not up and -owed >= cells[b.q + debt, lane] * (1.0 - _DUST):
+        owed = -cells[b.q + debt, lane]
+    cells[b.q + pool, lane] += scaled
+    cells[b.q + debt, lane] += owed
+    cells[b.q + slot, lane] -= put_in - gas
+    paid = pay_gas(n, cells, model.table, tape, deal[at.D_UNITS], lane)
+    fee = through * rate * ether
+    lost = tokens * (price - deal[at.D_REFERENCE]) * ether
+    peg = scaled * coef[h.value + pool] - tokens * deal[at.D_REFERENCE] * ether
+    cells[b.column + at.FEES, lane] -= fee
+    cells[b.column + at.SLIPPAGE, lane] -= lost
+    cells[b.column + at.PEG, lane] += peg
+    cells[b.column + at.FLASH_FEES, lane] -= flash * ether
+    e = emit(n, desk, cells, t, lane, at.FILL, kind, pool, slot, action)
+    if e >= 0:
+        desk.events[e, at.E_QUANTITY] = scaled
+        desk.events[e, at.E_PRICE] = price
+        desk.events[e, at.E_REFERENCE] = deal[at.D_REFERENCE]
+        desk.events[e, at.E_RATE] = rate
+        desk.events[e, at.E_NOTIONAL] = through * ether
+        desk.events[e, at.E_FEE] = fee
+        desk.events[e, at.E_SLIPPAGE] = lost
+        desk.events[e, at.E_PEG] = peg
+        desk.events[e, at.E_AMOUNT] = tokens
+        desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
+    e = emit(n, desk, cells, t, lane, at.FILL, kind, debt, slot, action)
+    if e >= 0:
+        desk.events[e, at.E_QUANTITY] = owed
+        desk.events[e, at.E_PRICE] = due
+        desk.events[e, at.E_REFERENCE] = due
+        desk.events[e, at.E_NOTIONAL] = loan * ether
+        desk.events[e, at.E_FLASH] = flash * ether
+        desk.events[e, at.E_AMOUNT] = loan
+        desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
+    e = emit(n, desk, cells, t, lane, at.FILL, kind, slot, pool, action)
+    if e >= 0:
+        desk.events[e, at.E_QUANTITY] = gas - put_in
+        desk.events[e, at.E_GAS] = paid
+        desk.events[e, at.E_GAS_UNITS] = deal[at.D_UNITS]
+        desk.events[e, at.E_AMOUNT] = gas - put_in
+        desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
+
+
 @stage
 def book(n, cells, model, coef, tape, desk, t, lane, action):
     """Take `desk.deal` into the book."""
@@ -579,5 +725,7 @@ def book(n, cells, model, coef, tape, desk, t, lane, action):
         book_change(n, cells, model, coef, tape, desk, t, lane, action)
     elif kind == at.BORROW_POOL or kind == at.REPAY_POOL:
         book_debt(n, cells, model, coef, tape, desk, t, lane, action)
+    elif kind >= at.LEVER_STAKE and kind <= at.UNWIND:
+        book_lever(n, cells, model, coef, tape, desk, t, lane, action)
     else:
         book_pool(n, cells, model, coef, tape, desk, t, lane, action)

@@ -36,7 +36,13 @@ ATTEND = types.int64(types.int64[::1], types.int64, types.int64, types.int64, ty
 
 #: dtype and axes of every array. An axis that is not a size of the book is free, but the same wherever it is named.
 _ARRAYS: dict[str, dict[str, str]] = {
-    "table": {"venue": "i8 tokens", "plan": "f8 plans plan", "wallet": "i8 wallet", "withdrawal": "f8 withdrawals"},
+    "table": {
+        "venue": "i8 tokens",
+        "plan": "f8 plans plan",
+        "wallet": "i8 wallet",
+        "twin": "i8 collaterals",
+        "withdrawal": "f8 withdrawals",
+    },
     "terms": {
         "venue": "f8 regimes venues terms",
         "gas": "f8 regimes gas",

@@ -84,6 +84,9 @@ def triggers(n, cells, coef, lane):
         )
         asked = asked | (outside & (x > 0.0))
     asked = asked | (cells[b.head + at.DRIFT, lane] > cells[b.param + at.MAX_DRIFT, lane] * e)
+    ltv = cells[b.head + at.LTV, lane]
+    asked = asked | (ltv < cells[b.param + at.LOW_LTV, lane]) | (ltv > cells[b.param + at.HIGH_LTV, lane])
+    asked = asked | (cells[b.head + at.HEALTH_FACTOR, lane] < cells[b.param + at.LEAST_HEALTH, lane])
     within = cells[b.head + at.MEMORY, lane] > 0.0
     asked = asked | ((coef[h.rate + 0] < cells[b.param + at.LEAVE_RATE, lane]) & within)
     ruled = cells[b.param + at.ENTER_RATE, lane] != at.NO_RULE
@@ -139,7 +142,9 @@ def observe(n, cells, model, coef, tape, desk, regime, t, lane):
     for plan in range(model.table.plan.shape[0]):
         if int(model.table.plan[plan, at.PLAN_COLLATERAL]) >= 0:
             units = max(units, model.terms.gas[regime, at.GAS_SUPPLY], model.terms.gas[regime, at.GAS_WITHDRAW])
-        if int(model.table.plan[plan, at.PLAN_KIND]) == at.PLAN_STAKE:
+        if int(model.table.plan[plan, at.PLAN_KIND]) == at.PLAN_LEVER:
+            units = max(units, model.terms.gas[regime, at.GAS_LEVER], model.terms.gas[regime, at.GAS_DELEVER])
+        if int(model.table.plan[plan, at.PLAN_KIND]) >= at.PLAN_STAKE:
             units = max(units, model.terms.gas[regime, at.GAS_SWAP])
             units = max(units, model.terms.gas[regime, at.GAS_STAKE], model.terms.gas[regime, at.GAS_UNSTAKE])
     view[at.GAS_COST] = units * tape[quote.gas + 0] * tape[quote.gas + 1]

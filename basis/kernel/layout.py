@@ -69,6 +69,8 @@ ACTION_NAMES = ("", "entry_full", "entry_partial", "exit_partial", "exit_full", 
 #: An action is (action, plan, amount, target); the target is filled in when it is routed.
 ACTIONS, ACTION_WIDTH = 8, 4
 TRADE_SPOT, TRADE_PERP, TRANSFER, SUPPLY_POOL, WITHDRAW_POOL, SWAP, STAKE, UNSTAKE, BORROW_POOL, REPAY_POOL = range(10)
+#: In one transaction: lever up with tokens staked or bought, down to the target, down to no debt.
+LEVER_STAKE, LEVER_SWAP, DELEVER, UNWIND = range(10, 14)
 #: An order is (type, slot, destination slot, quantity).
 ORDERS, ORDER_WIDTH = 32, 4
 #: What a venue made of an order. Rate: fee by notional; fee: units of what is sent; units: of gas; wait: seconds.
@@ -78,23 +80,25 @@ ORDERS, ORDER_WIDTH = 32, 4
 DEAL_WIDTH = 10
 
 # --- plans: what an action on an asset means
-PLAN_NONE, PLAN_HEDGE, PLAN_MARGIN, PLAN_LEND, PLAN_STAKE = range(5)
+PLAN_NONE, PLAN_HEDGE, PLAN_MARGIN, PLAN_LEND, PLAN_STAKE, PLAN_LEVER = range(6)
 #: plan row: kind, asset, token slot, collateral slot, venue of the token (-1 wallet), market of the perps, slot of the
-#: token that pays, whether it is got at the market (1) or from its protocol (0)
+#: token that pays, whether it is got at the market (1) or from its protocol (0), debt slot
 (
     PLAN_KIND, PLAN_ASSET, PLAN_TOKEN, PLAN_COLLATERAL, PLAN_VENUE, PLAN_MARKET, PLAN_PAYS, PLAN_AT_MARKET,
-) = range(8)  # fmt: skip
-PLAN_WIDTH = 8
+    PLAN_DEBT,
+) = range(9)  # fmt: skip
+PLAN_WIDTH = 9
 
 # --- parameters of a lane: policy, the strategy's own, one weight per venue
 (
     TARGET_MARGIN, BAND_LOW, BAND_HIGH, DEVIATION, MAX_DRIFT, GAS_RESERVE, REBALANCE, CLOSE_AT_END, ENTER_RATE,
-    LEAVE_RATE, RESTRICT, MIN_INVESTED, MAX_INVESTED, ASK_ALWAYS,
-) = range(14)  # fmt: skip
+    LEAVE_RATE, RESTRICT, MIN_INVESTED, MAX_INVESTED, ASK_ALWAYS, TARGET_LTV, LOW_LTV, HIGH_LTV,
+    LEAST_HEALTH,
+) = range(18)  # fmt: skip
 #: ENTER_RATE where no rate rule applies: the carry is always wanted.
 NO_RULE = -1e300
 #: What a strategy keeps for itself, then one weight per venue.
-OWN, OWNS = 14, 8
+OWN, OWNS = 18, 8
 WEIGHT = OWN + OWNS
 
 # --- terms of venues, one row per venue and regime
@@ -102,8 +106,11 @@ WEIGHT = OWN + OWNS
     SPOT_TAKER, PERP_TAKER, LIQUIDATION_FEE, WITHDRAWAL_FEE, DEPOSIT_LATENCY, WITHDRAWAL_LATENCY,
 ) = range(6)  # fmt: skip
 VENUE_TERMS = 6
-GAS_TRANSFER, GAS_SUPPLY, GAS_WITHDRAW, GAS_SWAP, GAS_STAKE, GAS_UNSTAKE, GAS_BORROW, GAS_REPAY = range(8)
-GAS_TERMS = 8
+(
+    GAS_TRANSFER, GAS_SUPPLY, GAS_WITHDRAW, GAS_SWAP, GAS_STAKE, GAS_UNSTAKE, GAS_BORROW, GAS_REPAY, GAS_LEVER,
+    GAS_DELEVER,
+) = range(10)  # fmt: skip
+GAS_TERMS = 10
 #: Of a collateral: largest LTV at opening, liquidation bonus, supply cap in units of it.
 LTV_MAX, BONUS, SUPPLY_CAP = range(3)
 POOL_TERMS = 3
@@ -136,8 +143,9 @@ KIND_NAMES = (
 (
     E_ROW, E_LANE, E_KIND, E_CODE, E_SLOT, E_DEST, E_QUANTITY, E_PRICE, E_REFERENCE, E_RATE, E_NOTIONAL, E_FEE,
     E_SLIPPAGE, E_GAS, E_GAS_UNITS, E_CASH, E_AMOUNT, E_EFFECTIVE, E_CORRELATION, E_LEVEL, E_ACTION, E_SEQ, E_PEG,
-) = range(23)  # fmt: skip
-EVENT_WIDTH = 23
+    E_FLASH,
+) = range(24)  # fmt: skip
+EVENT_WIDTH = 24
 #: Reasons of a rejection (E_CODE of a reject).
 REASONS = (
     "filled",
@@ -153,11 +161,12 @@ REASONS = (
     "debt beyond the loan to value allowed",
     "health factor would fall below 1",
     "supply above the cap",
+    "nothing to change at this loan to value",
 )
 (
     OK, NO_CASH, NO_MARGIN, NO_GAS, QUEUE_FULL, BELOW_FEE, NOT_HELD, CRITICAL, UNKNOWN_ORDER, EXCEEDS_EQUITY,
-    BEYOND_LTV, BREAKS_HF, ABOVE_CAP,
-) = range(13)  # fmt: skip
+    BEYOND_LTV, BREAKS_HF, ABOVE_CAP, NOTHING_TO_DO,
+) = range(14)  # fmt: skip
 #: What a flow event is (E_CODE): money in, a request to take money out, money out.
 DEPOSITED, REQUESTED, PAID_OUT = range(3)
 FLOW_NAMES = ("deposit", "withdrawal requested", "withdrawal paid")
@@ -249,6 +258,7 @@ class Table(NamedTuple):
     venue: Any  # (tokens,) venue of a token slot as cash index, -1 for the wallet
     plan: Any  # (plans, PLAN_WIDTH)
     wallet: Any  # (3,) slots in the wallet: share class, USDT, ETH; -1 where absent
+    twin: Any  # (collaterals,) token place of the same token in the wallet, -1 where there is none
     withdrawal: Any  # (withdrawals,) amounts the investor asks for, in order, share class
 
 

@@ -5,6 +5,8 @@ An action is (action, plan, amount, target). A plan says what the asset means in
 - ``PLAN_HEDGE``: a spot leg and equal perp shorts spread over venues by weight; amounts in units of the asset.
 - ``PLAN_MARGIN``: cash that stands as margin at the venues by weight; amounts in quote units.
 - ``PLAN_LEND``: a token of the wallet supplied to a pool; amounts in units of the token.
+- ``PLAN_LEVER``: a staking token as collateral against a debt in ether, in one transaction; entries put that much ether
+  of the wallet in, exits get that much out, at the target loan to value.
 - ``PLAN_STAKE``: ether of the wallet changed into a staking token, at its protocol or at the market; amounts in ether.
 
 A route is taken step by step: each call writes the orders of one step from the state as the last step left it, so that
@@ -315,6 +317,39 @@ def leave_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, 
     return j
 
 
+@routine
+def lever(n, cells, model, tape, regime, param, plan, action, step, orders, lane):
+    """One transaction up or down to the target; to leave altogether, what is left is withdrawn and changed back."""
+    b = at.book_at(n)
+    quote = at.quote_at(n)
+    token = int(plan[at.PLAN_TOKEN])
+    pool = int(plan[at.PLAN_COLLATERAL])
+    debt = int(plan[at.PLAN_DEBT])
+    pays = int(plan[at.PLAN_PAYS])
+    on_market = int(plan[at.PLAN_AT_MARKET]) == 1
+    code = int(action[0])
+    if code == at.ENTRY_FULL or code == at.ENTRY_PARTIAL:
+        return (
+            put(orders, 0, at.LEVER_SWAP if on_market else at.LEVER_STAKE, pool, debt, action[3]) if step == 0 else DONE
+        )
+    owes = cells[b.q + debt, lane] > 0.0
+    if code == at.EXIT_PARTIAL:
+        if step > 0 or not owes:
+            return DONE
+        # what the wallet has to spare goes in, what is asked for comes out
+        kept = param[at.GAS_RESERVE] * model.terms.gas[regime, at.GAS_DELEVER] * tape[quote.gas + 0]
+        spare = cells[b.q + pays, lane] - kept
+        return put(orders, 0, at.DELEVER, pool, debt, (spare if spare > 0.0 else 0.0) - action[3])
+    if step == 0:
+        return put(orders, 0, at.UNWIND, pool, debt, 0.0) if owes else 0
+    if step == 1:
+        held = cells[b.q + pool, lane] * tape[quote.index + pool - len(n.cash) - len(n.token)]
+        return put(orders, 0, at.WITHDRAW_POOL, pool, token, held) if (held > 0.0 and not owes) else 0
+    if step == 2 and cells[b.q + token, lane] > 0.0:
+        return put(orders, 0, at.SWAP if on_market else at.UNSTAKE, token, pays, cells[b.q + token, lane])
+    return DONE
+
+
 @stage
 def route(n, cells, model, coef, tape, desk, regime, param, action, step, orders, lane):
     """Orders of one step of an action into `orders`; returns their number, or DONE."""
@@ -358,4 +393,6 @@ def route(n, cells, model, coef, tape, desk, regime, param, action, step, orders
             worth = tape[quote.market + i] * (1.0 - slip) * (1.0 - model.terms.stake[regime, i, at.SWAP_FEE])
         whole = int(action[0]) == at.EXIT_FULL or target > held * worth
         return put(orders, 0, at.SWAP if on_market else at.UNSTAKE, token, pays, held if whole else target / worth)
+    if kind == at.PLAN_LEVER:
+        return lever(n, cells, model, tape, regime, param, plan, action, step, orders, lane)
     return DONE

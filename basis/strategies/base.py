@@ -17,22 +17,24 @@ class Plan:
     Attributes
     ----------
     kind : ``hedge`` (spot and perp shorts), ``margin`` (cash at the venues), ``lend`` (token supplied to a pool) or
-        ``stake`` (ether changed into a staking token)
+        ``stake`` (ether changed into a staking token) or ``lever`` (such a token supplied against a debt in ether)
     asset : the asset's name, as events show it
     token : key of the spot leg, or of the token that is lent
     pool : key of the supplied position
     market : symbol of the perps
     pays : key of the token that pays for what is staked
     at_market : whether it is traded rather than staked
+    debt : key of the debt
     """
 
-    kind: Literal["hedge", "margin", "lend", "stake"]
+    kind: Literal["hedge", "margin", "lend", "stake", "lever"]
     asset: str
     token: str | None = None
     pool: str | None = None
     market: str | None = None
     pays: str | None = None
     at_market: bool = False
+    debt: str | None = None
 
 
 def _nothing(config: Config, slots: Slots) -> dict[int, float]:

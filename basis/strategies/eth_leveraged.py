@@ -1,0 +1,80 @@
+"""Levered staking: a staking token on Aave against a debt in ether, kept at a loan to value (mode `eth_leveraged`)."""
+
+from ..kernel import layout as at
+from ..kernel.jit import strategy
+from .base import Plan, Strategy
+
+#: Own parameter: where the view shows the wallet's ether.
+WALLET = at.OWN
+
+
+def _plans(config):
+    settings = config.strategy
+    plan = Plan(
+        "lever",
+        config.asset,
+        f"wallet:BaseToken:{settings.lst}",
+        f"aave_v3:aToken:{settings.lst}",
+        pays=f"wallet:BaseToken:{config.asset}",
+        at_market=settings.stake_route == "market",
+        debt="aave_v3:debtToken:WETH",
+    )
+    return (plan,)
+
+
+def _policy(config, slots):
+    settings = config.strategy
+    wallet = at.HEAD + at.SEEN * len(slots.assets) + slots.index(f"wallet:BaseToken:{config.asset}")
+    return {
+        WALLET: wallet,
+        at.LOW_LTV: settings.target_ltv - settings.ltv_band,
+        at.HIGH_LTV: settings.target_ltv + settings.ltv_band,
+        at.LEAST_HEALTH: settings.min_health_factor,
+    }
+
+
+@strategy
+def decide(view, hour, params, actions):
+    """Hold the loan to value in its band, delever first; see `basis.kernel.jit.strategy` for the arguments."""
+    cash = view[int(params[WALLET])]
+    pending = view[at.PENDING]
+    equity = view[at.EQUITY]
+    first = view[at.FIRST] > 0.0
+    ltv = view[at.LTV]
+    held = view[at.INVESTED] > 0.0
+    if view[at.LAST] > 0.0 and params[at.CLOSE_AT_END] > 0.0:
+        if held:
+            actions[0, 0] = at.EXIT_FULL
+            return 1
+        return 0
+    if params[at.REBALANCE] == 0.0 and not first:
+        return 0
+    if view[at.RATE] > params[at.ENTER_RATE] or params[at.ENTER_RATE] == at.NO_RULE:
+        view[at.MEMORY] = 1.0
+    elif view[at.RATE] < params[at.LEAVE_RATE]:
+        view[at.MEMORY] = 0.0
+    if view[at.MEMORY] == 0.0 or (pending >= equity and pending > 0.0):
+        if held:
+            actions[0, 0] = at.EXIT_FULL
+            return 1
+        return 0
+    reserve = params[at.GAS_RESERVE] * view[at.GAS_COST]
+    reserve = reserve if reserve > view[at.GAS_COST] else view[at.GAS_COST]
+    if pending > 0.0 and held and cash < pending + view[at.GAS_COST]:
+        actions[0, 0] = at.EXIT_PARTIAL
+        actions[0, 2] = pending
+        return 1
+    if held and (ltv > params[at.HIGH_LTV] or view[at.HEALTH_FACTOR] < params[at.LEAST_HEALTH]):
+        actions[0, 0] = at.EXIT_PARTIAL
+        return 1
+    free = cash - pending - reserve
+    free = free if free > 0.0 else 0.0
+    low = held and ltv < params[at.LOW_LTV]
+    if view[at.ALERT] < 2.0 and ((first and free > 0.0) or low or free > params[at.DEVIATION] * equity):
+        actions[0, 0] = at.ENTRY_FULL if first else at.ENTRY_PARTIAL
+        actions[0, 2] = free
+        return 1
+    return 0
+
+
+STRATEGY = Strategy("eth_leveraged", decide, _plans, _policy)
