@@ -41,7 +41,7 @@ class PositionMonitor:
         ----------
         trigger_event : ``liquidation`` (inside the hour that ended), ``settlement`` (what liquidations left, funding),
             ``margin_test`` (liquidation at the marks of the row), ``arrivals`` (transfers and deposits),
-            ``withdrawal`` (what is owed to the investor), ``fill``
+            ``withdrawal`` (what is owed to the investor), ``fill``, ``reverted`` (gas of a transaction that failed)
         changes : bits of `hour.begin` for the first two, the `Fill` for the last
 
         Raises
@@ -52,6 +52,8 @@ class PositionMonitor:
         book = self.book
         if trigger_event == "fill":
             self._take(changes)
+        elif trigger_event == "reverted":
+            pass  # the gas is gone with the refusal
         elif trigger_event == "settlement":
             if changes & hour.PAUSES:
                 book.do(hour.RELEASE)

@@ -200,11 +200,51 @@ def risk(rows: StateRows) -> dict[str, np.ndarray]:
     for v, venue in rows.margined:
         after, worst = rows.maintenance[:, v], rows.maintenance[:, venues + v]
         add(f"maintenance_ratio|{venue}", after, book.before[2 + venues + v], worst)
+    if slots.debt:
+        columns |= _to_liquidation(rows)
     margined = {f"margin_ratio|{venue}" for _, venue in rows.margined}
     for j, measure in enumerate(measure_names(slots)):
         if not measure.startswith("margin_ratio|") or measure in margined:
             columns[f"alert|{measure}"] = book.alert[j].astype(np.int8)
     return columns
+
+
+#: Hours over which the growth of a staking rate is measured.
+_GROWTH = 7 * 24
+
+
+def _to_liquidation(rows: StateRows) -> dict[str, np.ndarray]:
+    """How far a lending liquidation is: the fall of the collateral's price against the debt that brings HF to 1, that
+    price as a multiple of today's, and days until HF = 1 at the rates now known (inf where HF does not fall).
+
+    d ln HF / dt is the growth of the collateral (supply rate and staking) less that of the debt, weighted by worth.
+    """
+    health = rows.book.head[at.HEALTH_FACTOR]
+    first = at.first_perp(rows.shape) - len(rows.slots.debt) - len(rows.slots.collateral)
+    worth = np.abs(rows.worths[:, first : at.first_perp(rows.shape)])
+    growth = np.zeros((len(rows), worth.shape[1]))
+    for i, key in enumerate((*rows.slots.collateral, *rows.slots.debt)):
+        side = "supply" if key.type == "aToken" else "borrow"
+        rate = rows.panel.columns.get(f"{side}_apr|{key.symbol}")
+        if rate is not None:
+            growth[:, i] += rate[rows.span]
+        staked = rows.panel.columns.get(f"oracle_rate|{key.symbol}")
+        if staked is not None:
+            row = np.arange(rows.first, rows.stop)
+            back = np.maximum(row - _GROWTH, 0)
+            years = np.maximum(row - back, 1) * rows.panel.step_s / 31_536_000
+            growth[:, i] += np.log(staked[row] / staked[back]) / years
+    count = len(rows.slots.collateral)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        earned = (growth * worth)[:, :count].sum(axis=1) / worth[:, :count].sum(axis=1)
+        owed = (growth * worth)[:, count:].sum(axis=1) / worth[:, count:].sum(axis=1)
+        days = 365.0 * np.log(health) / (owed - earned)
+        falls = np.isfinite(health) & (owed > earned)
+        return {
+            "liquidation_distance": np.where(np.isfinite(health), 1.0 - 1.0 / health, 1.0),
+            "liquidation_price": np.where(np.isfinite(health), 1.0 / health, 0.0),
+            "days_to_liquidation": np.where(falls, days, np.inf),
+        }
 
 
 def pnl(rows: StateRows) -> dict[str, np.ndarray]:

@@ -88,6 +88,9 @@ class StrategySettings(Model):
     ltv_band: Annotated[Number, Field(ge=0, lt=1)] | None = Field(
         default=None, description="Deviation of the loan to value tolerated on either side of the target, fraction."
     )
+    loop_steps: Annotated[Integer, Field(ge=0, le=40)] = Field(
+        default=0, description="Borrowings of a leverage loop by hand; 0: one transaction with a flash loan."
+    )
     min_health_factor: Annotated[Number, Field(ge=1)] | None = Field(
         default=None, description="Health factor below which debt is reduced, ratio."
     )

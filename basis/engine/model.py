@@ -62,6 +62,39 @@ def pool_terms(config: Config, slots: Slots, key: Key, when: datetime) -> _Pool:
     return found
 
 
+def check_leverage(config: Config, slots: Slots, instants: list[datetime]) -> None:
+    """A loan to value aimed at has to be possible, and safe at the edge of its band, whatever is in force.
+
+    Raises
+    ------
+    ConfigError
+        Where it is not; the message says what is.
+    """
+    settings = config.strategy
+    if settings.target_ltv is None or not slots.debt:
+        return
+    high = settings.target_ltv + (settings.ltv_band or 0.0)
+    for when in instants:
+        for key in slots.collateral:
+            held = pool_terms(config, slots, key, when)
+            what = f"{key.symbol} has LTV {held.ltv:.4g} and threshold {held.threshold:.4g} from {when:%Y-%m-%d} on"
+            if settings.target_ltv > held.ltv:
+                raise ConfigError(
+                    f"Invalid strategy.target_ltv: {settings.target_ltv}. Must be <= {held.ltv:.4g}: {what}."
+                )
+            if high >= held.threshold:
+                raise ConfigError(
+                    f"Invalid strategy.ltv_band: {settings.ltv_band}. target_ltv + ltv_band must be < "
+                    f"{held.threshold:.4g}: {what}."
+                )
+            floor = settings.min_health_factor
+            if floor is not None and floor >= held.threshold / high:
+                raise ConfigError(
+                    f"Invalid strategy.min_health_factor: {floor}. Must be < {held.threshold / high:.4g}, the health "
+                    f"factor at target_ltv + ltv_band: {what}."
+                )
+
+
 def _tables(config: Config, slots: Slots):
     """Every dated table the book's venues have."""
     changers = (name for k in slots.token for name in changers_of(k.symbol))
@@ -257,6 +290,7 @@ def _plan_row(plan: Plan, slots: Slots) -> list[float]:
     row[at.PLAN_MARKET] = slots.markets.index(plan.market) if plan.market else -1
     row[at.PLAN_PAYS] = slots.index(plan.pays) if plan.pays else -1
     row[at.PLAN_AT_MARKET] = float(plan.at_market)
+    row[at.PLAN_LOOPS] = plan.loops
     row[at.PLAN_DEBT] = slots.index(plan.debt) if plan.debt else -1
     return row
 
@@ -347,6 +381,7 @@ def make_model(config: Config, slots: Slots, panel: Panel, strategy: Strategy, s
     instants, regime = regimes(config, slots, panel)
     flows, withdrawals, flow_rows = schedule(config, panel, started)
     rate = strategy.rate(config, panel.columns) if strategy.rate and config.strategy.rate_rule.enabled else None
+    check_leverage(config, slots, instants)
     thresholds = {
         key.symbol: np.array([pool_terms(config, slots, key, when).threshold for when in instants])[regime]
         for key in slots.collateral

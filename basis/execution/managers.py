@@ -45,7 +45,8 @@ class ExecutionManager:
         with wiring.clock.of(order.venue):
             fill = await wiring.interfaces[order.venue].execute(order)
         if not fill:
-            book.do(hour.REFUSE, order.place_and_action + at.REASONS.index(fill.reason))
+            if book.do(hour.REFUSE, order.place_and_action + at.REASONS.index(fill.reason)):
+                await wiring.position_update_handler.handle_position_update("reverted")
             return False
         await wiring.position_update_handler.handle_position_update("fill", fill)
         return True

@@ -8,7 +8,7 @@ import math
 
 from . import layout as at
 from .exposure import delta_of, expose
-from .fills import book, emit, price
+from .fills import book, emit, pay_gas, price
 from .frame import DECISION, ROW, view
 from .jit import kernel, routine, stage
 from .pnl import attribute, settle_funding, summarise
@@ -17,7 +17,7 @@ from .route import aim, route
 from .settle import arrive, flow, pay, release, report_funding, test_health, test_hour, test_margin
 
 #: More steps than any route has.
-STEPS = 64
+STEPS = 128
 
 
 @stage
@@ -199,6 +199,30 @@ def report_order(n, cells, tape, desk, order, kind, code, action, t, lane):
 
 
 @routine
+def refuse(n, cells, model, tape, desk, regime, order, status, action, t, lane):
+    """An order that is not filled; a bundle that reverts has cost its gas. Returns 1 where it has."""
+    b = at.book_at(n)
+    quote = at.quote_at(n)
+    report_order(n, cells, tape, desk, order, at.REJECT, status, action, t, lane)
+    kind = int(order[0])
+    bundle = kind >= at.LEVER_STAKE and kind <= at.UNWIND
+    if not (bundle and (status == at.BEYOND_LTV or status == at.ABOVE_CAP or status == at.NOT_HELD)):
+        return 0
+    units = model.terms.gas[regime, at.GAS_LEVER if kind <= at.LEVER_SWAP else at.GAS_DELEVER]
+    slot = model.table.wallet[2]
+    before = cells[b.q + slot, lane]
+    gas = pay_gas(n, cells, model.table, tape, units, lane)
+    e = emit(n, desk, cells, t, lane, at.FILL, kind, slot, slot, action)
+    if e >= 0:
+        desk.events[e, at.E_QUANTITY] = cells[b.q + slot, lane] - before
+        desk.events[e, at.E_AMOUNT] = cells[b.q + slot, lane] - before
+        desk.events[e, at.E_GAS] = gas
+        desk.events[e, at.E_GAS_UNITS] = units
+        desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
+    return 1
+
+
+@routine
 def execute(n, cells, model, coef, tape, desk, regime, actions, count, t, lane):
     """Route each action and fill its orders; exposure and risk follow every fill before the next order is sent."""
     param = desk.param
@@ -216,7 +240,8 @@ def execute(n, cells, model, coef, tape, desk, regime, actions, count, t, lane):
                     report_order(n, cells, tape, desk, order, at.ORDER, int(order[0]), code, t, lane)
                     status = price(n, cells, model, coef, tape, desk, regime, lane, order)
                     if status != at.OK:
-                        report_order(n, cells, tape, desk, order, at.REJECT, status, code, t, lane)
+                        refuse(n, cells, model, tape, desk, regime, order, status, code, t, lane)
+                        reckon(n, cells, model, coef, lane)
                         break
                     book(n, cells, model, coef, tape, desk, t, lane, code)
                     reckon(n, cells, model, coef, lane)
@@ -556,5 +581,5 @@ def attend(words, t, lane, part, given):
         elif part == BOOK:
             book(n, cells, model, coef, tape, desk, t, lane, code)
         elif part == REFUSE:
-            report_order(n, cells, tape, desk, order, at.REJECT, reason, code, t, lane)
+            return refuse(n, cells, model, tape, desk, regime, order, reason, code, t, lane)
     return at.END

@@ -82,12 +82,13 @@ DEAL_WIDTH = 10
 # --- plans: what an action on an asset means
 PLAN_NONE, PLAN_HEDGE, PLAN_MARGIN, PLAN_LEND, PLAN_STAKE, PLAN_LEVER = range(6)
 #: plan row: kind, asset, token slot, collateral slot, venue of the token (-1 wallet), market of the perps, slot of the
-#: token that pays, whether it is got at the market (1) or from its protocol (0), debt slot
+#: token that pays, whether it is got at the market (1) or from its protocol (0), debt slot, loops (0: one
+#: transaction)
 (
     PLAN_KIND, PLAN_ASSET, PLAN_TOKEN, PLAN_COLLATERAL, PLAN_VENUE, PLAN_MARKET, PLAN_PAYS, PLAN_AT_MARKET,
-    PLAN_DEBT,
-) = range(9)  # fmt: skip
-PLAN_WIDTH = 9
+    PLAN_DEBT, PLAN_LOOPS,
+) = range(10)  # fmt: skip
+PLAN_WIDTH = 10
 
 # --- parameters of a lane: policy, the strategy's own, one weight per venue
 (

@@ -16,7 +16,7 @@ legs are sized by what has really arrived. Orders of a step belong together: whe
 from . import layout as at
 from .fills import slippage_of
 from .jit import routine, stage
-from .risk import initial_margin, margin_at, notional_at, withdrawable
+from .risk import initial_margin, lending_sums, margin_at, notional_at, withdrawable
 
 #: Orders smaller than this share of what is aimed at are left out.
 _NEGLIGIBLE = 1e-6
@@ -317,8 +317,36 @@ def leave_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, 
     return j
 
 
+@stage
+def loop_up(n, cells, model, coef, tape, regime, param, plan, action, step, orders, lane):
+    """The same by hand: change, supply, then as many times borrow, change and supply, a transaction each."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    quote = at.quote_at(n)
+    token = int(plan[at.PLAN_TOKEN])
+    pool = int(plan[at.PLAN_COLLATERAL])
+    debt = int(plan[at.PLAN_DEBT])
+    pays = int(plan[at.PLAN_PAYS])
+    if step >= 2 + 3 * int(plan[at.PLAN_LOOPS]):
+        return DONE
+    part = (step + 1) % 3
+    if part == 1:
+        spare = cells[b.q + pays, lane]
+        units = max(model.terms.gas[regime, at.GAS_LEVER], model.terms.gas[regime, at.GAS_DELEVER])
+        spare -= param[at.GAS_RESERVE] * units * tape[quote.gas + 0]
+        spare = action[3] if (step == 0 and action[3] < spare) else spare
+        kind = at.SWAP if int(plan[at.PLAN_AT_MARKET]) == 1 else at.STAKE
+        return put(orders, 0, kind, pays, token, spare) if spare > 0.0 else DONE
+    if part == 2:
+        held = cells[b.q + token, lane]
+        return put(orders, 0, at.SUPPLY_POOL, token, pool, held) if held > 0.0 else DONE
+    owed, backing, _ = lending_sums(n, cells, coef, lane)
+    more = (param[at.TARGET_LTV] * backing - owed) / coef[h.value + pays]
+    return put(orders, 0, at.BORROW_POOL, debt, pays, more) if more > _NEGLIGIBLE * backing else DONE
+
+
 @routine
-def lever(n, cells, model, tape, regime, param, plan, action, step, orders, lane):
+def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders, lane):
     """One transaction up or down to the target; to leave altogether, what is left is withdrawn and changed back."""
     b = at.book_at(n)
     quote = at.quote_at(n)
@@ -329,9 +357,10 @@ def lever(n, cells, model, tape, regime, param, plan, action, step, orders, lane
     on_market = int(plan[at.PLAN_AT_MARKET]) == 1
     code = int(action[0])
     if code == at.ENTRY_FULL or code == at.ENTRY_PARTIAL:
-        return (
-            put(orders, 0, at.LEVER_SWAP if on_market else at.LEVER_STAKE, pool, debt, action[3]) if step == 0 else DONE
-        )
+        if int(plan[at.PLAN_LOOPS]) > 0:
+            return loop_up(n, cells, model, coef, tape, regime, param, plan, action, step, orders, lane)
+        up = at.LEVER_SWAP if on_market else at.LEVER_STAKE
+        return put(orders, 0, up, pool, debt, action[3]) if step == 0 else DONE
     owes = cells[b.q + debt, lane] > 0.0
     if code == at.EXIT_PARTIAL:
         if step > 0 or not owes:
@@ -394,5 +423,5 @@ def route(n, cells, model, coef, tape, desk, regime, param, action, step, orders
         whole = int(action[0]) == at.EXIT_FULL or target > held * worth
         return put(orders, 0, at.SWAP if on_market else at.UNSTAKE, token, pays, held if whole else target / worth)
     if kind == at.PLAN_LEVER:
-        return lever(n, cells, model, tape, regime, param, plan, action, step, orders, lane)
+        return lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders, lane)
     return DONE

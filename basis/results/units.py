@@ -62,7 +62,13 @@ def unit(table: str, column: str, share_class: str) -> str:
     if table == "exposure":
         return {"net_delta": name, "net_delta_ratio": "fraction of equity"}.get(measure, share_class)
     if table == "risk":
-        fixed = {"alert": "level (0, 1 warning, 2 critical)", "health_factor": "ratio"}
+        fixed = {
+            "alert": "level (0, 1 warning, 2 critical)",
+            "health_factor": "ratio",
+            "liquidation_distance": "fraction of the price of collateral in debt",
+            "liquidation_price": "multiple of the price of collateral in debt",
+            "days_to_liquidation": "days",
+        }
         return fixed.get(measure, "fraction of notional" if measure.endswith("_ratio") else "fraction of collateral")
     if table == "events":
         return _EVENTS.get(column, share_class if column in _SHARE_CLASS else "text")

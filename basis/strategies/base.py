@@ -25,6 +25,7 @@ class Plan:
     pays : key of the token that pays for what is staked
     at_market : whether it is traded rather than staked
     debt : key of the debt
+    loops : borrowings of a loop by hand; 0 levers in one transaction
     """
 
     kind: Literal["hedge", "margin", "lend", "stake", "lever"]
@@ -35,6 +36,7 @@ class Plan:
     pays: str | None = None
     at_market: bool = False
     debt: str | None = None
+    loops: int = 0
 
 
 def _nothing(config: Config, slots: Slots) -> dict[int, float]:

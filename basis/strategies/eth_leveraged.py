@@ -18,6 +18,7 @@ def _plans(config):
         pays=f"wallet:BaseToken:{config.asset}",
         at_market=settings.stake_route == "market",
         debt="aave_v3:debtToken:WETH",
+        loops=settings.loop_steps,
     )
     return (plan,)
 
