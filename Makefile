@@ -11,7 +11,7 @@ ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup backtest test bench lint types format clean
+.PHONY: help setup backtest test gates bench lint types format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ backtest: $(STAMP) ## run one backtest: MODE, DATA, OUT, ARGS
 
 test: $(STAMP) ## run every test
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+gates: $(STAMP) ## accept each mode as its user would: a gate a mode, both drivers
+	$(BIN)/python -m pytest tests/gates $(ARGS)
 
 bench: $(STAMP) ## measure the speed of the kernel and of a run
 	$(BIN)/python tests/benchmarks/bench.py $(ARGS)

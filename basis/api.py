@@ -142,8 +142,10 @@ def backtest(
     if out is not None:
         Result.check_target(out, force)
     elapsed = {"load": time.perf_counter() - began}
-    if isinstance(strategy, type):
+    if isinstance(strategy, type) and issubclass(strategy, StrategyManager):
         components, strategy = {**(components or {}), "strategy_manager": strategy}, None
+    if not isinstance(strategy, Strategy | None):
+        raise InputError(f"strategy is {strategy!r}; give a compiled Strategy or a subclass of StrategyManager.")
     if driver == "kernel" and not (components or interfaces or event_log):
         recording = simulate(
             resolved, market, resolved.start, resolved.end, positions, resume, strategy, progress, elapsed=elapsed

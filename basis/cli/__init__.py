@@ -14,7 +14,7 @@ import typer
 
 from basis import __version__
 from basis.cli.data import app as data_app
-from basis.errors import InputError
+from basis.errors import EngineError, InputError
 
 __all__ = ["app", "main"]
 
@@ -24,7 +24,7 @@ DIFFERENT, WRONG_INPUT, STOPPED, INTERRUPTED = 1, 2, 3, 130
 app = typer.Typer(
     name="basis",
     help="Backtest carry strategies on hourly market data, with accounts that close to the cent.",
-    epilog="Exit codes: 0 done, 1 findings or a difference, 2 wrong input, 3 the run stopped itself.",
+    epilog="Exit codes: 0 done, 1 findings or a difference, 2 wrong input, 3 the run stopped itself or failed.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -74,9 +74,14 @@ def backtest(
         list[str] | None,
         typer.Option("--set", metavar="A.B=V", help="Set a configuration key; V parses as YAML. May be repeated."),
     ] = None,
-    driver: Annotated[Driver, typer.Option(help="How the hours are run.")] = Driver.kernel,
+    driver: Annotated[
+        Driver, typer.Option(help="The compiled loop, or the components hour by hour; both give the same bits.")
+    ] = Driver.kernel,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="The run's folder. Default: runs/<run_id>.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the folder if it is there.")] = False,
+    log: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write each event to a file as it happens, a line of JSON each.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the folder, and the log, if it is there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the folder's path and nothing else.")] = False,
 ) -> None:
     """Run one backtest and keep its tables in a folder."""
@@ -90,12 +95,14 @@ def backtest(
     overrides = parse_changes(changes or ()) | {name: at for name, at in window.items() if at is not None}
     # Before anything compiled is imported, so that a wrong key is told at once.
     resolved = load_config(config, overrides)
+    if log is not None:
+        check_log(log, out, force)
     with warnings.catch_warnings(), Progress(enabled=not quiet) as progress:
         # What stopped the run is told below, once.
         warnings.simplefilter("ignore", RunStoppedWarning)
         from basis.api import backtest as run
 
-        result = run(resolved, data, driver=driver.value, out=out, force=force, progress=progress)
+        result = run(resolved, data, driver=driver.value, out=out, force=force, event_log=log, progress=progress)
     folder = Path(out) if out is not None else _keep(result)
     if not quiet:
         from basis.cli.show import print_summary
@@ -166,16 +173,48 @@ def parse_changes(changes: Sequence[str]) -> dict[str, str]:
     return overrides
 
 
+def check_log(log: str, out: str | None, force: bool) -> None:
+    """Refuse a log that cannot be written, would overwrite what is no log, or would lie in a run's folder.
+
+    Raises
+    ------
+    basis.errors.InputError
+        The message says what to do instead.
+    """
+    path = Path(log).absolute()
+    runs = [folder for folder in path.parents if (folder / "manifest.json").is_file()]
+    if runs or (out is not None and Path(out).absolute() in (path, *path.parents)):
+        raise InputError(
+            f"--log {log} lies in a run's folder, which is written whole in the end. Name a file elsewhere."
+        )
+    if path.is_dir():
+        raise InputError(f"--log {log} is a folder. Name a file.")
+    if path.is_file():
+        if not force:
+            raise InputError(f"--log {log} exists already. Name another file, or replace it with --force.")
+        with path.open("rb") as file:
+            if file.read(8) not in (b"", b'{"seq": '):
+                raise InputError(f"--log {log} exists and is no log of events: it is not replaced.")
+    near = next(place for place in (path, *path.parents) if place.exists())
+    if (near.is_file() and near != path) or not os.access(near, os.W_OK):
+        raise InputError(f"Cannot write --log {log}: {near} is no folder that can be written.")
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    Wrong input (`InputError`, usage) is one message on standard error; ``BASIS_DEBUG=1`` adds the traceback.
+    Wrong input (`InputError`, usage), or a component that failed in a run (`EngineError`), is one message on standard
+    error; ``BASIS_DEBUG=1`` adds the traceback.
     """
     try:
         code = int(app(args=args, prog_name="basis", standalone_mode=False) or 0)
     except InputError as error:
         _explain(error, str(error))
         return WRONG_INPUT
+    except EngineError as error:
+        # The run is lost: what a component that failed has left in the book is no result.
+        _explain(error, " ".join(str(error).split()))
+        return STOPPED
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:

@@ -141,6 +141,8 @@ class Book:
     ) -> None:
         self.config, self.strategy, self.resumed = config, strategy, resume
         self.given = positions is not None
+        #: Classes of one's own by component and venue: such a run cannot be repeated from its folder.
+        self.own_code: dict[str, str] = {}
         self.holdings = starting_holdings(config, positions)
         self.slots: Slots = slots_of(config, self.holdings)
         self.first = 0 if resume is None else 1

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from ..config import Config
+from ..errors import InputError
 from ..kernel import layout as at
 from ..market.sources.clock import iso
 from .book import Book
@@ -109,6 +110,16 @@ class EventLogger:
         self._done: list[Event] = []
         self._end: list[Event] = []
 
+    def open(self) -> None:
+        """Begin a log: a file that is there already is begun anew.
+
+        Raises
+        ------
+        InputError
+            Where the file cannot be written.
+        """
+        self._append([], "w")
+
     def collect(self) -> None:
         """Log what the book has written since the last time."""
         written = self.book.events_written
@@ -169,10 +180,17 @@ class EventLogger:
         return self._done[start:stop]
 
     def _write(self, made: list[Event]) -> None:
-        if self.path is not None:
+        self._append(made, "a")
+
+    def _append(self, made: list[Event], mode: str) -> None:
+        if self.path is None:
+            return
+        try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a" if made and made[0].seq else "w", encoding="utf-8") as file:
+            with self.path.open(mode, encoding="utf-8") as file:
                 file.writelines(event.to_json() + "\n" for event in made)
+        except OSError as error:
+            raise InputError(f"Cannot write the event log {self.path}: {error}.") from error
 
     def close(self, cause: str | None = None, effective_at: int | None = None) -> None:
         """The end of a run; `cause` says why it stopped itself, `effective_at` (ns UTC) where."""

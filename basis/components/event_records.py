@@ -160,6 +160,9 @@ class _Rendering:
         margins = np.array([m.startswith("margin_ratio|") for m in instrument[alerts]], dtype=bool)
         venue[alerts[margins]] = [m.partition("|")[2] for m in instrument[alerts[margins]]]
         instrument[decisions] = [self.plans[code] for code in self.code[decisions]]
+        # an order to a pool is the pool's, whose token it is that moves
+        supplies = (self.kind == at.ORDER) & (self.code == at.SUPPLY_POOL)
+        venue[supplies] = self._by_slot(self.venues, self.dest, supplies)[supplies]
         numbers = {name: log[:, place].copy() for name, place in _NUMBERS.items()}
         numbers["quantity"][alerts] = 0.0
         self._cash(numbers["amount"])

@@ -102,14 +102,20 @@ def _mode(execution_mode: str) -> str:
 
 def run_blocking(coroutine: Any) -> Any:
     """The result of a coroutine for blocking callers, in a notebook (whose event loop runs) as well."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _in_a_loop():
         return asyncio.run(coroutine)
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, coroutine).result()
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class EventDriver:
@@ -192,8 +198,15 @@ class EventDriver:
             "positions": positions, "resume": resume, "strategy": strategy, "components": components,
             "interfaces": interfaces,
         }  # fmt: skip
+        if not isinstance(strategy, Strategy | None):
+            raise InputError(
+                f"strategy is {strategy!r}; give a compiled one (basis.strategies.base.Strategy) or a subclass of "
+                "StrategyManager."
+            )
         definition = classes["strategy_manager"].definition(strategy or make_strategy(self.config.mode))
         self.book = Book(self.config, definition, positions, resume)
+        own = {name: kind for name, kind in classes.items() if kind is not COMPONENTS[name]} | dict(interfaces or {})
+        self.book.own_code = {name: getattr(kind, "__qualname__", repr(kind)) for name, kind in own.items()}
         for name, kind in classes.items():
             try:
                 setattr(self, name, self._make(name, kind, owner, event_log))
@@ -278,9 +291,13 @@ class EventDriver:
         took = {**(elapsed or {}), "compile": book.compile_s}
         mark = clock()
         took["load"] = took.get("load", 0.0) + mark - began - book.compile_s
+        self.event_logger.open()
         self.is_running = True
         try:
             row, reason = await (self._rows if driver == "event" else self._loop)(last, progress)
+        except EngineError as error:
+            self.event_logger.close(str(error))
+            raise
         finally:
             self.is_running = False
         took["kernel"] = clock() - mark

@@ -35,6 +35,7 @@ class Recording:
     data_dir : folder of the data set, None for arrays in memory
     resumed : checkpoint it went on from
     repeat : runs it again up to a row
+    own_code : classes of one's own, by component and venue
     """
 
     config: Config
@@ -56,6 +57,7 @@ class Recording:
     resumed: Checkpoint | None
     strategy: Any
     repeat: "Callable[[int], Recording]"
+    own_code: dict[str, str] = field(default_factory=dict)
     spent: dict[str, float] = field(default_factory=dict)
     peak_memory: int | None = None
 
@@ -77,5 +79,6 @@ class Recording:
             given=book.given,
             resumed=book.resumed,
             strategy=book.strategy,
+            own_code=book.own_code,
             **rest,
         )

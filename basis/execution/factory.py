@@ -58,6 +58,9 @@ class ExecutionInterfaceFactory:
         """
         kind = flavour(execution_mode)
         chosen = dict(classes or {})
+        for name, given in chosen.items():
+            if not (isinstance(given, type) and issubclass(given, VenueInterface)):
+                raise InputError(f"interfaces: {name} is {given!r}; it must be a subclass of VenueInterface.")
         unknown = [name for name in chosen if name not in config.venues]
         if unknown:
             raise InputError(f"interfaces: no venue {unknown[0]!r} in this run; there are {', '.join(config.venues)}.")

@@ -58,6 +58,7 @@ def make_manifest(recording: Recording, run_id: str, files: Mapping[str, str]) -
         "window": {"start": iso(int(panel.timestamps[0])), "end": iso(int(panel.timestamps[-1]))},
         "seed": config.seed,
         "strategy": own_strategy(recording),
+        "own_code": recording.own_code,
         "positions": starting_positions(recording),
         "resumed": None if resumed is None else {"timestamp": iso(resumed.timestamp), "file": CHECKPOINT_FILE},
         "data_dir": recording.data_dir,

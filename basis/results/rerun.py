@@ -24,6 +24,9 @@ def data_folder(folder: Path, data: str | Path | None = None) -> Path:
         raise InputError(
             f"{folder} was run with a strategy of its own ({manifest['strategy']}): it cannot be repeated."
         )
+    own = ", ".join(f"{name} {code}" for name, code in manifest.get("own_code", {}).items())
+    if own:
+        raise InputError(f"{folder} was run with code of its own ({own}): it cannot be repeated from the folder.")
     named = data if data is not None else manifest["data_dir"]
     if named is None:
         raise InputError(f"{folder} was run on arrays in memory, not on a data folder: it cannot be repeated.")

@@ -189,6 +189,8 @@ class StrategyManager:
         if decision is None:
             decision = Decision()
         elif not isinstance(decision, Decision):
+            if not isinstance(decision, Sequence) or not all(isinstance(action, Action) for action in decision):
+                raise BadDecision(f"make_decision returned {decision!r}; give a Decision, a list of Action, or None.")
             decision = Decision(tuple(decision))
         desk, plans = self.book.desk, self._plans
         if len(decision.actions) > at.ACTIONS:

@@ -130,9 +130,10 @@ def holed(own_data):
     return own_data
 
 
-def test_a_long_hole_stops_the_run_and_keeps_the_rows_so_far(basis, holed, tmp_path, listing):
+@pytest.mark.parametrize("driver", ["kernel", "event"])
+def test_a_long_hole_stops_the_run_and_keeps_the_rows_so_far(basis, holed, tmp_path, listing, driver):
     out = tmp_path / "one"
-    done = basis("backtest", "btc_basis", *WINDOW, *ONE_SPOT, "--data", holed, "--out", out)
+    done = basis("backtest", "btc_basis", *WINDOW, *ONE_SPOT, "--data", holed, "--out", out, "--driver", driver)
     assert done.code == 3
     assert done.err.startswith("Error: ")
     assert done.err.count("\n") == 1
@@ -163,18 +164,21 @@ def test_the_same_hole_is_no_stop_where_another_source_fills_it(basis, holed, tm
     assert summary_of(tmp_path / "one")["status"] == "complete"
 
 
-def test_an_interrupted_run_leaves_nothing(basis, small_data, tmp_path, listing, monkeypatch):
+@pytest.mark.parametrize("driver", ["kernel", "event"])
+def test_an_interrupted_run_leaves_nothing(basis, small_data, tmp_path, listing, monkeypatch, driver):
     def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("basis.cli.progress.Progress.__call__", interrupt)
-    done = basis("backtest", "btc_basis", *WINDOW, "--data", small_data, "--out", tmp_path / "runs" / "one")
+    args = ["--out", tmp_path / "runs" / "one", "--driver", driver]
+    done = basis("backtest", "btc_basis", *WINDOW, "--data", small_data, *args)
     assert done.code == 130
     assert done.err == "Interrupted.\n"
     assert listing() == []
 
 
-def test_control_c_leaves_nothing(sample_data, tmp_path, listing):
+@pytest.mark.parametrize("driver", ["kernel", "event"])
+def test_control_c_leaves_nothing(sample_data, tmp_path, listing, driver):
     code = """
 import sys
 from basis.cli import main, progress
@@ -186,6 +190,7 @@ progress.Progress = Announced
 sys.exit(main())
 """
     args = ["backtest", "btc_basis", "--data", str(sample_data), "--out", str(tmp_path / "runs" / "one")]
+    args += ["--driver", driver]
     process = subprocess.Popen([sys.executable, "-c", code, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.readline() == b"started\n"
     time.sleep(0.2)

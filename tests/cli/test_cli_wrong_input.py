@@ -168,12 +168,6 @@ def test_folder_that_is_there(basis, small_data, tmp_path, listing):
     assert listing() == ["one", "one/mine.txt"]
 
 
-def test_driver_that_is_not_there_yet(basis, small_data, tmp_path, listing):
-    args = ["backtest", "btc_basis", *WINDOW, "--data", small_data, "--driver", "event", "--out", tmp_path / "one"]
-    assert_refused(basis(*args), ["event"])
-    assert listing() == []
-
-
 @pytest.mark.parametrize("target", ["none", "file", "empty"])
 def test_replay_of_what_is_no_run(basis, tmp_path, listing, target):
     (tmp_path / "file").write_text("")
