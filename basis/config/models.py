@@ -334,6 +334,6 @@ class Config(Model):
         for key, name in named:
             if name not in exchanges:
                 refuse(key, name, "must name an exchange: " + ", ".join(exchanges), exchanges)
-        holders = [name for name, venue in self.venues.items() if venue.kind != "protocol"]
+        holders = [name for name, venue in self.venues.items() if venue.kind in ("exchange", "wallet")]
         if self.start_venue not in holders:
             refuse("start_venue", self.start_venue, "must be one of " + ", ".join(holders), holders)

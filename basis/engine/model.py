@@ -97,7 +97,7 @@ def check_leverage(config: Config, slots: Slots, instants: list[datetime]) -> No
 
 def _tables(config: Config, slots: Slots):
     """Every dated table the book's venues have."""
-    changers = (name for k in slots.token for name in changers_of(k.symbol))
+    changers = (name for k in slots.token for name in changers_of(k.symbol) if name in config.venues)
     for name in dict.fromkeys((*(k.venue for k in slots.keys), *changers)):
         venue = config.venues[name]
         yield from (t for t in _single(venue) if t is not None)
@@ -198,11 +198,12 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
         protocols = {key.venue for key in (*slots.collateral, *slots.debt)}
         for j, key in enumerate(slots.token):
             trades = key.venue in slots.venues
-            changers = changers_of(key.symbol)
+            # a staking token that came with the starting book has no venue to be changed at
+            changers = tuple(name for name in changers_of(key.symbol) if name in config.venues)
             protocols.update(changers)
             if trades:
                 spot.append(slippage(key.venue, "spot", f"{key.symbol}USDT", when))
-            elif not changers:
+            elif len(changers) < 2:
                 spot.append(flat)
             else:
                 protocol, dex = changers

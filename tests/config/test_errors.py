@@ -59,7 +59,7 @@ WRONG = [
     # venues
     ("strategy.spot_venue", "krakn", ["strategy.spot_venue: krakn. Must name an exchange: binance, bybit, okx."]),
     ("start_venue", "aave_v3", ["start_venue: aave_v3. Must be one of binance, bybit, okx, wallet."]),
-    ("venues.kraken", {"kind": "bank"}, ["venues.kraken.kind: bank. Must be 'exchange', 'protocol' or 'wallet'"]),
+    ("venues.kraken", {"kind": "bank"}, ["venues.kraken.kind: bank. Must be 'exchange', 'protocol', 'dex' or 'wallet'"]),
     ("venues.binance.name", "bin", ["venues.binance.name: bin. Must be binance"]),
     ("venues.okx.tiers", {"like": "bybt", "source": "x"}, ["venues.okx.tiers.like: bybt", "Did you mean bybit?"]),
     ("venues.okx.tiers", {"like": "bybit"}, ["venues.okx.tiers", "source"]),
@@ -167,8 +167,8 @@ def test_end_before_start():
 
 
 def test_lending_of_another_asset_is_refused():
-    text = message("pure_lending", {"asset": "ETH", "share_class": "ETH"})
-    assert text == "Invalid asset: ETH. Must be USDT in mode pure_lending."
+    text = message("pure_lending", {"asset": "DOGE", "share_class": "ETH"})
+    assert text == "Invalid asset: DOGE. Must be USDT or ETH in mode pure_lending."
 
 
 def test_cross_checks_of_levered_modes():

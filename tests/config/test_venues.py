@@ -107,7 +107,7 @@ def test_lending_parameters():
     venue = load_config("pure_lending", environ={}).venues["aave_v3"]
     usdt = venue.reserves["USDT"].at("2024-06-01")
     assert (usdt.ltv, usdt.liquidation_threshold, usdt.liquidation_bonus) == (0.75, 0.78, 0.045)
-    assert set(venue.gas_units) == {"supply", "withdraw", "borrow", "repay"}
+    assert set(venue.gas_units) == {"supply", "withdraw", "borrow", "repay", "lever", "delever"}
 
 
 def _numbers_without_source(node, path, sourced):
@@ -128,8 +128,13 @@ def test_every_number_has_a_source_and_a_date(path):
     content = read_yaml(path)
     assert content["name"] == path.stem
     assert list(_numbers_without_source(content, path.stem, False)) == []
-    venue = venues({"start_venue": path.stem})[path.stem] if path.stem != "aave_v3" else None
-    venue = venue or load_config("pure_lending", environ={}).venues["aave_v3"]
+    on_chain = {"aave_v3": ("pure_lending", {}), "lido": ("eth_staking_only", {"strategy.lst": "wstETH"})}
+    on_chain |= dict.fromkeys(("etherfi", "uniswap_v3"), ("eth_staking_only", {}))
+    if path.stem in on_chain:
+        mode, overrides = on_chain[path.stem]
+        venue = load_config(mode, overrides, environ={}).venues[path.stem]
+    else:
+        venue = venues({"start_venue": path.stem})[path.stem]
     for name in type(venue).model_fields:
         value = getattr(venue, name)
         tables = value.values() if isinstance(value, dict) else [value]

@@ -253,7 +253,7 @@ def test_a_plan_of_no_known_kind_sends_no_orders(kind):
 @pytest.mark.parametrize(
     ("order", "reason"),
     [
-        ((9.0, 0.0, 0.0, 1.0), at.UNKNOWN_ORDER),
+        ((99.0, 0.0, 0.0, 1.0), at.UNKNOWN_ORDER),
         ((at.TRADE_SPOT, 3.0, 0.0, 1.0), at.UNKNOWN_ORDER),  # the wallet is no market
         ((at.TRADE_SPOT, 4.0, 0.0, -1.0), at.NOT_HELD),
         ((at.TRADE_SPOT, 4.0, 0.0, 5.0), at.NO_CASH),
@@ -269,7 +269,7 @@ def test_orders_that_cannot_be_filled_change_nothing(order, reason):
     n, model = loop.frame.sizes, loop.frame.model
     before = block.copy()
     order = np.array(order, dtype=float)
-    assert fills.price(n, block, model, model.quotes[0], desk, 0, 0, order) == reason
+    assert fills.price(n, block, model, model.hours[0], model.quotes[0], desk, 0, 0, order) == reason
     assert block.tobytes() == before.tobytes()
     assert desk.count[0] == 0
 
