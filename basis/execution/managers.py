@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..components.book import Book
-from ..components.deals import KINDS, Order
+from ..components.deals import KINDS, Fill, Order
 from ..config import Config
 from ..kernel import hour
 from ..kernel import layout as at
@@ -43,10 +43,13 @@ class ExecutionManager:
         book.do(hour.SEND, order.place_and_action)
         with wiring.clock.of(order.venue):
             fill = await wiring.interfaces[order.venue].execute(order)
+            if not isinstance(fill, Fill) or (fill.reason and fill.reason not in at.REASONS):
+                raise TypeError(f"execute returned {fill!r}; give a Fill, rejected with one of {at.REASONS[1:]}.")
         if not fill:
             book.do(hour.REFUSE, order.place_and_action + at.REASONS.index(fill.reason))
             return False
-        await wiring.position_update_handler.handle_position_update("fill", fill)
+        with wiring.clock.of("position_update_handler"):
+            await wiring.position_update_handler.handle_position_update("fill", fill)
         return True
 
     def _order(self, place: int, j: int) -> Order:
