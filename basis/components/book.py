@@ -260,6 +260,12 @@ class Book:
         return self.loop.desk
 
     @property
+    def is_queue_full(self) -> bool:
+        """Whether nothing more can be under way."""
+        first = at.book_at(self.slots.shape()).queue_amount
+        return bool((self.block[first : first + at.QUEUE, 0] != 0.0).all())
+
+    @property
     def events_written(self) -> int:
         """Number of events so far."""
         return 0 if self.loop is None else int(self.desk.count[0])

@@ -14,6 +14,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from numbers import Real
+from pathlib import Path
 from typing import Any, Literal
 
 from ..components.book import Book, Checkpoint
@@ -23,6 +24,7 @@ from ..components.pnl_calculator import BROKEN, INSOLVENT, PnLCalculator
 from ..components.position_monitor import PositionMonitor
 from ..components.risk_monitor import RiskMonitor
 from ..config import Config, load_config
+from ..config.yaml_io import read_yaml
 from ..errors import BasisError, EngineError, InputError
 from ..execution.factory import ExecutionInterfaceFactory
 from ..execution.interface import VenueInterface
@@ -30,6 +32,7 @@ from ..execution.managers import CEXExecutionManager, OnChainExecutionManager
 from ..execution.simulation import ExchangeSimulation, ProtocolSimulation, WalletSimulation
 from ..kernel import frame, hour
 from ..kernel import layout as at
+from ..kernel.loop import EVENTS_PER_ROW
 from ..market.panel import Panel
 from ..market.provider import PanelProvider
 from ..market.sources.clock import iso
@@ -65,6 +68,8 @@ _KINDS = {
     "liquidity_index": "aave", "borrow_index": "aave", "supply_apr": "aave", "borrow_apr": "aave",
     "oracle_rate": "lst", "market_rate": "lst", "gas_price_gwei": "gas",
 }  # fmt: skip
+#: Keys of the configuration that are no matter to the data, or are told apart.
+_NOT_DATA = ("initial_capital", "start", "end")
 #: Rows between two looks at whatever else waits in the caller's event loop.
 _BREATH = 512
 
@@ -83,6 +88,8 @@ def _configured(config: Any, initial_capital: float, share_class: str) -> Config
         raise InputError(f"Invalid share_class: {share_class}. Must be 'USDT' or 'ETH'.")
     given = {"initial_capital": float(initial_capital), "share_class": share_class}
     held: Mapping[str, Any] = config if isinstance(config, Mapping) else {}
+    if isinstance(config, str | os.PathLike) and os.path.isfile(config):
+        held = read_yaml(Path(config))
     if isinstance(config, Config):
         held = {name: getattr(config, name) for name in given}
     for name, value in given.items():
@@ -91,7 +98,7 @@ def _configured(config: Any, initial_capital: float, share_class: str) -> Config
     return config if isinstance(config, Config) else load_config(config, given)
 
 
-def _mode(execution_mode: str) -> str:
+def checked_mode(execution_mode: str) -> str:
     wanted = os.environ.get("BASIS_EXECUTION_MODE")
     if wanted and wanted != execution_mode:
         raise InputError(f"execution_mode is {execution_mode!r}, BASIS_EXECUTION_MODE is {wanted!r}. They must agree.")
@@ -170,16 +177,18 @@ class EventDriver:
         event_log: Any = None,
     ) -> None:
         self.config = _configured(config, initial_capital, share_class)
-        self.execution_mode = _mode(execution_mode)
+        self.execution_mode = checked_mode(execution_mode)
         self.data_provider = (
             PanelProvider(data_provider, self.config) if isinstance(data_provider, Panel) else data_provider
         )
+        if not all(hasattr(self.data_provider, name) for name in ("get_market_data", "panel")):
+            raise InputError(f"data_provider is {data_provider!r}; give a DataProvider or a Panel.")
         theirs = getattr(self.data_provider, "config", self.config)
         # the capital is no matter to the data
         different = [
             name
             for name in type(self.config).model_fields
-            if name != "initial_capital" and getattr(theirs, name, None) != getattr(self.config, name)
+            if name not in _NOT_DATA and getattr(theirs, name, None) != getattr(self.config, name)
         ]
         if different:
             raise InputError(
@@ -297,6 +306,7 @@ class EventDriver:
         """
         clock, book = time.perf_counter, self.book
         began = clock()
+        self._window = (start, end)
         self._take_stock()
         self._made("the market of data_provider", lambda: bind(book, self._market, start, end, self._asks(driver)))
         last = last_row(book, until)
@@ -365,9 +375,11 @@ class EventDriver:
 
     def _repeat(self, row: int) -> Recording:
         """The same run up to a row, by a new engine."""
-        config, panel = self.config, self.book.panel
-        engine = EventDriver(config, "backtest", panel, config.initial_capital, config.share_class, **self._again)
-        return run_blocking(engine.record(driver="event", until=row))
+        config = self.config
+        engine = EventDriver(
+            config, "backtest", self.data_provider, config.initial_capital, config.share_class, **self._again
+        )
+        return run_blocking(engine.record(*self._window, driver="event", until=row))
 
     def _asks(self, driver: str) -> int:
         """What the compiled loop has to leave to Python."""
@@ -393,7 +405,7 @@ class EventDriver:
         """The event driver: every row through the components."""
         book, first = self.book, self.book.first
         for row in range(first, last):
-            if len(book.desk.events) - book.events_written < 512:
+            if len(book.desk.events) - book.events_written < EVENTS_PER_ROW:
                 book.loop.grow()
             book.row = row
             reason = await self._guarded(self._hour(row))
@@ -412,7 +424,8 @@ class EventDriver:
         book, row, given = self.book, self.book.first, -1
         while True:
             row, reason = advance(book, row, last, progress, given)
-            await self._guarded(self._log())
+            if reason != at.BAD_DECISION:
+                await self._guarded(self._log())
             if reason != at.ASKED:
                 return row, reason
             book.row = row
@@ -569,6 +582,8 @@ class EventDriver:
         await self._guarded(self._carry_out(decision, market_data))
 
     async def _carry_out(self, decision: Any, market_data: Any) -> int:
+        if len(self.book.desk.events) - self.book.events_written < 2 * EVENTS_PER_ROW:
+            self.book.loop.grow()
         if not await self._act(decision, market_data):
             raise InputError(f"The decision cannot be carried out: {decision}.")
         return await self._log()

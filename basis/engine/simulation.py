@@ -135,6 +135,8 @@ def finish(
     if reason == at.BAD_DECISION and stop > book.first:
         # the refused row has been begun: what counts is the state after the row before
         book.block[:] = repeat(stop - 1).block
+        desk = book.desk
+        desk.count[0] = np.count_nonzero(desk.events[: desk.count[0], at.E_ROW] < stop)
     book.row = max(stop - 1, book.first) if stop > book.first else None
     book.finished = True
     return Recording.of(

@@ -45,8 +45,10 @@ class ExecutionManager:
             fill = await wiring.interfaces[order.venue].execute(order)
             if not isinstance(fill, Fill) or (fill.reason and fill.reason not in at.REASONS):
                 raise TypeError(f"execute returned {fill!r}; give a Fill, rejected with one of {at.REASONS[1:]}.")
-        if not fill:
-            book.do(hour.REFUSE, order.place_and_action + at.REASONS.index(fill.reason))
+        # a client of one's own may not know how much is under way
+        reason = fill.reason or (at.REASONS[at.QUEUE_FULL] if fill.wait_s > 0.0 and book.is_queue_full else "")
+        if reason:
+            book.do(hour.REFUSE, order.place_and_action + at.REASONS.index(reason))
             return False
         with wiring.clock.of("position_update_handler"):
             await wiring.position_update_handler.handle_position_update("fill", fill)
