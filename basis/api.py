@@ -8,7 +8,7 @@ from typing import Any
 
 from .components.book import Checkpoint
 from .config import Config, load_config
-from .engine.event_driven import Driver, EventDriver, run_blocking
+from .engine.event_driven import Driver, EventDriver, checked_mode, run_blocking
 from .engine.simulation import simulate, warn_if_stopped
 from .errors import InputError
 from .execution.interface import VenueInterface
@@ -130,13 +130,17 @@ def backtest(
     began = time.perf_counter()
     if driver not in ("kernel", "event"):
         raise InputError(f"driver {driver!r} is not available; use 'kernel' or 'event'.")
+    checked_mode("backtest")
     window = {"start": start, "end": end}
     resolved = load_config(config, {**(overrides or {}), **{k: v for k, v in window.items() if v is not None}})
     if isinstance(data, DataProvider | Panel):
         market = data
-        if isinstance(market, DataProvider) and market.config != resolved:
+        window = {"start": None, "end": None, "initial_capital": 1.0}
+        if isinstance(market, DataProvider) and (
+            market.config.model_copy(update=window) != resolved.model_copy(update=window)
+        ):
             # what a provider resolves depends on the configuration
-            market = DataProvider(market.data_dir, resolved)
+            market = type(market)(market.data_dir, resolved)
     else:
         market = DataProvider(Path(data) if data is not None else default_data(), resolved)
     if out is not None:

@@ -147,6 +147,8 @@ class Book:
         self.slots: Slots = slots_of(config, self.holdings)
         self.first = 0 if resume is None else 1
         self.row: int | None = None
+        #: Whether its run is over: then it is read from what was recorded, and nothing is written any more.
+        self.finished = False
         self.panel: Panel | None = None
         self.model: Any = None
         self.record: Any = None
@@ -222,12 +224,26 @@ class Book:
         return row
 
     def stands_at(self, timestamp: Any = None) -> bool:
-        """Whether an instant (None: now) is that of the row it stands in."""
-        return self.row_of(timestamp) == self.row
+        """Whether an instant (None: now) is that of a row that is still open."""
+        return self.row_of(timestamp) == self.row and not self.finished
+
+    def need_now(self, timestamp: Any = None) -> None:
+        """The book stands in one row only.
+
+        Raises
+        ------
+        InputError
+            For an instant of another row.
+        """
+        if self.row_of(timestamp) != self.row and self.timestamp is not None:
+            raise InputError(
+                f"The book stands in {iso(self.timestamp)}; nothing can be decided at {timestamp!r} any more."
+            )
 
     def fork(self) -> None:
         """Go on with a copy of the state, so that what a run has left stays as it is."""
         self.row_of()
+        self.finished = False
         desk = self.desk
         copied = desk._replace(**{name: getattr(desk, name).copy() for name in desk._fields})
         self.block = state.copied(self.block)
@@ -242,6 +258,12 @@ class Book:
     @property
     def desk(self) -> at.Desk:
         return self.loop.desk
+
+    @property
+    def is_queue_full(self) -> bool:
+        """Whether nothing more can be under way."""
+        first = at.book_at(self.slots.shape()).queue_amount
+        return bool((self.block[first : first + at.QUEUE, 0] != 0.0).all())
 
     @property
     def events_written(self) -> int:

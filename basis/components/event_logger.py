@@ -155,7 +155,7 @@ class EventLogger:
         book, pending = self.book, self._pending
         assert book.panel is not None
         self._pending = []
-        raw = book.desk.events[pending[0][0] : pending[-1][1]]
+        raw = book.desk.events[pending[0][0] : pending[-1][1]].copy()
         span = raw[:, at.E_ROW].astype(np.int64)
         first, stop = int(span.min()), int(span.max()) + 1
         rows = StateRows(book, first, stop, book.record[max(first - 1, 0) : stop])

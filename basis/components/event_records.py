@@ -212,7 +212,8 @@ class _Rendering:
 
     def _destinations(self) -> np.ndarray:
         """Where a transfer, a supply, a withdrawal from a pool or a deposit goes."""
-        there = np.isin(self.order, (at.TRANSFER, at.WITHDRAW_POOL, at.SUPPLY_POOL)) | (self.kind == at.ARRIVAL)
+        there = np.isin(self.order, (at.TRANSFER, at.WITHDRAW_POOL, at.SUPPLY_POOL))
+        there |= np.isin(self.kind, (at.ARRIVAL, at.MOVE))
         there |= (self.kind == at.FLOWED) & (self.code == at.DEPOSITED)
         out = self._by_slot(self.keys, self.dest, there)
         # a supply's event is of the pool's token: that is where the amount goes

@@ -4,7 +4,6 @@ from typing import Any
 
 from ..config import Config
 from ..kernel import hour
-from ..kernel import layout as at
 from .book import Book
 from .readings import Reading, pnl
 
@@ -36,9 +35,15 @@ class PnLCalculator:
         """(status, message); unhealthy where the identity does not close."""
         if self.book.row is None:
             return "healthy", ""
-        off = Reading.of(self.book, "pnl", pnl)["residual"]
+        # inside a row the sums are under way: what counts is the last row that was closed
+        row = self.book.row if self.book.finished else self.book.row - 1
+        if row < self.book.first:
+            return "healthy", ""
+        assert self.book.panel is not None
+        last = Reading.of(self.book, "pnl", pnl, int(self.book.panel.timestamps[row]))
+        off = last["residual"]
         if not abs(off) <= self.book.tolerance or self._verdict == BROKEN:
             return "unhealthy", f"identity broken: balance-based and attributed P&L differ by {off!r}"
-        if self.book.head(at.EQUITY) < 0.0:
-            return "degraded", f"insolvent: equity {self.book.equity:.6g}"
+        if last.equity < 0.0:
+            return "degraded", f"insolvent: equity {last.equity:.6g}"
         return "healthy", f"residual {off:.3g}"

@@ -284,7 +284,7 @@ class Reading(Mapping[str, float]):
         if book.row is None and columns is positions:
             return cls(book, name, columns, 0, book.block[: at.recorded(book.slots.shape())].T.copy())
         row = book.row_of(timestamp)
-        if row == book.row:
+        if row == book.row and not book.finished:
             book.do(KEEP)
         return cls(book, name, columns, row, book.record[max(row - 1, 0) : row + 1].copy())
 

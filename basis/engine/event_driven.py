@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import os
@@ -12,6 +13,8 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from numbers import Real
+from pathlib import Path
 from typing import Any, Literal
 
 from ..components.book import Book, Checkpoint
@@ -21,6 +24,7 @@ from ..components.pnl_calculator import BROKEN, INSOLVENT, PnLCalculator
 from ..components.position_monitor import PositionMonitor
 from ..components.risk_monitor import RiskMonitor
 from ..config import Config, load_config
+from ..config.yaml_io import read_yaml
 from ..errors import BasisError, EngineError, InputError
 from ..execution.factory import ExecutionInterfaceFactory
 from ..execution.interface import VenueInterface
@@ -28,6 +32,7 @@ from ..execution.managers import CEXExecutionManager, OnChainExecutionManager
 from ..execution.simulation import ExchangeSimulation, ProtocolSimulation, WalletSimulation
 from ..kernel import frame, hour
 from ..kernel import layout as at
+from ..kernel.loop import EVENTS_PER_ROW
 from ..market.panel import Panel
 from ..market.provider import PanelProvider
 from ..market.sources.clock import iso
@@ -63,6 +68,8 @@ _KINDS = {
     "liquidity_index": "aave", "borrow_index": "aave", "supply_apr": "aave", "borrow_apr": "aave",
     "oracle_rate": "lst", "market_rate": "lst", "gas_price_gwei": "gas",
 }  # fmt: skip
+#: Keys of the configuration that are no matter to the data, or are told apart.
+_NOT_DATA = ("initial_capital", "start", "end")
 #: Rows between two looks at whatever else waits in the caller's event loop.
 _BREATH = 512
 
@@ -75,12 +82,14 @@ def _configured(config: Any, initial_capital: float, share_class: str) -> Config
     InputError
         Where they are wrong, or the configuration holds others.
     """
-    if isinstance(initial_capital, bool) or not isinstance(initial_capital, int | float) or not initial_capital > 0:
+    if isinstance(initial_capital, bool) or not isinstance(initial_capital, Real) or not initial_capital > 0:
         raise InputError(f"Invalid initial_capital: {initial_capital}. Must be > 0.")
     if share_class not in SHARE_CLASSES:
         raise InputError(f"Invalid share_class: {share_class}. Must be 'USDT' or 'ETH'.")
     given = {"initial_capital": float(initial_capital), "share_class": share_class}
     held: Mapping[str, Any] = config if isinstance(config, Mapping) else {}
+    if isinstance(config, str | os.PathLike) and os.path.isfile(config):
+        held = read_yaml(Path(config))
     if isinstance(config, Config):
         held = {name: getattr(config, name) for name in given}
     for name, value in given.items():
@@ -89,7 +98,7 @@ def _configured(config: Any, initial_capital: float, share_class: str) -> Config
     return config if isinstance(config, Config) else load_config(config, given)
 
 
-def _mode(execution_mode: str) -> str:
+def checked_mode(execution_mode: str) -> str:
     wanted = os.environ.get("BASIS_EXECUTION_MODE")
     if wanted and wanted != execution_mode:
         raise InputError(f"execution_mode is {execution_mode!r}, BASIS_EXECUTION_MODE is {wanted!r}. They must agree.")
@@ -168,16 +177,23 @@ class EventDriver:
         event_log: Any = None,
     ) -> None:
         self.config = _configured(config, initial_capital, share_class)
-        self.execution_mode = _mode(execution_mode)
+        self.execution_mode = checked_mode(execution_mode)
         self.data_provider = (
             PanelProvider(data_provider, self.config) if isinstance(data_provider, Panel) else data_provider
         )
+        if not all(hasattr(self.data_provider, name) for name in ("get_market_data", "panel")):
+            raise InputError(f"data_provider is {data_provider!r}; give a DataProvider or a Panel.")
         theirs = getattr(self.data_provider, "config", self.config)
         # the capital is no matter to the data
-        if theirs.model_copy(update={"initial_capital": self.config.initial_capital}) != self.config:
+        different = [
+            name
+            for name in type(self.config).model_fields
+            if name not in _NOT_DATA and getattr(theirs, name, None) != getattr(self.config, name)
+        ]
+        if different:
             raise InputError(
-                f"data_provider was made for another configuration (mode {theirs.mode}); make it with the engine's: "
-                "DataProvider(data_dir, config)."
+                f"data_provider was made for another configuration ({', '.join(different)} differ); make it with the "
+                "engine's: DataProvider(data_dir, config)."
             )
         classes = {**COMPONENTS, **(components or {})}
         for name, kind in classes.items():
@@ -194,27 +210,23 @@ class EventDriver:
         self.is_running = False
         #: What answers the loop: the number of actions that stand in the kernel.
         self._given = 0
-        self._again: dict[str, Any] = {
-            "positions": positions, "resume": resume, "strategy": strategy, "components": components,
-            "interfaces": interfaces,
-        }  # fmt: skip
+        self._given = 0
+        self._start: dict[str, Any] = {"positions": positions, "resume": resume, "strategy": strategy}
         if not isinstance(strategy, Strategy | None):
             raise InputError(
                 f"strategy is {strategy!r}; give a compiled one (basis.strategies.base.Strategy) or a subclass of "
                 "StrategyManager."
             )
-        definition = classes["strategy_manager"].definition(strategy or make_strategy(self.config.mode))
+        self._manager = classes["strategy_manager"]
+        self._base = strategy or make_strategy(self.config.mode)
+        definition = self._made("strategy_manager", lambda: classes["strategy_manager"].definition(self._base))
         self.book = Book(self.config, definition, positions, resume)
-        own = {name: kind for name, kind in classes.items() if kind is not COMPONENTS[name]} | dict(interfaces or {})
-        self.book.own_code = {name: getattr(kind, "__qualname__", repr(kind)) for name, kind in own.items()}
         for name, kind in classes.items():
-            try:
-                setattr(self, name, self._make(name, kind, owner, event_log))
-            except BasisError:
-                raise
-            except Exception as error:
-                raise EngineError(f"{name} ({kind.__name__}) cannot be made: {error}") from error
-        self.interfaces = ExecutionInterfaceFactory.create_all_interfaces(self.execution_mode, self.config, interfaces)
+            setattr(self, name, self._made(name, lambda name=name, kind=kind: self._make(name, kind, owner, event_log)))
+        self.interfaces = self._made(
+            "execution interfaces",
+            lambda: ExecutionInterfaceFactory.create_all_interfaces(self.execution_mode, self.config, interfaces),
+        )
         ExecutionInterfaceFactory.set_interface_dependencies(
             self.interfaces, self.position_monitor, self.event_logger, self.data_provider
         )
@@ -225,6 +237,16 @@ class EventDriver:
         for name in self.interfaces:
             watch(name, lambda name=name: owner.interfaces[name].check_health())
         self.name = unified_health_manager._add(self)
+
+    @staticmethod
+    def _made(name: str, make: Callable[[], Any]) -> Any:
+        """What `make` gives; an error that is no clear one of ours names the component."""
+        try:
+            return make()
+        except BasisError:
+            raise
+        except Exception as error:
+            raise EngineError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
 
     def _make(self, name: str, kind: type, owner: Any, event_log: Any) -> Any:
         shared = (self.config, self.data_provider, self.book)
@@ -284,7 +306,9 @@ class EventDriver:
         """
         clock, book = time.perf_counter, self.book
         began = clock()
-        bind(book, self._market, start, end, self._asks(driver))
+        self._window = (start, end)
+        self._take_stock()
+        self._made("the market of data_provider", lambda: bind(book, self._market, start, end, self._asks(driver)))
         last = last_row(book, until)
         owner = weakref.proxy(self)
         self.event_logger.run_id = lambda: owner.run_id
@@ -296,7 +320,9 @@ class EventDriver:
         try:
             row, reason = await (self._rows if driver == "event" else self._loop)(last, progress)
         except EngineError as error:
-            self.event_logger.close(str(error))
+            # the log may be what failed
+            with contextlib.suppress(Exception):
+                self.event_logger.close(str(error))
             raise
         finally:
             self.is_running = False
@@ -306,11 +332,36 @@ class EventDriver:
         recording = finish(
             book, row, reason, took, self._data_dir, self._repeat, until, spent=dict(self.clock.spent), peak_memory=peak
         )
-        self.event_logger.collect()
         assert book.panel is not None
         stop = int(book.panel.timestamps[min(recording.stop, len(book.panel) - 1)])
-        self.event_logger.close(recording.cause, stop)
+        await self._guarded(self._log(recording.cause, stop, True))
         return recording
+
+    async def _log(self, cause: str | None = None, stop: int | None = None, over: bool = False) -> int:
+        """Log what the book has written; `over` ends the log."""
+        with self.clock.of("event_logger"):
+            self.event_logger.collect()
+            if over:
+                self.event_logger.close(cause, stop)
+        return at.END
+
+    def _take_stock(self) -> None:
+        """What the run is made of, attributes that were replaced since the engine was built included."""
+        manager = type(self.strategy_manager)
+        if manager is not self._manager and manager.definition(self._base) != self.book.strategy:
+            raise InputError(
+                f"strategy_manager was replaced by a {manager.__name__} with plans or a policy of its own; give its "
+                "class to the engine: components={'strategy_manager': …}."
+            )
+        components = {name: type(getattr(self, name)) for name in COMPONENTS}
+        interfaces = {name: type(client) for name, client in self.interfaces.items()}
+        own = {name: kind for name, kind in components.items() if kind is not COMPONENTS[name]}
+        theirs = {name: kind for name, kind in interfaces.items() if kind not in _CLIENTS}
+        self.book.own_code = {name: kind.__qualname__ for name, kind in (own | theirs).items()}
+        self._again = {**self._start, "components": own, "interfaces": theirs}
+        ExecutionInterfaceFactory.set_interface_dependencies(
+            self.interfaces, self.position_monitor, self.event_logger, self.data_provider
+        )
 
     @property
     def _market(self) -> Any:
@@ -324,9 +375,11 @@ class EventDriver:
 
     def _repeat(self, row: int) -> Recording:
         """The same run up to a row, by a new engine."""
-        config, panel = self.config, self.book.panel
-        engine = EventDriver(config, "backtest", panel, config.initial_capital, config.share_class, **self._again)
-        return run_blocking(engine.record(driver="event", until=row))
+        config = self.config
+        engine = EventDriver(
+            config, "backtest", self.data_provider, config.initial_capital, config.share_class, **self._again
+        )
+        return run_blocking(engine.record(*self._window, driver="event", until=row))
 
     def _asks(self, driver: str) -> int:
         """What the compiled loop has to leave to Python."""
@@ -352,7 +405,7 @@ class EventDriver:
         """The event driver: every row through the components."""
         book, first = self.book, self.book.first
         for row in range(first, last):
-            if len(book.desk.events) - book.events_written < 512:
+            if len(book.desk.events) - book.events_written < EVENTS_PER_ROW:
                 book.loop.grow()
             book.row = row
             reason = await self._guarded(self._hour(row))
@@ -371,7 +424,8 @@ class EventDriver:
         book, row, given = self.book, self.book.first, -1
         while True:
             row, reason = advance(book, row, last, progress, given)
-            self.event_logger.collect()
+            if reason != at.BAD_DECISION:
+                await self._guarded(self._log())
             if reason != at.ASKED:
                 return row, reason
             book.row = row
@@ -393,12 +447,14 @@ class EventDriver:
         try:
             return await work
         except BadDecision as error:
+            if not self.is_running:
+                raise
             if not self._asks_python:
                 return at.BAD_DECISION
             failure: Exception = error
         except Exception as error:
             failure = error
-        name, book = self.clock.failed or "engine", self.book
+        name, book = self.clock.where(failure) or "engine", self.book
         self.health_manager.report_failure(name, failure)
         when = "" if book.timestamp is None else f" ({iso(book.timestamp)})"
         raise EngineError(f"{name} failed in row {book.row}{when}: {failure}") from failure
@@ -424,7 +480,7 @@ class EventDriver:
                     self.position_monitor.update_position("liquidation", signs)
             with timed("pnl_calculator"):
                 self.pnl_calculator.attribute_hour()
-        await self.position_update_handler.handle_position_update("settlement", signs)
+        await self._update("settlement", signs)
         with timed("risk_monitor"):
             attention = self.risk_monitor.needs_attention()
         reason = at.END
@@ -435,14 +491,13 @@ class EventDriver:
         with timed("pnl_calculator"):
             verdict = self.pnl_calculator.close_row()
         book.do(hour.KEEP)
-        with timed("event_logger"):
-            self.event_logger.collect()
+        await self._log()
         return {BROKEN: at.BROKEN, INSOLVENT: at.INSOLVENT}.get(verdict, at.END)
 
     async def _attend(self) -> int:
         """The rest of a row that is more than the passing of the hour; END, or BAD_DECISION."""
         book, timed, timestamp = self.book, self.clock.of, self.book.timestamp
-        update = self.position_update_handler.handle_position_update
+        update = self._update
         book.do(hour.MARK)
         if self.config.risk.simulate_liquidation:
             await update("margin_test")
@@ -467,7 +522,11 @@ class EventDriver:
     async def _pay(self) -> None:
         """Pay what is owed to the investor, as far as the wallet covers it."""
         if self.book.head(at.PENDING) > 0.0:
-            await self.position_update_handler.handle_position_update("withdrawal")
+            await self._update("withdrawal")
+
+    async def _update(self, trigger_event: str, changes: Any = None) -> None:
+        with self.clock.of("position_update_handler"):
+            await self.position_update_handler.handle_position_update(trigger_event, changes)
 
     async def _decide(self) -> Any:
         """Ask the strategy about the row the book stands in."""
@@ -517,10 +576,17 @@ class EventDriver:
 
         After a run this goes on from its last row on a copy; the result of the run stays as it is.
         """
+        self.book.need_now(timestamp)
         if not self.is_running:
             self.book.fork()
+        await self._guarded(self._carry_out(decision, market_data))
+
+    async def _carry_out(self, decision: Any, market_data: Any) -> int:
+        if len(self.book.desk.events) - self.book.events_written < 2 * EVENTS_PER_ROW:
+            self.book.loop.grow()
         if not await self._act(decision, market_data):
             raise InputError(f"The decision cannot be carried out: {decision}.")
+        return await self._log()
 
     # --- status ----------------------------------------------------------------------------------------------------
 

@@ -55,7 +55,8 @@ def make_run_id(run: Any) -> str:
     """
     stamps = run.panel.timestamps
     made_of = {
-        "config": run.config.to_yaml(),
+        # the window stands below, however it was given
+        "config": {name: value for name, value in run.config.to_dict().items() if name not in ("start", "end")},
         "data": dict(sorted(run.panel.files.items())),
         "version": basis.__version__,
         "kernel": kernel_identity(),
@@ -64,5 +65,5 @@ def make_run_id(run: Any) -> str:
         "strategy": own_strategy(run),
         "resumed": None if run.resumed is None else sha256_of(run.resumed.state.tobytes()),
     }
-    digest = sha256_of(json.dumps(made_of, sort_keys=True).encode())
+    digest = sha256_of(json.dumps(made_of, sort_keys=True, default=str).encode())
     return f"{run.config.mode}-{_stamp(int(stamps[run.first]))}-{_stamp(int(stamps[-1]))}-{digest[:_DIGITS]}"

@@ -132,7 +132,13 @@ def finish(
             f"data hole in row {hole.row} ({iso(hole.instant)}): {hole.series} is {hole.age_s / 3600:.2f} h old, "
             "more than max_staleness allows; name another source in data.sources or raise data.max_staleness."
         )
+    if reason == at.BAD_DECISION and stop > book.first:
+        # the refused row has been begun: what counts is the state after the row before
+        book.block[:] = repeat(stop - 1).block
+        desk = book.desk
+        desk.count[0] = np.count_nonzero(desk.events[: desk.count[0], at.E_ROW] < stop)
     book.row = max(stop - 1, book.first) if stop > book.first else None
+    book.finished = True
     return Recording.of(
         book, stop=stop, status=status, cause=cause, elapsed=elapsed, data_dir=data_dir, repeat=repeat, **rest
     )

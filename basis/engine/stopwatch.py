@@ -13,8 +13,7 @@ class Stopwatch:
         self._running: list[str] = []
         self._next = ""
         self._mark = time.perf_counter()
-        #: Name in which an error came up first.
-        self.failed: str | None = None
+        self._failed: tuple[str, BaseException] | None = None
 
     def of(self, name: str) -> Self:
         self._next = name
@@ -30,8 +29,12 @@ class Stopwatch:
     ) -> None:
         self._switch()
         name = self._running.pop()
-        if error is not None and self.failed is None:
-            self.failed = name
+        if error is not None and (self._failed is None or self._failed[1] is not error):
+            self._failed = (name, error)
+
+    def where(self, error: BaseException) -> str | None:
+        """The innermost name that an error has passed."""
+        return self._failed[0] if self._failed is not None and self._failed[1] is error else None
 
     def _switch(self) -> None:
         now = time.perf_counter()

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..components.book import Book
-from ..components.deals import KINDS, Order
+from ..components.deals import KINDS, Fill, Order
 from ..config import Config
 from ..config.instruments import changers_of
 from ..kernel import hour
@@ -44,11 +44,18 @@ class ExecutionManager:
         book.do(hour.SEND, order.place_and_action)
         with wiring.clock.of(order.venue):
             fill = await wiring.interfaces[order.venue].execute(order)
-        if not fill:
-            if book.do(hour.REFUSE, order.place_and_action + at.REASONS.index(fill.reason)):
-                await wiring.position_update_handler.handle_position_update("reverted")
+            if not isinstance(fill, Fill) or (fill.reason and fill.reason not in at.REASONS):
+                raise TypeError(f"execute returned {fill!r}; give a Fill, rejected with one of {at.REASONS[1:]}.")
+        # a client of one's own may not know how much is under way
+        waits = fill.wait_s > 0.0 and order.kind in ("transfer", "stake", "unstake")
+        reason = fill.reason or (at.REASONS[at.QUEUE_FULL] if waits and book.is_queue_full else "")
+        if reason:
+            if book.do(hour.REFUSE, order.place_and_action + at.REASONS.index(reason)):
+                with wiring.clock.of("position_update_handler"):
+                    await wiring.position_update_handler.handle_position_update("reverted")
             return False
-        await wiring.position_update_handler.handle_position_update("fill", fill)
+        with wiring.clock.of("position_update_handler"):
+            await wiring.position_update_handler.handle_position_update("fill", fill)
         return True
 
     def _order(self, place: int, j: int) -> Order:

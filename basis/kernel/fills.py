@@ -678,7 +678,8 @@ def book_lever(n, cells, model, coef, tape, desk, t, lane, action):
     paid = pay_gas(n, cells, model.table, tape, deal[at.D_UNITS], lane)
     fee = through * rate * ether
     lost = tokens * (price - deal[at.D_REFERENCE]) * ether
-    peg = scaled * coef[h.value + pool] - tokens * deal[at.D_REFERENCE] * ether
+    lst = model.table.twin[c] + len(n.cash)
+    peg = tokens * (coef[h.value + lst] - deal[at.D_REFERENCE] * ether)
     cells[b.column + at.FEES, lane] -= fee
     cells[b.column + at.SLIPPAGE, lane] -= lost
     cells[b.column + at.PEG, lane] += peg

@@ -533,6 +533,8 @@ def attend(words, t, lane, part, given):
         return 1 if near > 0.0 or is_forced(model, t) else 0
     elif part == MARK:
         cells[b.head + at.TAILED, lane] = 1.0
+        # the pass over all lanes compares products and leaves ratios alone
+        rate_margins(n, cells, lane)
     elif part == STRIKE_AT_MARKS:
         return 1 if strike_at_marks(n, cells, model, coef, tape, desk, regime, t, lane) else 0
     elif part == ARRIVE:

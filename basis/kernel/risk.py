@@ -128,7 +128,7 @@ def assess(n, cells, coef, lane):
     h = at.hour_at(n)
     perp = at.first_perp(n)
     owed, backing, limit = lending_sums(n, cells, coef, lane)
-    cells[b.head + at.LTV, lane] = owed / backing if backing > 0.0 else 0.0
+    cells[b.head + at.LTV, lane] = owed / backing if backing > 0.0 else (math.inf if owed > 0.0 else 0.0)
     cells[b.head + at.HEALTH_FACTOR, lane] = limit / owed if owed > 0.0 else math.inf
     flag = 1.0 if limit < owed else 0.0
     for v in range(len(n.cash)):

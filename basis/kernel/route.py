@@ -330,18 +330,23 @@ def loop_up(n, cells, model, coef, tape, regime, param, plan, action, step, orde
     if step >= 2 + 3 * int(plan[at.PLAN_LOOPS]):
         return DONE
     part = (step + 1) % 3
+    owed, backing, _ = lending_sums(n, cells, coef, lane)
+    more = (param[at.TARGET_LTV] * backing - owed) / coef[h.value + pays]
     if part == 1:
+        # a loan that was refused ends it
+        if step > 0 and more > _NEGLIGIBLE * backing:
+            return DONE
         spare = cells[b.q + pays, lane]
         units = max(model.terms.gas[regime, at.GAS_LEVER], model.terms.gas[regime, at.GAS_DELEVER])
         spare -= param[at.GAS_RESERVE] * units * tape[quote.gas + 0]
-        spare = action[3] if (step == 0 and action[3] < spare) else spare
+        spare = action[3] if action[3] < spare else spare
         kind = at.SWAP if int(plan[at.PLAN_AT_MARKET]) == 1 else at.STAKE
         return put(orders, 0, kind, pays, token, spare) if spare > 0.0 else DONE
     if part == 2:
         held = cells[b.q + token, lane]
         return put(orders, 0, at.SUPPLY_POOL, token, pool, held) if held > 0.0 else DONE
-    owed, backing, _ = lending_sums(n, cells, coef, lane)
-    more = (param[at.TARGET_LTV] * backing - owed) / coef[h.value + pays]
+    # what the next round has to work with
+    action[3] = more
     return put(orders, 0, at.BORROW_POOL, debt, pays, more) if more > _NEGLIGIBLE * backing else DONE
 
 
@@ -363,12 +368,15 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
         return put(orders, 0, up, pool, debt, action[3]) if step == 0 else DONE
     owes = cells[b.q + debt, lane] > 0.0
     if code == at.EXIT_PARTIAL:
-        if step > 0 or not owes:
-            return DONE
         # what the wallet has to spare goes in, what is asked for comes out
         kept = param[at.GAS_RESERVE] * model.terms.gas[regime, at.GAS_DELEVER] * tape[quote.gas + 0]
         spare = cells[b.q + pays, lane] - kept
-        return put(orders, 0, at.DELEVER, pool, debt, (spare if spare > 0.0 else 0.0) - action[3])
+        if step == 0:
+            return put(orders, 0, at.DELEVER, pool, debt, (spare if spare > 0.0 else 0.0) - action[3]) if owes else 0
+        # so much that too little would be left to owe against: all of it
+        if step == 1 and spare >= action[3] * (1.0 - _NEGLIGIBLE):
+            return DONE
+        step -= 1
     if step == 0:
         return put(orders, 0, at.UNWIND, pool, debt, 0.0) if owes else 0
     if step == 1:

@@ -82,8 +82,6 @@ class DataProvider:
         self.folder = DataFolder(data_dir)
         self._series: dict[tuple[str, ...], Any] = {}
         self._lookup: Panel | None = None
-        #: The panel made last: a run asks for its rows.
-        self._last: Panel | None = None
 
     def panel(self, keys: Iterable[str | Key] | None = None, start: Any = None, end: Any = None) -> Panel:
         """The market on the grid start, start + bar_interval, …, end (inclusive).
@@ -102,9 +100,7 @@ class DataProvider:
             funding settlements are there.
         """
         config = self.config
-        start, end = (start if start is not None else config.start), (end if end is not None else config.end)
-        self._last = self._build(keys, start, end)
-        return self._last
+        return self._build(keys, start if start is not None else config.start, end if end is not None else config.end)
 
     async def get_market_data(self, timestamp: Any) -> Mapping[str, float]:
         """What is known at an instant: the values of the row at or before it, and each age as ``<column>|age_s``.
@@ -120,12 +116,9 @@ class DataProvider:
 
     def market_data_at(self, timestamp: Any) -> Mapping[str, float]:
         """`get_market_data` for blocking callers."""
-        instant = to_ns(timestamp)
-        if self._last is not None and self._last.timestamps[0] < instant <= self._last.timestamps[-1]:
-            return MarketData(self._last, self._last.row_at(instant))
         if self._lookup is None:
             self._lookup = self._build(None, None, None, lenient=True)
-        return MarketData(self._lookup, self._lookup.row_at(instant))
+        return MarketData(self._lookup, self._lookup.row_at(timestamp))
 
     def series(self) -> list[SeriesInfo]:
         """Every file of the data set with its range; nothing is checked (that is `basis data check`)."""
@@ -244,6 +237,10 @@ class PanelProvider:
 
     def __init__(self, panel: Panel, config: Any) -> None:
         self.whole, self.config = panel, config
+
+    def panel(self, **window: Any) -> Panel:
+        """All its rows."""
+        return self.whole
 
     async def get_market_data(self, timestamp: Any) -> Mapping[str, float]:
         """See `DataProvider.get_market_data`."""

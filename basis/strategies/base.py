@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..config import Config
+from ..errors import ConfigError
 from ..kernel.coefficients import Slots
 
 
@@ -37,6 +38,18 @@ class Plan:
     at_market: bool = False
     debt: str | None = None
     loops: int = 0
+
+
+def need_share_class(config: Config, wanted: str) -> None:
+    """A mode whose strategy counts in one share class.
+
+    Raises
+    ------
+    ConfigError
+        For another one.
+    """
+    if config.share_class != wanted:
+        raise ConfigError(f"Invalid share_class: {config.share_class}. Must be {wanted} in mode {config.mode}.")
 
 
 def _nothing(config: Config, slots: Slots) -> dict[int, float]:

@@ -2,7 +2,7 @@
 
 from ..kernel import layout as at
 from ..kernel.jit import strategy
-from .base import Plan, Strategy
+from .base import Plan, Strategy, need_share_class
 
 #: Own parameter: where the view shows the wallet's ether.
 WALLET = at.OWN
@@ -24,6 +24,7 @@ def _plans(config):
 
 
 def _policy(config, slots):
+    need_share_class(config, "ETH")
     settings = config.strategy
     wallet = at.HEAD + at.SEEN * len(slots.assets) + slots.index(f"wallet:BaseToken:{config.asset}")
     return {

@@ -159,7 +159,7 @@ class StrategyManager:
         market_data : what is known then, by the names of `panel.parquet`
         """
         book = self.book
-        book.row_of()
+        book.need_now(timestamp)
         book.do(hour.OBSERVE)
         count = book.do(hour.ASK)
         desk, plans = book.desk, self._plans

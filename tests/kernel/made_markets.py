@@ -3,6 +3,7 @@
 import numpy as np
 
 from basis.config import load_config
+from basis.engine.event_driven import EventDriver, run_blocking
 from basis.engine.simulation import simulate
 from basis.kernel import layout as at
 from basis.market.panel import Panel
@@ -193,3 +194,19 @@ class Run:
 def run(panel, mode="btc_basis", overrides=None, **kwargs):
     """Run a mode over a panel; overrides as dotted keys."""
     return Run(simulate(settings(mode, overrides), panel, **kwargs))
+
+
+def engine_of(made, **more):
+    """An event engine for the run that was made: the same market, start and strategy."""
+    config = made.recording.config
+    given = {
+        "positions": made.recording.holdings if made.recording.given else None,
+        "resume": made.recording.resumed,
+        "strategy": made.recording.strategy,
+    }
+    return EventDriver(config, "backtest", made.panel, config.initial_capital, config.share_class, **{**given, **more})
+
+
+def by_components(made, driver="event", **more):
+    """The same run once more, through the components (or, with `driver` kernel, as far as they are asked)."""
+    return Run(run_blocking(engine_of(made, **more).record(driver=driver)))

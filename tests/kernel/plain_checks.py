@@ -11,17 +11,21 @@ import pytest
 import scenarios
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_markets import market, pool, run, steady, walk
+from made_markets import by_components, engine_of, market, pool, run, steady, walk
 from scenarios import script
 from test_kernel_parity import MISFITS, relaid
 
+from basis.engine.event_driven import run_blocking
+from basis.execution.managers import CEXExecutionManager, OnChainExecutionManager
 from basis.kernel import fills, jit, risk, settle, state
+from basis.kernel import hour as hour_parts
 from basis.kernel import layout as at
 from basis.kernel.coefficients import make_coefficients
 from basis.kernel.frame import DECISION
 from basis.kernel.keys import parse_key
 from basis.kernel.loop import Loop
 from basis.results import Result
+from basis.strategies.manager import StrategyManager
 
 assert os.environ.get("NUMBA_DISABLE_JIT") == "1", "run me with NUMBA_DISABLE_JIT=1"
 
@@ -274,6 +278,85 @@ def test_orders_that_cannot_be_filled_change_nothing(order, reason):
     assert desk.count[0] == 0
 
 
+# --- the hour by its parts -------------------------------------------------------------------------------------------
+
+
+#: Between them they come to every part.
+STEPPED = (
+    "entry",
+    "next_bar",
+    "struck_at_mark",
+    "critical",
+    "leave",
+    "in_eth",
+    "lend",
+    "lend_poor",
+    "levered",
+    "crowd",
+)
+
+
+@pytest.mark.parametrize("name", STEPPED)
+def test_components_take_every_part_of_the_hour(name):
+    """What the event engine does row by row gives the bits of the loop, here without any compiled code."""
+    made = scenarios.SCENARIOS[name]()
+    stepped = by_components(made)
+    for part in ("record", "events", "block"):
+        assert getattr(stepped, part).tobytes() == getattr(made, part).tobytes(), part
+    assert (stepped.status, stepped.cause, stepped.stop) == (made.status, made.cause, made.stop)
+
+
+class Asked(StrategyManager):
+    """The mode's strategy, asked from outside the loop."""
+
+    async def make_decision(self, timestamp=None, market_data=None):
+        return await super().make_decision(timestamp, market_data)
+
+
+class OwnManager(CEXExecutionManager):
+    """The built-in manager by another name: the loop leaves it the row."""
+
+
+class OwnPool(OnChainExecutionManager):
+    """See `OwnManager`."""
+
+
+@pytest.mark.parametrize("name", ["entry", "next_bar", "lend"])
+@pytest.mark.parametrize(
+    "components",
+    [
+        {"strategy_manager": Asked},
+        {"cex_execution_manager": OwnManager, "onchain_execution_manager": OwnPool},
+    ],
+    ids=["decisions", "rows"],
+)
+def test_a_loop_that_asks_gives_the_same_bits(name, components):
+    made = scenarios.SCENARIOS[name]()
+    asked = by_components(made, driver="kernel", components=components)
+    for part in ("record", "events", "block"):
+        assert getattr(asked, part).tobytes() == getattr(made, part).tobytes(), part
+
+
+@pytest.mark.parametrize("name", scenarios.BAD_DECISIONS)
+def test_components_refuse_a_bad_decision_of_a_compiled_strategy(name):
+    made = scenarios.misled(name)
+    stepped = by_components(made)
+    assert (stepped.status, stepped.cause, stepped.stop) == ("stopped", made.cause, 0)
+
+
+def test_a_decision_by_hand_that_the_kernel_refuses_is_none():
+    """The manager lets nothing through that the kernel would refuse; the kernel looks for itself all the same."""
+    made = scenarios.SCENARIOS["entry"]()
+    engine = engine_of(made)
+    run_blocking(engine.record())
+    engine.book.fork()
+    engine.book.desk.actions[:] = 0.0
+    decisions = engine.book.head(at.book_at(made.slots.shape()).stat + at.DECISIONS)
+    assert engine.book.do(hour_parts.ACCEPT, 1) == at.BAD_DECISION
+    assert engine.book.do(hour_parts.ACCEPT, 0) == at.END
+    assert engine.book.head(at.book_at(made.slots.shape()).stat + at.DECISIONS) == decisions
+
+
 def test_gas_is_paid_in_ether_first_and_the_rest_in_the_share_class():
     start = {"wallet:BaseToken:USDT": 1_000.0, "wallet:BaseToken:ETH": 0.001}
     made = run(pool(3), "pure_lending", positions=start)
@@ -370,6 +453,15 @@ def test_maintenance_ratio_of_a_recording():
             assert table[f"maintenance_ratio|{venue_name}"][row] == pytest.approx(now, rel=1e-12)
             worst = ratio(row, row - 1, venue_name, "worst", row - 1) if row else 0.0
             assert table[f"maintenance_ratio|{venue_name}|worst"][row] == pytest.approx(worst, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["two_coins", "levered", "in_eth"])
+def test_worths_of_a_recording_sum_to_its_equity(name):
+    made = scenarios.SCENARIOS[name]()
+    table = Result.from_recording(made.recording).table("exposure")
+    worths = np.array([table[column] for column in table.columns if column.startswith("value|")])
+    assert worths.sum(axis=0) == pytest.approx(made.equity, rel=1e-12)
+    assert (np.abs(worths).max(axis=1) > 0.0).sum() >= 4
 
 
 @pytest.mark.parametrize("text", ["", "a:b", "a:BaseToken:", "a:Base:BTC", "a:Perp:BTCUSD", "a:Perp:USDT", 5])

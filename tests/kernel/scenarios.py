@@ -300,6 +300,8 @@ BAD_DECISIONS = {
     "no code": (0, 0, 1.0, 1),
     "unknown code": (6, 0, 1.0, 1),
     "code that is none": (np.nan, 0, 1.0, 1),
+    "code between two": (1.5, 0, 1.0, 1),
+    "plan between two": (1, 0.5, 1.0, 1),
     "unknown plan": (1, 2, 1.0, 1),
     "plan below 0": (1, -1, 1.0, 1),
     "plan that is none": (1, np.nan, 1.0, 1),
