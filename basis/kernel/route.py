@@ -374,7 +374,7 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
         if step == 0:
             return put(orders, 0, at.DELEVER, pool, debt, (spare if spare > 0.0 else 0.0) - action[3]) if owes else 0
         # so much that too little would be left to owe against: all of it
-        if step == 1 and spare >= action[3] * (1.0 - _NEGLIGIBLE):
+        if action[3] <= 0.0 or (step == 1 and spare >= action[3] * (1.0 - _NEGLIGIBLE)):
             return DONE
         step -= 1
     if step == 0:
