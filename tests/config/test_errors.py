@@ -59,7 +59,7 @@ WRONG = [
     # venues
     ("strategy.spot_venue", "krakn", ["strategy.spot_venue: krakn. Must name an exchange: binance, bybit, okx."]),
     ("start_venue", "aave_v3", ["start_venue: aave_v3. Must be one of binance, bybit, okx, wallet."]),
-    ("venues.kraken", {"kind": "bank"}, ["venues.kraken.kind: bank. Must be 'exchange', 'protocol', 'dex' or 'wallet'"]),
+    ("venues.kraken", {"kind": "bank"}, ["venues.kraken.kind: bank. Must be 'exchange', 'protocol'"]),
     ("venues.binance.name", "bin", ["venues.binance.name: bin. Must be binance"]),
     ("venues.okx.tiers", {"like": "bybt", "source": "x"}, ["venues.okx.tiers.like: bybt", "Did you mean bybit?"]),
     ("venues.okx.tiers", {"like": "bybit"}, ["venues.okx.tiers", "source"]),
