@@ -43,7 +43,7 @@ from .health import HealthManager, unified_health_manager
 from .identity import make_run_id
 from .position_update import PositionUpdateHandler
 from .recording import Recording
-from .simulation import advance, bind, finish, last_row
+from .simulation import PIECE, advance, bind, finish, last_row
 from .stopwatch import Stopwatch
 
 Driver = Literal["kernel", "event"]
@@ -423,9 +423,14 @@ class EventDriver:
         """The kernel driver: the compiled loop, and an answer wherever it asks."""
         book, row, given = self.book, self.book.first, -1
         while True:
-            row, reason = advance(book, row, last, progress, given)
-            if reason != at.BAD_DECISION:
+            # a log is written while the run goes on
+            stop = last if self.event_logger.path is None else min(last, row + PIECE)
+            row, reason = advance(book, row, stop, progress, given, last)
+            given = -1
+            if reason == at.END and row < last:
+                book.row = row - 1
                 await self._guarded(self._log())
+                continue
             if reason != at.ASKED:
                 return row, reason
             book.row = row
@@ -433,6 +438,8 @@ class EventDriver:
             if reason != at.END:
                 return row, reason
             given = self._given
+            # not before the answer: a row that is refused is none of the run's
+            await self._guarded(self._log())
 
     async def _answer(self) -> int:
         """What the loop asked for: the rest of the row, or a decision. Returns END, or BAD_DECISION."""

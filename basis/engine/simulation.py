@@ -21,8 +21,8 @@ from ..strategies.factory import make_strategy
 from .model import make_limits, make_model, make_parameters
 from .recording import Recording
 
-#: Rows between two reports of progress.
-_PIECE = 4_096
+#: Rows between two reports of progress, and between two looks at what there is to log.
+PIECE = 4_096
 
 
 def _window(panel: Panel, config: Config, start: Any, end: Any) -> Panel:
@@ -70,13 +70,18 @@ def last_row(book: Book, until: int | None = None) -> int:
 
 
 def advance(
-    book: Book, row: int, last: int, progress: Callable[[int, int], None] | None = None, given: int = -1
+    book: Book,
+    row: int,
+    last: int,
+    progress: Callable[[int, int], None] | None = None,
+    given: int = -1,
+    end: int | None = None,
 ) -> tuple[int, int]:
     """Rows `row` .. `last` - 1 with the compiled loop, its events growing; returns (row, reason) as `Loop.run` does."""
     reason = at.END
     while row < last:
         begun = row
-        row, reason = book.loop.run(row, min(last, row + _PIECE) if progress is not None else last, given)
+        row, reason = book.loop.run(row, min(last, row + PIECE) if progress is not None else last, given)
         if reason != at.FULL or row > begun:
             # until then the answer stands
             given = -1
@@ -85,7 +90,7 @@ def advance(
         elif reason != at.END:
             break
         if progress is not None:
-            progress(row - book.first, last - book.first)
+            progress(row - book.first, (end or last) - book.first)
     return row, at.END if reason == at.FULL else reason
 
 

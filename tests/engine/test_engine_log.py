@@ -16,6 +16,7 @@ from basis.components import event_logger
 from basis.components.event_logger import Event
 from basis.components.event_records import EVENT_COLUMNS
 from basis.errors import BasisError, EngineError, RunStoppedWarning
+from basis.execution.managers import CEXExecutionManager
 from basis.kernel import layout as at
 from basis.kernel.jit import strategy as compiled_strategy
 from basis.market.panel import Stop
@@ -155,8 +156,13 @@ def fails_late(view, hour, params, actions):
     return 1
 
 
+class OwnManager(CEXExecutionManager):
+    """The built-in manager by another name: the compiled loop leaves it the rest of a row."""
+
+
+@pytest.mark.parametrize("components", [None, {"cex_execution_manager": OwnManager}], ids=["alone", "asks for rows"])
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_the_row_of_a_bad_decision_is_in_neither_log_nor_table(driver, tmp_path):
+def test_the_row_of_a_bad_decision_is_in_neither_log_nor_table(driver, components, tmp_path):
     """Funding was paid in the row that failed, but the row is none of the run's."""
     late = Strategy("late", fails_late, scenarios._hedged, lambda config, slots: {at.ASK_ALWAYS: 1.0})
     start = {
@@ -166,7 +172,7 @@ def test_the_row_of_a_bad_decision_is_in_neither_log_nor_table(driver, tmp_path)
     with pytest.warns(RunStoppedWarning, match="strategy failed in row 8"):
         made = basis.backtest(
             settings(), market(walk(20, 1)), driver=driver, strategy=late, positions=start,
-            event_log=tmp_path / "events.jsonl",
+            event_log=tmp_path / "events.jsonl", components=components,
         )  # fmt: skip
     assert made.events.kind.tolist() == ["error"]
     assert told.of_lines(tmp_path / "events.jsonl") == told.of_table(made)
