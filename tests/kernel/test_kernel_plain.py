@@ -25,12 +25,14 @@ def test_plain_checks_hold_and_reach_every_turn(tmp_path):
     rules = f"--rcfile={os.devnull}"
     include = f"--include={package / 'kernel' / '*.py'}"
     omit = f"--omit={package / 'kernel' / 'jit.py'},{package / 'kernel' / 'packing.py'}"
-    checks = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", str(HERE / "plain_checks.py")]
-    done = subprocess.run(
-        [*coverage, "run", rules, "--branch", include, omit, *checks],
-        env=environment, cwd=HERE, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    pytest_ = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    gates = [str(HERE.parent / "gates" / f"test_gate_{mode}.py") for mode in ("eth_leveraged", "eth_staking_only")]
+    for checks in ([str(HERE / "plain_checks.py")], [*gates, "-k", "kernel and not files and not closed"]):
+        done = subprocess.run(
+            [*coverage, "run", "--append", rules, "--branch", include, omit, *pytest_, *checks],
+            env=environment, cwd=HERE, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     report = tmp_path / "report.json"
     made = subprocess.run(
         [*coverage, "json", rules, "-o", str(report)], env=environment, cwd=HERE, capture_output=True, text=True
