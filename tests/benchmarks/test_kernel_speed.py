@@ -16,7 +16,7 @@ def book(request) -> Book:
 def costs(book: Book) -> dict[str, float]:
     """Cost of an hour in hours of the reference loop; the best of some tries, as other load only ever adds."""
     found: dict[str, float] = {}
-    for _ in range(5):
+    for _ in range(12):
         base = reference(5).best * book.rows
         now = {
             "recorded": book.time(3, record=True).best / base,

@@ -158,7 +158,7 @@ def test_a_withdrawal_is_not_cut_short_while_other_assets_are_held():
 
 
 def test_progress_is_told_in_between_and_at_the_end(monkeypatch):
-    monkeypatch.setattr(simulation, "_PIECE", 10)
+    monkeypatch.setattr(simulation, "PIECE", 10)
     told = []
     panel = market(walk(35))
     made = run(panel, progress=lambda done, rows: told.append((done, rows)))
