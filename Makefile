@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
+LAB_STAMP := $(VENV)/.stamp-lab
 
 MODE ?= btc_basis
 DATA ?= data/sample
@@ -11,7 +12,7 @@ ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup backtest test gates bench lint types format clean
+.PHONY: help setup backtest test gates bench notebooks lab lint types format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +28,11 @@ $(STAMP): pyproject.toml constraints.txt
 	  || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
+$(LAB_STAMP): $(STAMP)
+	@{ command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[notebook]'; } \
+	  || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[notebook]'
+	@touch $@
+
 backtest: $(STAMP) ## run one backtest: MODE, DATA, OUT, ARGS
 	$(BIN)/basis backtest $(MODE) --data $(DATA) $(if $(OUT),--out $(OUT)) $(ARGS)
 
@@ -38,6 +44,14 @@ gates: $(STAMP) ## accept each mode as its user would: a gate a mode, both drive
 
 bench: $(STAMP) ## measure the speed of the kernel and of a run
 	$(BIN)/python tests/benchmarks/bench.py $(ARGS)
+
+notebooks: $(STAMP) ## bring scripts and notebooks in step, strip outputs, run them all
+	$(BIN)/jupytext --quiet --sync notebooks/*.py
+	$(BIN)/nbstripout --keep-id notebooks/*.ipynb
+	$(BIN)/python -m pytest tests/notebooks $(ARGS)
+
+lab: $(LAB_STAMP) ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir notebooks
 
 lint: $(STAMP) ## check style, format, types and layers
 	$(BIN)/ruff check .

@@ -108,6 +108,7 @@ def backtest(
         from basis.cli.show import print_summary
 
         print_summary(result.summary, result.warnings)
+        typer.echo(f"report: {folder / 'report.html'}")
     typer.echo(folder)
     if result.status == "stopped":
         typer.echo(f"Error: {result.summary['cause']}", err=True)
@@ -141,6 +142,20 @@ def replay(
         typer.echo(f"Error: {run} differs from its replay.", err=True)
         raise typer.Exit(DIFFERENT)
     typer.echo(f"{run}: identical")
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="File to write. Default: report.html in the run's folder.")
+    ] = None,
+) -> None:
+    """Write a run's report: figures, attribution, events and data on one page that needs no network."""
+    from basis.results import open_run
+
+    open_run(run).report(out)
+    typer.echo(out if out is not None else Path(run) / "report.html")
 
 
 @app.command()

@@ -58,15 +58,24 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("total return", _percent(summary["total_return"])),
         ("CAGR, 365 days", _percent(summary["cagr_365"])),
         ("max drawdown", _percent(summary["max_drawdown"])),
-        (f"equity at start, {unit}", f"{summary['initial_equity']:,.{places}f}"),
+        *_nearest(summary["min_margin_ratio"]),
         (f"equity at end, {unit}", f"{summary['final_equity']:,.{places}f}"),
         (f"P&L, {unit}", f"{sum(causes.values()):,.{places}f}"),
         *((f"  {name}", f"{value:,.{places}f}") for name, value in causes.items() if abs(value) >= shown),
         ("fills", f"{summary['fills']:,}"),
         ("liquidations", f"{summary['liquidations']:,}"),
-        *((f"{name} known", _cover(cover)) for name, cover in coverage),
+        *((f"{name} known", _cover(cover)) for name, cover in coverage if cover["own"] < 1.0),
         ("seconds", f"{summary['elapsed_s']['total']:.2f}"),
     ]
+
+
+def _nearest(ratios: Mapping[str, float | None]) -> list[tuple[str, str]]:
+    """The lowest margin ratio of the run and its venue, where there was a position."""
+    found = {venue: ratio for venue, ratio in ratios.items() if ratio is not None}
+    if not found:
+        return []
+    venue = min(found, key=lambda name: found[name])
+    return [(f"lowest margin ratio, {venue}", _percent(found[venue]))]
 
 
 def _day(instant: Any) -> str:

@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from basis.errors import InputError
 #: Tables of a run folder, one parquet file each.
 TABLES = ("equity", "attribution", "positions", "exposure", "risk", "events", "panel")
 SUMMARY, MANIFEST, CONFIG = "summary.json", "manifest.json", "config.yaml"
+#: Made from the rest: a folder without it is whole.
+REPORT = "report.html"
 
 
 def check_target(path: str | Path, force: bool = False) -> Path:
@@ -65,6 +68,28 @@ def write_whole(path: str | Path, fill: Callable[[Path], None], force: bool = Fa
     finally:
         shutil.rmtree(made, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def write_file(path: str | Path, text: str) -> Path:
+    """Write a file whole or not at all; one that is there is replaced.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be written.
+    """
+    target = Path(path).absolute()
+    made = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made.write_text(text, encoding="utf-8")
+        os.replace(made, target)
+    except OSError as error:
+        raise InputError(f"Cannot write {path}: {error}.") from error
+    finally:
+        with suppress(OSError):
+            made.unlink(missing_ok=True)
     return target
 
 

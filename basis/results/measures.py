@@ -64,6 +64,52 @@ def daily_returns(stamps: np.ndarray, returns: np.ndarray) -> tuple[np.ndarray, 
     return ends[first].astype("M8[us]"), np.multiply.reduceat(1.0 + returns, first) - 1.0
 
 
+class DailyMeasures(NamedTuple):
+    """What the returns of days are like; None where it is not defined, as all are where a day has no return."""
+
+    best_day: float | None
+    worst_day: float | None
+    positive_days: float | None
+    skew: float | None
+    kurtosis: float | None
+    var_95: float | None
+    expected_shortfall_95: float | None
+    time_under_water: float | None
+    longest_under_water: int | None
+
+
+def measure_days(days: np.ndarray) -> DailyMeasures:
+    """Measures of the (days,) returns of `daily_returns`.
+
+    Notes
+    -----
+    Skew and kurtosis are the adjusted Fisher-Pearson coefficients, the second in excess of the normal distribution's.
+    Value at risk is the historical quantile at 5 % (linear between neighbours) and expected shortfall the mean of the
+    days at or below it; both are returns, so that a loss is negative. Under water is a day that ends below the highest
+    end so far (1 at the start); the longest stretch of such days is counted in days.
+    """
+    count = len(days)
+    if not count or not np.isfinite(days).all():
+        return DailyMeasures(*(None,) * 9)
+    apart = days - days.mean()
+    square = float((apart**2).sum())
+    skew = kurtosis = None
+    # equal days differ by rounding only, of which no shape can be told
+    if square > count * (1e-14 * max(1.0, float(np.abs(days).max()))) ** 2:
+        if count > 2:
+            skew = count * math.sqrt(count - 1) / (count - 2) * float((apart**3).sum()) / square**1.5
+        if count > 3:
+            scale = (count - 1) / ((count - 2) * (count - 3))
+            kurtosis = scale * (count * (count + 1) * float((apart**4).sum()) / square**2 - 3 * (count - 1))
+    quantile = float(np.quantile(days, 0.05))
+    under = drawdown(days) < 0.0
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], under.astype(np.int8), [0]))))
+    return DailyMeasures(
+        float(days.max()), float(days.min()), float((days > 0.0).mean()), skew, kurtosis, quantile,
+        float(days[days <= quantile].mean()), float(under.mean()), int((edges[1::2] - edges[::2]).max(initial=0)),
+    )  # fmt: skip
+
+
 class Measures(NamedTuple):
     """Annualised measures; None where they are not defined."""
 

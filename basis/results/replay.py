@@ -152,7 +152,7 @@ def _child(arguments: list[str]) -> int:
     try:
         # events carry the name of the run, so the repeated one keeps it
         run_id = open_run(given.child).run_id
-        Result.from_recording(rerun(given.child, given.data), run_id).save(given.out)
+        Result.from_recording(rerun(given.child, given.data), run_id).save(given.out, report=False)
     except BasisError as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,14 +1,27 @@
-"""The result of a run, from memory or from a folder: tables, summary, checkpoint, saving. pandas is imported on use."""
+"""The result of a run, from memory or from a folder: tables, summary, figures, report, checkpoint, saving.
+
+pandas and plotly are imported on use.
+"""
 
 import functools
-import html
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from basis.errors import InputError
 from basis.results import measures
-from basis.results.folder import CONFIG, MANIFEST, SUMMARY, TABLES, check_target, read_json, write_json, write_whole
+from basis.results.folder import (
+    CONFIG,
+    MANIFEST,
+    REPORT,
+    SUMMARY,
+    TABLES,
+    check_target,
+    read_json,
+    write_file,
+    write_json,
+    write_whole,
+)
 from basis.results.table import Table
 
 if TYPE_CHECKING:
@@ -18,17 +31,8 @@ if TYPE_CHECKING:
     from basis.components.book import Checkpoint
     from basis.config import Config
     from basis.engine.recording import Recording
+    from basis.plots.accessor import Plots
     from basis.results.tables import Rows
-
-_HEADLINE = (
-    ("total_return", "return", "%"),
-    ("cagr_365", "CAGR", "%"),
-    ("volatility_365", "volatility", "%"),
-    ("sharpe_365", "Sharpe", ""),
-    ("max_drawdown", "max drawdown", "%"),
-    ("final_equity", "final equity", "money"),
-    ("liquidations", "liquidations", "count"),
-)
 
 
 class Result:
@@ -48,6 +52,8 @@ class Result:
         On a UTC index named ``timestamp``, units in ``.attrs['units']``.
     events : pandas.DataFrame
         In the order of ``seq``, instants as columns.
+    plot : Plots
+        Figures: ``plot.equity()``, ``.drawdown()``, ``.attribution(kind)``, ``.risk()``.
     """
 
     def __init__(self, recording: "Recording | None", folder: Path | None, run_id: str | None = None) -> None:
@@ -115,10 +121,10 @@ class Result:
         """What a reader should know before believing the numbers, one sentence each."""
         found = [f"The run stopped itself: {self.cause}"] if self.status == "stopped" else []
         if self.summary["liquidations"]:
-            found.append(f"{self.summary['liquidations']} liquidation(s).")
+            found.append(_counted(self.summary["liquidations"], "liquidation"))
         critical = self.summary["alerts"]["critical"]
         if critical:
-            found.append(f"{critical} critical alert(s).")
+            found.append(_counted(critical, "critical alert"))
         return found + list(self.manifest["notes"])
 
     # --- tables ----------------------------------------------------------------------------------------------------
@@ -234,6 +240,105 @@ class Result:
         series.attrs["unit"] = "fraction"
         return series
 
+    # --- measures and figures --------------------------------------------------------------------------------------
+
+    def stats(self, formatted: bool = False) -> "pd.Series":
+        """Headline and risk metrics.
+
+        Parameters
+        ----------
+        formatted : texts with units, for reading, instead of numbers
+
+        Returns
+        -------
+        pandas.Series
+            By name; NaN where a metric is not defined; units in ``.attrs['units']``.
+
+        Notes
+        -----
+        Returns are time-weighted: of a row (E_t − flow_t) / E_{t−1} − 1, of a day those of its rows compounded; days
+        end at 00:00 UTC (`basis.results.measures`). A year has 365 days, the riskless rate is 0. Beside each, how
+        `empyrical` (empyrical-reloaded, ``annualization=365``) and `quantstats` (``periods=365``) have it on the same
+        daily returns ``result.returns("1D")``: *same* is to 1e-12, and a test holds it to that.
+
+        initial_equity, final_equity, net_flows, pnl
+            Share class; P&L = equity at end − equity at start − net flows.
+        total_return
+            Of the whole run. Same in both.
+        cagr_365
+            (1 + total)^(365 days / duration) − 1, over the time from first to last row. Same in both where the days
+            are whole; they count days, so that the part of one is a whole one.
+        volatility_365
+            Sample deviation (ddof 1) of the days · √365. Same in both.
+        sharpe_365
+            Mean of the days · 365 / volatility. Same in both.
+        sortino_365
+            Mean of the days · 365 / (√(mean of min(r, 0)² over all days) · √365). Same in both.
+        max_drawdown
+            Deepest fall of the wealth from its highest so far, over rows. Both have it over days only, which hides
+            what happens between two midnights; on days it is the same in both.
+        calmar
+            CAGR / |max drawdown|, so it differs from both as that does.
+        best_day, worst_day, positive_days
+            Of the days; the last is the share of days with a gain, where `quantstats.win_rate` leaves out the days
+            without any return.
+        skew, kurtosis
+            Adjusted Fisher-Pearson coefficients; the second is the excess over the normal distribution. Same in
+            `quantstats`; `empyrical` has none.
+        var_95
+            5 % quantile of the days, as a return. Same in `empyrical`; `quantstats` takes the quantile of a normal
+            distribution.
+        expected_shortfall_95
+            Mean of the days at or below that quantile. Same in `empyrical`, and in `quantstats` with
+            ``method="historical"``; by default it has that of a normal distribution.
+        time_under_water, longest_under_water
+            Share of the days that end below the highest end so far, and the longest stretch of them in days. A
+            stretch of `quantstats.drawdown_details` is the same, counted from date to date.
+        turnover
+            Notional of all fills over the mean equity.
+        fills, liquidations, critical_alerts
+            Counts; of liquidations, venues and rows in which one was liquidated.
+        costs
+            Fees, slippage, gas, transfer and flash fees over the equity at the start.
+        funding_share
+            Funding over P&L; more than 1 where funding pays for the costs as well.
+        """
+        import pandas as pd
+
+        from basis.results import stats
+
+        found, share_class = stats.make_stats(self), self.summary["share_class"]
+        if formatted:
+            texts = [stats.shown(name, value, share_class) for name, value in found.items()]
+            return pd.Series(texts, [stats.STATS[name].label for name in found], name=self.run_id)
+        numbers = [float("nan") if value is None else float(value) for value in found.values()]
+        series = pd.Series(numbers, list(found), name=self.run_id)
+        series.attrs["units"] = stats.units(share_class)
+        return series
+
+    @functools.cached_property
+    def plot(self) -> "Plots":
+        from basis.plots.accessor import Plots
+        from basis.results.numbers import run_numbers
+
+        return Plots(run_numbers(self))
+
+    def report(self, path: "str | Path | None" = None) -> Path:
+        """Write the report of the run: one HTML file that needs no network; replaces the file if it is there.
+
+        Parameters
+        ----------
+        path : file to write, default ``report.html`` in the run's folder
+
+        Raises
+        ------
+        InputError
+            Where it cannot be written, or the result is in memory only and no path is given.
+        """
+        from basis.results.report import make_report
+
+        return write_file(self.folder / REPORT if path is None else path, make_report(self))
+
     # --- going on --------------------------------------------------------------------------------------------------
 
     def checkpoint(self, timestamp: Any = None) -> "Checkpoint":
@@ -256,15 +361,37 @@ class Result:
 
         return rerun(self.folder)
 
-    def save(self, path: str | Path, force: bool = False) -> Path:
+    def save(self, path: str | Path, force: bool = False, *, report: bool = True) -> Path:
         """Write the run folder `path`; it appears whole or not at all.
+
+        Parameters
+        ----------
+        force : replace the folder where it is a run's
+        report : whether `report.html` is among its files (some 5 MB, of which most is the plotting library)
 
         Raises
         ------
         InputError
             Where the folder exists and `force` is not set, or it cannot be written.
         """
-        return write_whole(path, self._copy if self._recording is None else self._write, force)
+        write = self._copy if self._recording is None else self._write
+
+        def fill(target: Path) -> None:
+            write(target)
+            if report:
+                self._add_report(target)
+
+        return write_whole(path, fill, force)
+
+    def _add_report(self, target: Path) -> None:
+        """The report of a folder is kept as it is; where there is none yet it is made."""
+        from basis.results.report import make_report
+
+        kept = None if self._folder is None else self._folder / REPORT
+        if kept is not None and kept.is_file():
+            shutil.copy2(kept, target / REPORT)
+        else:
+            (target / REPORT).write_text(make_report(self, read_json(target / MANIFEST)), encoding="utf-8")
 
     def _copy(self, target: Path) -> None:
         for name in (*(f"{table}.parquet" for table in TABLES), SUMMARY, MANIFEST, CONFIG):
@@ -288,39 +415,22 @@ class Result:
 
     # --- display ---------------------------------------------------------------------------------------------------
 
-    def _headline(self) -> list[tuple[str, str]]:
-        out = []
-        for name, label, kind in _HEADLINE:
-            value = self.summary[name]
-            if value is None:
-                shown = "–"
-            elif kind == "%":
-                shown = f"{100 * value:.2f} %"
-            elif kind == "money":
-                shown = f"{value:,.6g} {self.summary['share_class']}" if abs(value) < 1e3 else f"{value:,.2f} "
-                shown = shown if abs(value) < 1e3 else shown + self.summary["share_class"]
-            else:
-                shown = f"{value:.2f}" if kind == "" else str(value)
-            out.append((label, shown))
-        return out
-
     def __repr__(self) -> str:
-        headline = ", ".join(f"{label} {shown}" for label, shown in self._headline()[:5])
+        from basis.results.stats import STATS, shown
+
+        names = ("total_return", "cagr_365", "volatility_365", "sharpe_365", "max_drawdown")
+        share_class = self.summary["share_class"]
+        headline = ", ".join(f"{STATS[name].label} {shown(name, self.summary[name], share_class)}" for name in names)
         return f"<Result {self.run_id} {self.status}: {headline}>"
 
     def _repr_html_(self) -> str:
-        summary = self.summary
-        cells = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(label)}</th><td>{html.escape(shown)}</td></tr>"
-            for label, shown in self._headline()
-        )
-        warned = "".join(f"<li>{html.escape(text)}</li>" for text in self.warnings)
-        title = f"{summary['mode']} · {summary['start']} … {summary['end']} · {summary['status']}"
-        return (
-            f"<div><b>{html.escape(title)}</b><br><code>{html.escape(self.run_id)}</code><table>{cells}</table>"
-            + (f"<ul>{warned}</ul>" if warned else "")
-            + "</div>"
-        )
+        from basis.results.card import make_card
+
+        return make_card(self)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}."
 
 
 def open_run(path: str | Path) -> Result:
@@ -337,4 +447,4 @@ def open_run(path: str | Path) -> Result:
     if missing:
         what = "it does not exist" if not folder.exists() else f"it has no {', '.join(missing)}"
         raise InputError(f"{path} is no run folder: {what}.")
-    return Result(None, folder)
+    return Result(None, folder.absolute())

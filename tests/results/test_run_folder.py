@@ -18,7 +18,7 @@ from basis.results import Result, folder, open_run
 from basis.results.folder import TABLES
 from basis.results.table import Table, differences
 
-FILES = {*(f"{name}.parquet" for name in TABLES), "summary.json", "manifest.json", "config.yaml"}
+FILES = {*(f"{name}.parquet" for name in TABLES), "summary.json", "manifest.json", "config.yaml", "report.html"}
 
 
 def names(path):

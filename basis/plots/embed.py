@@ -1,0 +1,103 @@
+"""Pictures inside an HTML page that needs no network: packed, and drawn by one embedded plotly.js."""
+
+import base64
+import json
+from typing import Any
+
+import numpy as np
+
+from basis.plots import theme
+from basis.plots.figures import spec
+from basis.plots.pictures import Picture
+
+#: What stands for the rows' stamps in a packed figure; `SCRIPT` puts them in, once for all lines.
+_STAMPS = "stamps"
+
+
+def plotly_js() -> str:
+    """The plotting library, a script for any page."""
+    from plotly.offline import get_plotlyjs
+
+    return get_plotlyjs()
+
+
+def packed(picture: Picture) -> str:
+    """A figure as JSON for a script element: numbers in base64, stamps once.
+
+    The heading and the caption around a figure say what its title would.
+    """
+    figure = spec(picture, stamps=_STAMPS)
+    layout = figure["layout"]
+    for name in ("title", "template", "height"):
+        layout.pop(name, None)
+    layout["margin"] |= {"t": 44, "l": 64}
+    drawn = any(trace.get("x") is _STAMPS for trace in figure["data"])
+    seconds = picture.stamps[: None if drawn else 0].astype("M8[s]").astype(np.int64)
+    first = int(seconds[0]) if len(seconds) else 0
+    content = {
+        "data": figure["data"],
+        "layout": layout,
+        _STAMPS: {"first": first, "since": _base64((seconds - first).astype(np.uint32))},
+    }
+    # a closing tag in a text would end the script element
+    return json.dumps(content, default=_plain, allow_nan=False, separators=(",", ":")).replace("</", "<\\/")
+
+
+def themes() -> str:
+    """The light and the dark theme as JSON."""
+    both = {
+        name: {"template": theme.template(ground), "ink": ground.ink, "paper": ground.paper}
+        for name, ground in (("light", theme.LIGHT), ("dark", theme.DARK))
+    }
+    return json.dumps(both, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    """Arrays as JSON: numbers packed as plotly.js reads them, instants as texts."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "M":
+        return [None if np.isnat(stamp) else str(stamp.astype("M8[s]")) for stamp in value]
+    if isinstance(value, np.ndarray):
+        numbers = np.ascontiguousarray(value, dtype=np.float64)
+        return {"dtype": "f8", "bdata": _base64(numbers)}
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"not JSON: {type(value).__name__}")
+
+
+def _base64(values: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
+
+
+#: Draws every figure of the page: in the theme the reader prefers, and on paper in the light one and as wide as a page.
+SCRIPT = """
+(() => {
+  const themes = JSON.parse(document.getElementById("themes").textContent);
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  let paper = false;
+  const unpack = ({first, since}) => {
+    const bytes = Uint8Array.from(atob(since), (c) => c.charCodeAt(0));
+    const iso = (s) => new Date((first + s) * 1000).toISOString().slice(0, 19);
+    return Array.from(new Uint32Array(bytes.buffer), iso);
+  };
+  const figures = [...document.querySelectorAll("script[data-figure]")].map((source) => {
+    const {data, layout, stamps} = JSON.parse(source.textContent);
+    const x = unpack(stamps);
+    for (const trace of data) if (trace.x === "stamps") trace.x = x;
+    return {place: document.getElementById(source.dataset.figure), data, layout};
+  });
+  const paint = ({data, layout}) => {
+    const {template, ink} = themes[dark.matches && !paper ? "dark" : "light"];
+    for (const trace of data) if (trace.meta && trace.meta.ink) trace.line.color = ink;
+    return {...layout, template, ...(paper ? {width: 680} : {autosize: true})};
+  };
+  const options = {displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"]};
+  for (const figure of figures) Plotly.newPlot(figure.place, figure.data, paint(figure), options);
+  const repaint = () => {
+    for (const figure of figures) Plotly.react(figure.place, figure.data, paint(figure), options);
+  };
+  dark.addEventListener("change", repaint);
+  window.addEventListener("beforeprint", () => { paper = true; repaint(); });
+  window.addEventListener("afterprint", () => { paper = false; repaint(); });
+  document.documentElement.dataset.drawn = figures.length;
+})();
+""".strip()

@@ -1,0 +1,395 @@
+"""Pictures drawn with plotly. A figure is made as plain data, so that a report needs no plotly; imports numpy only."""
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from basis.plots import theme
+from basis.plots.pictures import Band, Bar, Limit, Line, Marks, Panel, Picture, Shade
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+#: Space between panels, share of the height: for their headings.
+_GAP = 0.085
+#: Pixels: of a plot as it is commonly drawn, and between the words of two limits.
+_PLOT_HEIGHT, _LINE_HEIGHT = 420.0, 15.0
+#: Symbol and size of marks by kind.
+_MARKS = {
+    "liquidation": ("x", 12),
+    "critical": ("diamond", 7),
+    "stop": ("octagon", 13),
+    "deposit": ("triangle-up", 11),
+    "withdrawal": ("triangle-down", 11),
+    "deepest": ("circle", 8),
+}
+#: With more rows than this a line needs no markers to be seen.
+_FEW = 2
+
+
+def figure(picture: Picture) -> "go.Figure":
+    """A plain plotly figure with the picture's numbers, all of them, in ``.data``."""
+    import plotly.graph_objects as go
+
+    return go.Figure(spec(picture))
+
+
+def spec(picture: Picture, stamps: Any = None) -> dict[str, Any]:
+    """The figure as plotly has it: ``data`` and ``layout``.
+
+    Parameters
+    ----------
+    stamps : what stands for the picture's stamps in the lines, where something shorter does
+    """
+    x = _short_stamps(picture.stamps) if stamps is None else stamps
+    panels = picture.panels
+    layout: dict[str, Any] = {
+        "template": theme.template(),
+        "title": {"text": picture.title, "subtitle": {"text": picture.subtitle, "font": {"size": theme.FONT_SIZE - 1}}},
+        "margin": {"l": 70, "r": 20, "t": 76, "b": 50},
+        # below everything, where it may grow to a second line
+        "legend": {"orientation": "h", "x": 0.0, "xanchor": "left", "y": 0.0, "yref": "container", "yanchor": "bottom"},
+        "shapes": [],
+        "annotations": [],
+    }
+    data: list[dict[str, Any]] = []
+    if len(panels) == 0:
+        layout["annotations"].append(_centred(picture.note))
+        layout |= {"xaxis": {"visible": False}, "yaxis": {"visible": False}}
+        return {"data": data, "layout": layout}
+    bars = any(panel.bars for panel in panels)
+    if not bars:
+        layout |= {"hovermode": "x unified", "hoversubplots": "axis", "xaxis": _time_axis(picture)}
+    weights = np.array([panel.weight for panel in panels])
+    free = 1.0 - _GAP * (len(weights) - 1)
+    tops = 1.0 - np.concatenate(([0.0], np.cumsum(free * weights / weights.sum() + _GAP)[:-1]))
+    for place, (panel, top, weight) in enumerate(zip(panels, tops, weights, strict=True), start=1):
+        bottom = max(float(top - free * weight / weights.sum()), 0.0)
+        _draw(panel, place, (bottom, float(top)), picture, x, data, layout)
+    if bars:
+        _bars(panels[0], data, layout)
+    layout["showlegend"] = _once_in_the_legend(data) > 1
+    if any(limit.words for panel in panels for limit in panel.limits):
+        layout["margin"]["r"] = 110
+    if len(panels) > 1 or panels[0].note:
+        layout["margin"]["t"] += 28
+    if len(panels) > 2:
+        layout["height"] = 180 + 110 * len(panels)
+    return {"data": data, "layout": layout}
+
+
+def _once_in_the_legend(data: list[dict[str, Any]]) -> int:
+    """Let each group have one entry, which switches all of it; returns the number of entries."""
+    seen: set[str] = set()
+    count = 0
+    for trace in data:
+        group = trace.get("legendgroup")
+        if group in seen:
+            trace["showlegend"] = False
+        if trace.get("showlegend", True):
+            count += 1
+            seen |= {group} if group else set()
+    return count
+
+
+def _short_stamps(stamps: np.ndarray) -> np.ndarray:
+    """The same instants in the coarsest unit that holds them: in a notebook each is a text, once for every line."""
+    for unit in ("M8[h]", "M8[m]", "M8[s]"):
+        if (stamps.astype(unit) == stamps).all():
+            return stamps.astype(unit)
+    return stamps
+
+
+def _time_axis(picture: Picture) -> dict[str, Any]:
+    """The axis of instants, under the lowest panel."""
+    axis: dict[str, Any] = {
+        "type": "date",
+        "title": {"text": "time, UTC"},
+        "hoverformat": "%Y-%m-%d %H:%M UTC",
+        "anchor": f"y{len(picture.panels)}" if len(picture.panels) > 1 else "y",
+        "showspikes": True,
+        "spikemode": "across",
+        "spikethickness": 1,
+        "spikedash": "solid",
+        "spikecolor": theme.OTHER,
+        "spikesnap": "hovered data",
+    }
+    # a single instant stands in the middle of its day
+    about = np.timedelta64(12 if len(picture.stamps) == 1 else 0, "h")
+    axis["range"] = [str(picture.stamps[0] - about), str(picture.stamps[-1] + about)]
+    return axis
+
+
+def _draw(
+    panel: Panel,
+    place: int,
+    domain: tuple[float, float],
+    picture: Picture,
+    x: Any,
+    data: list[dict[str, Any]],
+    layout: dict[str, Any],
+) -> None:
+    """Put a panel on the axis number `place`."""
+    y = "y" if place == 1 else f"y{place}"
+    alone = len(picture.panels) == 1
+    axis: dict[str, Any] = {"title": {"text": panel.title if alone else ""}, "domain": list(domain), **_ticks(panel)}
+    if panel.window is not None:
+        axis["range"] = list(panel.window)
+    layout["yaxis" if place == 1 else f"yaxis{place}"] = axis
+    if panel.shades:
+        # an axis of its own, from 0 to 1, under the panel's: a shade spans the panel however it is zoomed
+        under = f"y{place + 50}"
+        axis |= {"overlaying": under, "tickmode": "auto"}
+        layout[f"yaxis{place + 50}"] = {
+            "range": [0, 1], "visible": False, "fixedrange": True, "domain": list(domain)
+        }  # fmt: skip
+        data += [_shade(shade, under, place) for shade in panel.shades]
+    data += [trace for band in panel.bands for trace in _band(band, panel, picture, x, y)]
+    # what is faint lies behind
+    lines = sorted(panel.lines, key=lambda line: not line.faint)
+    data += [_line(line, panel, picture, x, y) for line in lines]
+    data += [_marks(marks, y) for marks in panel.marks]
+    for marks in panel.marks:
+        if marks.kind == "deepest":
+            layout["annotations"].append(_words_at(marks, picture, y))
+        elif marks.kind in ("liquidation", "stop"):
+            layout["shapes"] += [_rule(stamp, y) for stamp in np.unique(marks.stamps)[:100]]
+    layout["shapes"] += [_limit(limit, y) for limit in panel.limits]
+    layout["annotations"] += _limit_words(panel, domain[1] - domain[0], y)
+    # panels one above the other are too low for words along their axes
+    heading = " · ".join(filter(None, ("" if alone else f"<b>{panel.title}</b>", panel.note)))
+    if heading:
+        layout["annotations"].append(_heading(heading, y))
+
+
+def _ticks(panel: Panel) -> dict[str, Any]:
+    if panel.kind == "percent":
+        return {"tickformat": ",.3~%"}
+    return {"tickformat": ",.6~g" if panel.kind == "ratio" or panel.places > 2 else ",~g"}
+
+
+def _number(panel: Panel, variable: str, unit: str) -> str:
+    """How a value reads in the hover."""
+    if panel.kind == "percent":
+        return f"%{{{variable}:.3%}}"
+    if panel.kind == "ratio":
+        return f"%{{{variable}:.{panel.places}f}}"
+    return f"%{{{variable}:,.{panel.places}f}} {unit}"
+
+
+def _line(line: Line, panel: Panel, picture: Picture, x: Any, y: str) -> dict[str, Any]:
+    few = len(picture.stamps) < _FEW
+    colour = line.colour or theme.LIGHT.ink
+    trace: dict[str, Any] = {
+        "type": "scatter",
+        "mode": "lines+markers" if few else "lines",
+        "name": line.name,
+        "meta": {"key": line.key, "ink": not line.colour},
+        "x": x,
+        "y": line.values,
+        "xaxis": "x",
+        "yaxis": y,
+        "line": {"color": colour, "width": 0.8 if line.faint else (2.2 if not line.colour else 1.5)},
+        "opacity": 0.6 if line.faint else 0.9,
+        "hovertemplate": f"{line.name} {_number(panel, 'y', picture.unit)}<extra></extra>",
+        "connectgaps": False,
+    }
+    if line.group:
+        # what is faint follows the line it belongs to
+        trace |= {"legendgroup": line.group, "name": line.group, "showlegend": not line.faint}
+    if line.filled:
+        trace |= {"fill": "tozeroy", "fillcolor": theme.faded(colour, 0.18)}
+    return trace
+
+
+def _band(band: Band, panel: Panel, picture: Picture, x: Any, y: str) -> list[dict[str, Any]]:
+    """One trace of what is positive and one of what is negative, each only where there is some."""
+    upper, lower = band.upper, band.lower
+    parts = [(part, side) for part, side in ((upper, "above"), (lower, "below")) if part.any()]
+    traces = []
+    for index, (part, side) in enumerate(parts or [(upper, "above")]):
+        trace: dict[str, Any] = {
+            "type": "scatter",
+            "mode": "lines" if len(picture.stamps) >= _FEW else "lines+markers",
+            "name": band.name,
+            "legendgroup": band.key,
+            "showlegend": index == 0,
+            "meta": {"key": band.key, "side": side},
+            "x": x,
+            "y": part,
+            "xaxis": "x",
+            "yaxis": y,
+            "stackgroup": side,
+            "line": {"color": band.colour, "width": 0.5},
+            "fillcolor": theme.faded(band.colour, 0.85),
+        }
+        if len(parts) == 2 and index == 0:
+            # the band's own value, whatever its sign
+            trace["customdata"] = band.values
+        if index == 0:
+            variable = "customdata" if len(parts) == 2 else "y"
+            trace["hovertemplate"] = f"{band.name} {_number(panel, variable, picture.unit)}<extra></extra>"
+        else:
+            trace["hoverinfo"] = "skip"
+        traces.append(trace)
+    return traces
+
+
+def _marks(marks: Marks, y: str) -> dict[str, Any]:
+    symbol, size = _MARKS[marks.kind]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": marks.name,
+        "meta": {"key": marks.kind},
+        "x": marks.stamps,
+        "y": marks.values,
+        "xaxis": "x",
+        "yaxis": y,
+        "text": [words.replace("\n", "<br>") for words in marks.words],
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {
+            "symbol": symbol,
+            "size": size,
+            "color": theme.MARKS[marks.kind],
+            "line": {"width": 1, "color": "#ffffff"},
+        },
+        "cliponaxis": False,
+        "legendgroup": f"mark {marks.kind}",
+        "legendrank": 1100,
+        "showlegend": marks.kind != "deepest",
+    }
+
+
+def _shade(shade: Shade, y: str, place: int) -> dict[str, Any]:
+    """All spans of a level as one trace of boxes; the outline keeps a span of one hour in sight."""
+    name, colour = theme.LEVELS[shade.level]
+    gap = np.full(len(shade.starts), np.datetime64("NaT"))
+    x = np.stack([shade.starts, shade.starts, shade.ends, shade.ends, gap], axis=1).ravel()
+    heights = np.tile([0.0, 1.0, 1.0, 0.0, np.nan], len(shade.starts))
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": f"{name} alert",
+        "meta": {"key": f"alert {shade.level}", "panel": place},
+        "x": x,
+        "y": heights,
+        "xaxis": "x",
+        "yaxis": y,
+        "fill": "toself",
+        "fillcolor": theme.faded(colour, theme.SHADES[shade.level]),
+        "line": {"color": theme.faded(colour, 2 * theme.SHADES[shade.level]), "width": 1},
+        "hoverinfo": "skip",
+        "legendgroup": name,
+        "legendrank": 1200 - shade.level,
+    }
+
+
+def _limit(limit: Limit, y: str) -> dict[str, Any]:
+    return {
+        "type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": y, "y0": limit.value, "y1": limit.value,
+        "line": {"color": limit.colour, "width": 1.4, "dash": "dash"}, "name": limit.name, "layer": "above",
+    }  # fmt: skip
+
+
+def _limit_words(panel: Panel, height: float, y: str) -> list[dict[str, Any]]:
+    """The words of the limits in the margin at their ends, pushed apart where they would touch."""
+    named = sorted((limit for limit in panel.limits if limit.words), key=lambda limit: limit.value)
+    if not named:
+        return []
+    low, high = panel.window or (named[0].value, named[-1].value)
+    scale = height * _PLOT_HEIGHT / ((high - low) or 1.0)
+    at = [limit.value * scale + (0.5 if limit.above else -0.5) * _LINE_HEIGHT for limit in named]
+    for lower in range(len(at) - 1):
+        short = _LINE_HEIGHT - (at[lower + 1] - at[lower])
+        if short > 0.0:
+            at[lower + 1] += short / 2
+            at[: lower + 1] = [place - short / 2 for place in at[: lower + 1]]
+    return [
+        {
+            "x": 1.0, "y": limit.value, "xref": "paper", "yref": y, "text": limit.words, "showarrow": False,
+            "xanchor": "left", "yanchor": "middle", "xshift": 4, "yshift": place - limit.value * scale,
+            "font": {"color": limit.colour, "size": theme.FONT_SIZE - 2},
+        }
+        for limit, place in zip(named, at, strict=True)
+    ]  # fmt: skip
+
+
+def _rule(stamp: np.datetime64, y: str) -> dict[str, Any]:
+    """A vertical line through a panel."""
+    return {
+        "type": "line", "xref": "x", "x0": str(stamp), "x1": str(stamp), "yref": f"{y} domain", "y0": 0, "y1": 1,
+        "line": {"color": theme.CRITICAL, "width": 1.2, "dash": "dot"}, "layer": "below",
+    }  # fmt: skip
+
+
+def _words_at(marks: Marks, picture: Picture, y: str) -> dict[str, Any]:
+    """Words beside a mark, on the side where there is room."""
+    span = picture.stamps[-1] - picture.stamps[0]
+    late = bool(span) and (marks.stamps[0] - picture.stamps[0]) / span > 0.5
+    return {
+        "x": str(marks.stamps[0]), "y": float(marks.values[0]), "xref": "x", "yref": y, "text": marks.words[0],
+        "showarrow": False, "xanchor": "right" if late else "left", "yanchor": "middle",
+        "xshift": -10 if late else 10,
+    }  # fmt: skip
+
+
+def _heading(text: str, y: str) -> dict[str, Any]:
+    """Words over a panel."""
+    return {
+        "x": 0.0, "y": 1.0, "xref": "paper", "yref": f"{y} domain", "text": text, "showarrow": False,
+        "xanchor": "left", "yanchor": "bottom", "yshift": 3, "font": {"size": theme.FONT_SIZE - 1},
+    }  # fmt: skip
+
+
+def _centred(text: str) -> dict[str, Any]:
+    return {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "text": text, "showarrow": False}
+
+
+# --- bars ------------------------------------------------------------------------------------------------------------
+
+
+def _bars(panel: Panel, data: list[dict[str, Any]], layout: dict[str, Any]) -> None:
+    """A step per bar, each standing where the one before ended, and a thin line between them."""
+    few = len(panel.bars) <= 12
+    data += [_bar(bar, panel, few) for bar in panel.bars]
+    joints: list[tuple[Any, Any]] = []
+    for bar, after in pairwise(panel.bars):
+        joints += [(bar.name, bar.end), (after.name, bar.end), (None, None)]
+    data.append({
+        "type": "scatter", "mode": "lines", "meta": {"key": "joints"}, "x": [x for x, _ in joints],
+        "y": [y for _, y in joints], "line": {"color": theme.OTHER, "width": 1, "dash": "dot"}, "hoverinfo": "skip",
+    })  # fmt: skip
+    for trace in data:
+        trace["showlegend"] = False
+    names = [bar.name for bar in panel.bars]
+    layout["xaxis"] = {
+        "type": "category",
+        "tickvals": names,
+        "ticktext": ["<br>".join(theme.two_lines(name)) for name in names],
+        "tickangle": 0 if few else -45,
+        "tickfont": {"size": theme.FONT_SIZE - 2 if len(names) > 8 else theme.FONT_SIZE},
+    }
+    layout["bargap"] = 0.35
+
+
+def _bar(bar: Bar, panel: Panel, few: bool) -> dict[str, Any]:
+    unit = panel.title.rpartition(", ")[2]
+    shown = f"{bar.value:{'' if bar.level else '+'},.{panel.places}f}"
+    return {
+        "type": "bar",
+        "name": bar.name,
+        "meta": {"key": bar.key},
+        "x": [bar.name],
+        "y": [bar.value],
+        "base": [bar.base],
+        "marker": {"color": bar.colour},
+        "text": [bar.words],
+        "textposition": "outside",
+        "constraintext": "none",
+        "textangle": 0,
+        "textfont": {"size": theme.FONT_SIZE - 1 if few else theme.FONT_SIZE - 3},
+        "cliponaxis": False,
+        "hovertemplate": f"{bar.name}: {shown} {unit}<extra></extra>",
+    }

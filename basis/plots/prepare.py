@@ -1,0 +1,264 @@
+"""From a run's numbers to pictures of it; the one place where what a figure shows is worked out. Imports numpy only."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from basis.plots import marks, theme
+from basis.plots.pictures import Band, Bar, Limit, Line, Marks, Panel, Picture
+from basis.plots.run import RunNumbers, value_in_words, venues
+
+#: An axis shows values up to so many times what matters on it.
+_FAR = 4.0
+
+
+# --- the figures -----------------------------------------------------------------------------------------------------
+
+
+def equity(run: RunNumbers) -> Picture:
+    """Worth of the book; flows, liquidations and a stop are marked, critical alerts shaded."""
+    line = Line("equity", "equity", run.equity, theme.EQUITY)
+    panel = Panel(
+        f"equity, {run.share_class}",
+        "money",
+        theme.places(run.share_class),
+        lines=(line,),
+        marks=(*marks.flows(run), *marks.liquidations(run, run.equity), *marks.stop(run, run.equity)),
+        shades=marks.shades(run, tuple(marks.levels(run)), (2,)),
+    )
+    return _picture(run, "equity", "Equity", run.share_class, panel)
+
+
+def drawdown(run: RunNumbers) -> Picture:
+    """Growth of capital against its highest so far; flows do not count."""
+    line = Line("drawdown", "drawdown", run.drawdown, theme.DRAWDOWN, filled=True)
+    deepest: list[Marks] = []
+    if len(run) and np.isfinite(run.drawdown).any() and np.nanmin(run.drawdown) < 0.0:
+        at = int(np.nanargmin(run.drawdown))
+        words = f"deepest: {value_in_words(run.drawdown[at], 'percent')} on {str(run.stamps[at])[:10]}"
+        deepest.append(Marks("deepest", "deepest", run.stamps[at : at + 1], run.drawdown[at : at + 1], (words,)))
+    warning_critical = run.limits.get("drawdown")
+    limits = () if warning_critical is None else marks.limits("drawdown", warning_critical, "percent", -1.0)
+    panel = Panel(
+        "drawdown, %",
+        "percent",
+        lines=(line,),
+        marks=(*deepest, *marks.liquidations(run, run.drawdown)),
+        shades=marks.shades(run, ("drawdown",), (1, 2)),
+        limits=limits,
+    )
+    return _picture(run, "drawdown", "Drawdown", "fraction", panel)
+
+
+def attribution_area(run: RunNumbers) -> Picture:
+    """P&L since the start by column, stacked, and the balance-based P&L as a line."""
+    bands = tuple(
+        Band(theme.column(name).name, name, values, theme.column(name).colour) for name, values in earned(run).items()
+    )
+    pnl = run.pnl
+    panel = Panel(
+        f"P&L since the start, {run.share_class}",
+        "money",
+        theme.places(run.share_class),
+        bands=bands,
+        lines=(Line("P&L", "pnl_balance", pnl, ""),),
+        marks=marks.liquidations(run, pnl),
+    )
+    return _picture(run, "area", "P&L by cause", run.share_class, panel)
+
+
+def waterfall(run: RunNumbers) -> Picture:
+    """From the equity at the start over every column and the flows to the equity at the end."""
+    bars = [_bar(run, "equity at start", "initial_equity", 0.0, run.initial_equity, theme.LEVEL)]
+    for name, total in totals(run.attribution).items():
+        if run.counts(total):
+            bars.append(_bar(run, theme.column(name).name, name, bars[-1].end, total, theme.column(name).colour))
+    if run.net_flow.any():
+        bars.append(_bar(run, "net flows", "net_flow", bars[-1].end, float(np.sum(run.net_flow)), theme.FLOW))
+    final = float(run.equity[-1]) if len(run) else run.initial_equity
+    bars.append(_bar(run, "equity at end", "equity", 0.0, final, theme.LEVEL))
+    edges = [edge for bar in bars for edge in ((bar.end,) if bar.level else (bar.base, bar.end))]
+    low, high = min(edges), max(edges)
+    room = high - low
+    window, note = None, ""
+    if low > 0.0 and room < 0.5 * low:
+        # steps would be hairlines on an axis from 0
+        room = room or 0.01 * low
+        window, note = (low - 0.25 * room, high + 0.15 * room), "the axis does not begin at 0"
+    title = f"equity, {run.share_class}"
+    panel = Panel(title, "money", theme.places(run.share_class), bars=tuple(bars), window=window, note=note)
+    return _picture(run, "waterfall", "From start to end by cause", run.share_class, panel, whole=True)
+
+
+def _bar(run: RunNumbers, name: str, key: str, base: float, value: float, colour: str) -> Bar:
+    """A bar; the figure over it is in whole units where it is large."""
+    level = key in ("initial_equity", "equity")
+    places = theme.places(run.share_class)
+    digits = 0 if places == 2 and abs(value) >= 100.0 else places
+    words = f"{value:{'' if level else '+'},.{digits}f}".replace("-", "−")
+    return Bar(name, key, base, value, words, colour, level)
+
+
+def risk(run: RunNumbers) -> Picture:
+    """How near the book came to its limits: margin ratios, health factor, LTV and net delta, where there are any."""
+    panels = [panel for make in (_margin, _health, _ltv, _delta) for panel in make(run)]
+    note = "" if panels else "No measure of risk applies: the book held no perps and no debt."
+    return _picture(run, "risk", "Risk", "ratio", *panels, note=note)
+
+
+def earned(run: RunNumbers) -> dict[str, np.ndarray]:
+    """Cumulative P&L of the columns that ever held more than rounding, share class."""
+    cumulative = {name: np.cumsum(values) for name, values in run.attribution.items()}
+    return {name: values for name, values in cumulative.items() if run.counts(np.abs(values).max(initial=0.0))}
+
+
+def totals(attribution: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """What each column earned over all rows, share class: the last value of its band."""
+    return {name: float(np.cumsum(values)[-1]) if len(values) else 0.0 for name, values in attribution.items()}
+
+
+# --- panels of risk --------------------------------------------------------------------------------------------------
+
+
+def _margin(run: RunNumbers) -> Iterator[Panel]:
+    """Worst of the hour by venue, and after fills behind it."""
+    after = {venue: _finite(run, f"margin_ratio|{venue}") for venue in _margined(run)}
+    if not after:
+        return
+    worst = {venue: _finite(run, f"margin_ratio|{venue}|worst") for venue in after}
+    colours = theme.venue_colours(venues(run.risk))
+    lines = [Line(f"{v}, after fills", f"margin_ratio|{v}", after[v], colours[v], True, group=v) for v in after]
+    lines += [Line(f"{v}, worst of the hour", f"margin_ratio|{v}|worst", worst[v], colours[v], group=v) for v in after]
+    measures = [f"margin_ratio|{venue}" for venue in after]
+    struck = marks.liquidations(run, worst)
+    yield _panel(
+        run, "margin ratio, % of notional", "percent", lines, measures, struck, floor=0.0, weight=2.0,
+        note="strong: worst of the hour; thin: after fills",
+    )  # fmt: skip
+
+
+def _margined(run: RunNumbers) -> list[str]:
+    """Venues that ever had a margin ratio."""
+    after_and_worst = {
+        venue: np.stack([_finite(run, f"margin_ratio|{venue}"), _finite(run, f"margin_ratio|{venue}|worst")])
+        for venue in venues(run.risk)
+    }
+    return [venue for venue, values in after_and_worst.items() if np.isfinite(values).any()]
+
+
+def _health(run: RunNumbers) -> Iterator[Panel]:
+    after, worst = _finite(run, "health_factor"), _finite(run, "health_factor|worst")
+    if not (np.isfinite(after).any() or np.isfinite(worst).any()):
+        return
+    colour = theme.HEALTH_FACTOR
+    lines = [
+        Line("health factor, after fills", "health_factor", after, colour, True, group="health factor"),
+        Line("health factor, before decisions", "health_factor|worst", worst, colour, group="health factor"),
+    ]
+    struck = marks.liquidations(run, {"aave_v3": worst})
+    edge = Limit("liquidation", 1.0, theme.CRITICAL, "liquidation at 1", above=False)
+    yield _panel(
+        run, "health factor, ratio", "ratio", lines, ["health_factor"], struck, floor=1.0, more=(edge,),
+        weight=1.4, note="strong: before decisions; thin: after fills",
+    )  # fmt: skip
+
+
+def _ltv(run: RunNumbers) -> Iterator[Panel]:
+    after, worst = run.risk.get("ltv"), run.risk.get("ltv|worst")
+    if after is None or worst is None or not (after.any() or worst.any()):
+        return
+    lines = [
+        Line("LTV, after fills", "ltv", _finite(run, "ltv"), theme.LTV, True, group="LTV"),
+        Line("LTV, before decisions", "ltv|worst", _finite(run, "ltv|worst"), theme.LTV, group="LTV"),
+    ]
+    # without debt LTV is 0, which is far from what matters
+    near = [np.where(line.values > 0.0, line.values, np.nan) for line in lines]
+    yield _panel(
+        run, "LTV, % of collateral", "percent", lines, ["ltv"], weight=1.2,
+        note="strong: before decisions; thin: after fills", near=near,
+    )  # fmt: skip
+
+
+def _delta(run: RunNumbers) -> Iterator[Panel]:
+    """Net delta by asset, where the run watches it."""
+    shown = {asset: values for asset, values in run.net_delta.items() if f"alert|net_delta_ratio|{asset}" in run.risk}
+    if not shown or not (_margined(run) or any(values.any() for values in shown.values())):
+        return
+    lines = [
+        Line(f"net delta, {asset}", f"net_delta_ratio|{asset}", values, theme.ASSETS[i % len(theme.ASSETS)])
+        for i, (asset, values) in enumerate(shown.items())
+    ]
+    measures = [f"net_delta_ratio|{asset}" for asset in shown]
+    mirrored = tuple(
+        Limit(limit.name, -limit.value, limit.colour, "", not limit.above)
+        for pair in {run.limits[name] for name in measures if name in run.limits}
+        for limit in marks.limits("net_delta_ratio", pair, "percent")
+    )
+    yield _panel(run, "net delta, % of equity", "percent", lines, measures, more=mirrored)
+
+
+def _panel(
+    run: RunNumbers,
+    title: str,
+    kind: str,
+    lines: Sequence[Line],
+    measures: Sequence[str],
+    struck: tuple[Marks, ...] = (),
+    floor: float | None = None,
+    more: tuple[Limit, ...] = (),
+    weight: float = 1.0,
+    note: str = "",
+    near: Sequence[np.ndarray] | None = None,
+) -> Panel:
+    """A panel of measures with their limits, breaches shaded and marked; the axis holds what is `near`."""
+    at_limits = sorted({run.limits[name] for name in measures if name in run.limits})
+    limits = (*(limit for pair in at_limits for limit in marks.limits(measures[0], pair, kind)), *more)
+    window, beyond = _window(near or [line.values for line in lines], [limit.value for limit in limits], floor, kind)
+    return Panel(
+        title, kind, 3 if kind == "ratio" else 2, tuple(lines), (), (), (*marks.crossings(run, measures), *struck),
+        marks.shades(run, measures, (1, 2)), limits, window, "; ".join(filter(None, (note, beyond))), weight,
+    )  # fmt: skip
+
+
+def _window(
+    values: Sequence[np.ndarray], limits: Sequence[float], floor: float | None, kind: str
+) -> tuple[tuple[float, float] | None, str]:
+    """Range of an axis on which what is near the limits can be read, and what that leaves out.
+
+    A ratio of a tiny position is huge: the axis then ends at `_FAR` times the larger of median and limits.
+    """
+    found = np.concatenate([v[np.isfinite(v)] for v in values] or [np.empty(0)])
+    if not len(found):
+        return None, ""
+    low, high = float(found.min()), float(found.max())
+    low, top = min([low, *limits]), max([high, *limits])
+    note = ""
+    if floor is not None:
+        low = min(low, floor)
+        far = _FAR * max([float(np.median(found)), *limits])
+        if top > 1.25 * far > 0.0:
+            top, note = (
+                far,
+                f"the axis ends at {value_in_words(far, kind)}; the highest value is {value_in_words(high, kind)}",
+            )
+    span = (top - low) or abs(top) or 1.0
+    # the words of a limit need room; a floor of zero is the edge of the axis itself
+    above = 0.06 if not limits or top > max(limits) + 0.1 * span else 0.16
+    return (low if low == floor == 0.0 else low - 0.06 * span, top + above * span), note
+
+
+def _finite(run: RunNumbers, name: str) -> np.ndarray:
+    """(rows,) a measure with NaN where it is not finite: no position, no ratio."""
+    values = run.risk.get(name)
+    if values is None:
+        return np.full(len(run), np.nan)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _picture(
+    run: RunNumbers, name: str, title: str, unit: str, *panels: Panel, note: str = "", whole: bool = False
+) -> Picture:
+    """A picture; without a row there is nothing to draw, save what is of the run as a `whole`."""
+    if not len(run) and not whole:
+        panels, note = (), "The run has no rows."
+    return Picture(name, title, run.name, unit, run.stamps, tuple(panels), note)

@@ -1,0 +1,201 @@
+"""Pictures drawn with matplotlib, for print: a twin of `figures`, from the same pictures. Imports matplotlib on use."""
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from basis.errors import InputError
+from basis.plots import theme
+from basis.plots.pictures import Band, Line, Marks, Panel, Picture, Shade
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Symbol and size of marks by kind.
+_MARKS = {
+    "liquidation": ("X", 8),
+    "critical": ("D", 3.5),
+    "stop": ("8", 8),
+    "deposit": ("^", 7),
+    "withdrawal": ("v", 7),
+    "deepest": ("o", 5),
+}
+
+
+def figure(picture: Picture) -> "Figure":
+    """A matplotlib figure 8 inches wide; none of pyplot's state is touched.
+
+    Raises
+    ------
+    InputError
+        Where matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError(
+            "backend='matplotlib' needs matplotlib, which is not installed: pip install matplotlib."
+        ) from None
+    with mpl.rc_context(theme.rc()):
+        count = len(picture.panels)
+        made = Figure(figsize=(8.0, 4.8 + 0.8 * max(count - 2, 0)), layout="constrained")
+        made.suptitle(picture.title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+        weights = [panel.weight for panel in picture.panels] or [1.0]
+        axes = made.subplots(len(weights), 1, sharex=True, squeeze=False, height_ratios=weights)[:, 0]
+        first = picture.panels[0] if count else None
+        lines = 1.4 if first is not None and (count > 1 or first.note) else 0.0
+        axes[0].set_title(picture.subtitle, fontsize=9, fontweight="normal", color=theme.LIGHT.faint, pad=6 + 9 * lines)
+        if not count:
+            axes[0].set_axis_off()
+            axes[0].text(0.5, 0.5, picture.note, ha="center", transform=axes[0].transAxes)
+        for panel, ax in zip(picture.panels, axes, strict=False):
+            _draw(panel, picture, ax)
+        if picture.panels and not picture.panels[0].bars:
+            _time_axis(axes[-1], picture)
+        made.align_ylabels(axes)
+        _legend(made, axes)
+    return made
+
+
+def _draw(panel: Panel, picture: Picture, ax: "Axes") -> None:
+    from matplotlib.ticker import FuncFormatter
+
+    for shade in panel.shades:
+        _shade(shade, ax)
+    _bands(panel.bands, picture, ax)
+    for line in sorted(panel.lines, key=lambda line: not line.faint):
+        _line(line, picture, ax)
+    _limits(panel, ax)
+    for marks in panel.marks:
+        _marks(marks, picture, ax)
+    if panel.bars:
+        _bars(panel, ax)
+    alone = len(picture.panels) == 1
+    if alone:
+        ax.set_ylabel(panel.title)
+    if panel.window is not None:
+        ax.set_ylim(*panel.window)
+    if panel.kind == "percent":
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100.0 * value:,.4g}%".replace("-", "−")))
+    else:
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace("-", "−")))
+    heading = " · ".join(filter(None, ("" if alone else panel.title, panel.note)))
+    if heading:
+        ax.annotate(
+            heading, (0.0, 1.0), xycoords="axes fraction", xytext=(0, 2), textcoords="offset points", va="bottom",
+            fontsize=8,
+        )  # fmt: skip
+
+
+def _time_axis(ax: "Axes", picture: Picture) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator()
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    ax.set_xlabel("time, UTC")
+    about = np.timedelta64(12 if len(picture.stamps) == 1 else 0, "h")
+    ax.set_xlim(picture.stamps[0] - about, picture.stamps[-1] + about)
+
+
+def _line(line: Line, picture: Picture, ax: "Axes") -> None:
+    colour = line.colour or theme.LIGHT.ink
+    ax.plot(
+        picture.stamps, line.values, color=colour, linewidth=0.5 if line.faint else 1.2,
+        alpha=0.6 if line.faint else 0.9, marker="o" if len(picture.stamps) < 2 else "", markersize=4,
+        label="_" + line.name if line.faint and line.group else line.group or line.name, gid=line.key,
+    )  # fmt: skip
+    if line.filled:
+        ax.fill_between(picture.stamps, line.values, 0.0, color=colour, alpha=0.18, linewidth=0)
+
+
+def _bands(bands: tuple[Band, ...], picture: Picture, ax: "Axes") -> None:
+    """Each band between the sum of those before it and its own on top, on either side of zero."""
+    above = below = np.zeros(len(picture.stamps))
+    for band in bands:
+        for start, part in ((above, band.upper), (below, band.lower)):
+            if part.any():
+                drawn = ax.fill_between(picture.stamps, start, start + part, color=band.colour, alpha=0.85, linewidth=0)
+                drawn.set_gid(band.key)
+        above, below = above + band.upper, below + band.lower
+        # one entry in the legend, whichever side it is on
+        ax.fill_between([], [], [], color=band.colour, alpha=0.85, linewidth=0, label=band.name)
+
+
+def _bars(panel: Panel, ax: "Axes") -> None:
+    for place, bar in enumerate(panel.bars):
+        ax.bar(place, bar.value, bottom=bar.base, width=0.65, color=bar.colour, gid=bar.key, label="_" + bar.name)
+        up = bar.value >= 0.0
+        ax.annotate(
+            bar.words, (place, bar.end), xytext=(0, 2 if up else -2), textcoords="offset points", ha="center",
+            va="bottom" if up else "top", fontsize=8,
+        )  # fmt: skip
+    for place, (bar, _) in enumerate(pairwise(panel.bars)):
+        ax.plot([place, place + 1], [bar.end] * 2, color=theme.OTHER, linewidth=0.7, linestyle=":", label="_joint")
+    ax.set_xticks(range(len(panel.bars)), ["\n".join(theme.two_lines(bar.name)) for bar in panel.bars])
+    ax.tick_params(axis="x", length=0)
+    ax.margins(y=0.1)
+
+
+def _marks(marks: Marks, picture: Picture, ax: "Axes") -> None:
+    symbol, size = _MARKS[marks.kind]
+    deepest = marks.kind == "deepest"
+    ax.plot(
+        marks.stamps, marks.values, linestyle="", marker=symbol, markersize=size, color=theme.MARKS[marks.kind],
+        markeredgecolor="white", markeredgewidth=0.5, label="_deepest" if deepest else marks.name, gid=marks.kind,
+        zorder=5,
+    )  # fmt: skip
+    if marks.kind in ("liquidation", "stop"):
+        for stamp in np.unique(marks.stamps)[:100]:
+            ax.axvline(stamp, color=theme.CRITICAL, linewidth=0.8, linestyle=":", zorder=1)
+    if deepest:
+        late = marks.stamps[0] - picture.stamps[0] > (picture.stamps[-1] - picture.stamps[0]) / 2
+        ax.annotate(
+            marks.words[0], (marks.stamps[0], marks.values[0]), xytext=(-7 if late else 7, 0),
+            textcoords="offset points", ha="right" if late else "left", va="center", fontsize=8,
+        )  # fmt: skip
+
+
+def _shade(shade: Shade, ax: "Axes") -> None:
+    """All spans of a level, over the whole height."""
+    from matplotlib.dates import date2num
+
+    name, colour = theme.LEVELS[shade.level]
+    starts = date2num(shade.starts)
+    spans = list(zip(starts, date2num(shade.ends) - starts, strict=True))
+    opacity = theme.SHADES[shade.level]
+    ax.broken_barh(
+        spans, (0.0, 1.0), transform=ax.get_xaxis_transform(), facecolor=(colour, opacity), linewidth=0.4, zorder=0,
+        edgecolor=(colour, 2 * opacity), label=f"{name} alert", gid=f"alert {shade.level}",
+    )  # fmt: skip
+
+
+def _limits(panel: Panel, ax: "Axes") -> None:
+    """Lines, and their words at their ends; of two that would touch, the upper above and the lower below."""
+    named = sorted((limit for limit in panel.limits if limit.words), key=lambda limit: limit.value)
+    low, high = panel.window or (0.0, 1.0)
+    for limit in panel.limits:
+        ax.axhline(limit.value, color=limit.colour, linewidth=0.9, linestyle="--", label="_" + limit.name)
+    for place, limit in enumerate(named):
+        above = limit.above
+        if place + 1 < len(named) and named[place + 1].value - limit.value < 0.15 * (high - low):
+            above = False
+        ax.annotate(
+            limit.words, (1.0, limit.value), xycoords=("axes fraction", "data"), xytext=(3, 1 if above else -1),
+            textcoords="offset points", va="bottom" if above else "top", fontsize=7, color=limit.colour,
+        )  # fmt: skip
+
+
+def _legend(made: "Figure", axes: Any) -> None:
+    """One legend for all panels, below them; none for a single entry."""
+    entries: dict[str, Any] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    if len(entries) > 1:
+        # a line of the legend holds some 110 letters, of which a handle takes eight
+        longest = max(len(label) for label in entries)
+        made.legend(entries.values(), entries.keys(), loc="outside lower left", ncols=max(110 // (longest + 8), 1))

@@ -1,0 +1,94 @@
+"""What the figures of a run are drawn from, and its measures in words. Imports numpy only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from basis.plots import theme
+
+#: Measures for which less is worse.
+LESS_IS_WORSE = ("margin_ratio", "health_factor")
+_NAMES = {
+    "margin_ratio": "margin ratio",
+    "health_factor": "health factor",
+    "net_delta_ratio": "net delta",
+    "ltv": "LTV",
+    "drawdown": "drawdown",
+}
+#: What is less than this share of the capital is the rounding of sums (accounting §5) and not drawn.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class RunNumbers:
+    """What the figures of a run are drawn from.
+
+    Attributes
+    ----------
+    name : mode and window in words
+    share_class : unit of money
+    stamps : (rows,) datetime64[us] UTC
+    initial_equity : worth before the first row, share class
+    equity, net_flow : (rows,) share class; the flow is that of the row
+    drawdown : (rows,) fraction <= 0
+    attribution : column → (rows,) increments, share class; without the breakdowns
+    risk : column of `risk.parquet` → (rows,)
+    net_delta : asset → (rows,) fraction of equity
+    events : column of `events.parquet` → (events,)
+    limits : measure → (warning, critical), of those that have some
+    cause : why the run stopped itself, None where it did not
+    """
+
+    name: str
+    share_class: str
+    stamps: np.ndarray
+    initial_equity: float
+    equity: np.ndarray
+    net_flow: np.ndarray
+    drawdown: np.ndarray
+    attribution: Mapping[str, np.ndarray]
+    risk: Mapping[str, np.ndarray]
+    net_delta: Mapping[str, np.ndarray]
+    events: Mapping[str, np.ndarray]
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    cause: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    @property
+    def pnl(self) -> np.ndarray:
+        """(rows,) balance-based P&L since the start: equity less what it began with and what flowed in."""
+        return self.equity - self.initial_equity - np.cumsum(self.net_flow)
+
+    def counts(self, amount: float) -> bool:
+        """Whether an amount is more than rounding."""
+        return abs(amount) > _ROUNDING * max(1.0, abs(self.initial_equity))
+
+    def money(self, amount: float) -> str:
+        """An amount with its unit."""
+        return f"{amount:,.{theme.places(self.share_class)}f} {self.share_class}"
+
+
+def venues(risk: Mapping[str, np.ndarray]) -> list[str]:
+    """Venues with a margin ratio, in the order of the table."""
+    names = [name.split("|") for name in risk if name.startswith("margin_ratio|")]
+    return [parts[1] for parts in names if len(parts) == 2]
+
+
+def in_words(measure: str) -> str:
+    """A measure of risk in words: ``margin_ratio|okx`` is the margin ratio at okx."""
+    head, _, tail = measure.partition("|")
+    return _NAMES.get(head, head) + (f" {'at ' if head == 'margin_ratio' else 'of '}{tail}" if tail else "")
+
+
+def value_in_words(value: float, kind: str) -> str:
+    """A value of a panel of a kind: four digits, a fraction in percent."""
+    shown = value if kind == "ratio" else 100.0 * value
+    return (f"{shown:,.0f}" if abs(shown) >= 1_000.0 else f"{shown:.4g}") + ("" if kind == "ratio" else "%")
+
+
+def minute(stamp: np.datetime64) -> str:
+    """An instant to the minute."""
+    return str(stamp.astype("M8[m]")).replace("T", " ")

@@ -1,0 +1,48 @@
+"""`basis report`, and what `basis backtest` says of the report it leaves."""
+
+from pathlib import Path
+
+from small_market import WINDOW
+
+from basis.results import open_run
+
+
+def test_a_run_says_where_its_report_is(basis, small_data, tmp_path):
+    done = basis("backtest", "btc_basis", *WINDOW, "--data", small_data, "--out", tmp_path / "one")
+    *table, line, folder = done.out.splitlines()
+    assert line == f"report: {tmp_path / 'one' / 'report.html'}"
+    assert Path(line.removeprefix("report: ")).is_file()
+    assert folder == str(tmp_path / "one")
+    assert len(table) <= 24
+
+
+def test_the_table_names_the_venue_nearest_to_its_limit(basis, small_data, tmp_path):
+    done = basis("backtest", "btc_basis", *WINDOW, "--data", small_data, "--out", tmp_path / "one")
+    ratios = open_run(tmp_path / "one").summary["min_margin_ratio"]
+    venue = min(ratios, key=ratios.get)
+    [line] = [line for line in done.out.splitlines() if line.startswith("lowest margin ratio")]
+    assert line.split() == ["lowest", "margin", "ratio,", venue, f"{ratios[venue]:.3%}"]
+    done = basis("backtest", "pure_lending", *WINDOW, "--data", small_data, "--out", tmp_path / "two")
+    assert "lowest margin ratio" not in done.out
+
+
+def test_a_report_is_written_again(basis, small_data, tmp_path):
+    out = tmp_path / "one"
+    assert basis("backtest", "btc_basis", *WINDOW, "--data", small_data, "--out", out, "--quiet").code == 0
+    report = out / "report.html"
+    first = report.read_bytes()
+    report.unlink()
+    done = basis("report", out)
+    assert (done.code, done.out, done.err) == (0, f"{report}\n", "")
+    assert report.read_bytes() == first
+    done = basis("report", out, "--out", tmp_path / "other.html")
+    assert (done.code, done.out) == (0, f"{tmp_path / 'other.html'}\n")
+    assert (tmp_path / "other.html").read_bytes() == first
+
+
+def test_what_is_no_run_is_told(basis, tmp_path):
+    done = basis("report", tmp_path / "nowhere")
+    assert done.code == 2
+    assert done.err.startswith("Error: ")
+    assert "no run folder" in done.err
+    assert done.out == ""

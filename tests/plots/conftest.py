@@ -1,0 +1,40 @@
+"""Fixtures: the runs that figures are drawn of, made once."""
+
+import pytest
+from plot_cases import CASES, FEBRUARY, FLOWS, holed, levered
+
+import basis
+from basis.errors import RunStoppedWarning
+from basis.results.numbers import run_numbers
+
+NAMES = (*CASES, "stopped", "resumed")
+
+
+@pytest.fixture(scope="session")
+def results(sample_data):
+    """Result of every case; one stopped for want of data, one resumed from the one with flows."""
+    made = {
+        name: basis.backtest(basis.load_config(mode, overrides, environ={}), sample_data, positions=positions)
+        for name, (mode, overrides, positions) in CASES.items()
+    }
+    config, panel = holed(sample_data, "btc_basis", FEBRUARY, 50)
+    with pytest.warns(RunStoppedWarning):
+        made["stopped"] = basis.backtest(config, panel)
+    config = basis.load_config("btc_basis", {**FEBRUARY, "flows": FLOWS}, environ={})
+    made["resumed"] = basis.backtest(config, sample_data, resume=made["flows"].checkpoint("2024-02-08T05:00"))
+    return made
+
+
+@pytest.fixture(scope="session")
+def numbers(results):
+    return {**{name: run_numbers(result) for name, result in results.items()}, "levered": levered()}
+
+
+@pytest.fixture(scope="session", params=NAMES)
+def result(request, results):
+    return results[request.param]
+
+
+@pytest.fixture(scope="session", params=[*NAMES, "levered"])
+def run(request, numbers):
+    return numbers[request.param]
