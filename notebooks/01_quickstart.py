@@ -45,7 +45,8 @@ print("margin ratio target", config.strategy.margin_ratio_target, "limits", dict
 # %% [markdown]
 # ## What came of it?
 #
-# Two years of hours take a fraction of a second. The first run of a version compiles its kernel, which takes about a minute.
+# Two years of hours take a fraction of a second. The first run of a version compiles its kernel, which takes about twenty
+# seconds.
 
 # %%
 result = backtest(config)

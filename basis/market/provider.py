@@ -82,6 +82,8 @@ class DataProvider:
         self.folder = DataFolder(data_dir)
         self._series: dict[tuple[str, ...], Any] = {}
         self._lookup: Panel | None = None
+        #: Instruments that were asked for beside those of the configuration, such as a starting book's.
+        self._beside: tuple[str, ...] = ()
 
     def panel(self, keys: Iterable[str | Key] | None = None, start: Any = None, end: Any = None) -> Panel:
         """The market on the grid start, start + bar_interval, …, end (inclusive).
@@ -100,12 +102,18 @@ class DataProvider:
             funding settlements are there.
         """
         config = self.config
+        if keys is not None:
+            keys = tuple(keys)
+            known = {*map(str, config.instruments), *self._beside}
+            if new := tuple(dict.fromkeys(str(key) for key in keys if str(key) not in known)):
+                self._beside, self._lookup = (*self._beside, *new), None
         return self._build(keys, start if start is not None else config.start, end if end is not None else config.end)
 
     async def get_market_data(self, timestamp: Any) -> Mapping[str, float]:
         """What is known at an instant: the values of the row at or before it, and each age as ``<column>|age_s``.
 
-        A value that is not known then (too old, or a trailing window not yet whole) has no entry.
+        The instruments are those of the configuration and those of panels that were asked for before. A value that is
+        not known then (too old, or a trailing window not yet whole) has no entry.
 
         Raises
         ------
@@ -117,7 +125,7 @@ class DataProvider:
     def market_data_at(self, timestamp: Any) -> Mapping[str, float]:
         """`get_market_data` for blocking callers."""
         if self._lookup is None:
-            self._lookup = self._build(None, None, None, lenient=True)
+            self._lookup = self._build((*map(str, self.config.instruments), *self._beside), None, None, lenient=True)
         return MarketData(self._lookup, self._lookup.row_at(timestamp))
 
     def series(self) -> list[SeriesInfo]:

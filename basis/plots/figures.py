@@ -166,7 +166,8 @@ def _draw(
 def _ticks(panel: Panel) -> dict[str, Any]:
     if panel.kind == "percent":
         return {"tickformat": ",.3~%"}
-    return {"tickformat": ",.6~g" if panel.kind == "ratio" or panel.places > 2 else ",~g"}
+    # digits enough for steps of cents on millions
+    return {"tickformat": ",.6~g" if panel.kind == "ratio" else ",.12~g"}
 
 
 def _number(panel: Panel, variable: str, unit: str) -> str:

@@ -8,6 +8,9 @@ from basis.plots import theme
 from basis.plots.pictures import Limit, Marks, Shade
 from basis.plots.run import LESS_IS_WORSE, RunNumbers, in_words, minute, value_in_words
 
+#: Kind of a token of a lending market → what a liquidation does with it.
+_LENT = {"aToken": "seized {} collateral", "debtToken": "repaid {} debt"}
+
 
 def limits(measure: str, pair: tuple[float, float], kind: str, sign: float = 1.0) -> tuple[Limit, ...]:
     """Lines at warning and critical; the words stand away from each other, and from where the values should be."""
@@ -102,11 +105,13 @@ def _struck(run: RunNumbers, event: int) -> str:
     """A liquidation in words."""
     events = run.events
     quantity, price, fee = (float(events[name][event]) for name in ("quantity", "price", "fee"))
-    venue, symbol = str(events["venue"][event]), str(events["instrument"][event]).rpartition(":")[2]
-    done = "bought" if quantity > 0.0 else "sold"
-    return (
-        f"liquidation at {venue}: {done} {abs(quantity):,.6g} {symbol} at {price:,.2f} USDT, penalty {run.money(fee)}"
-    )
+    venue, (kind, symbol) = str(events["venue"][event]), str(events["instrument"][event]).split(":")[-2:]
+    if kind in _LENT:
+        # quantities are scaled balances, which nobody reads; their worth is
+        told = f"{_LENT[kind].format(symbol)} worth {abs(quantity * price):,.2f} USDT"
+    else:
+        told = f"{'bought' if quantity > 0.0 else 'sold'} {abs(quantity):,.6g} {symbol} at {price:,.2f} USDT"
+    return f"liquidation at {venue}: {told}" + (f", penalty {run.money(fee)}" if fee else "")
 
 
 def flows(run: RunNumbers) -> Iterator[Marks]:

@@ -39,10 +39,12 @@ def drawdown(run: RunNumbers) -> Picture:
         deepest.append(Marks("deepest", "deepest", run.stamps[at : at + 1], run.drawdown[at : at + 1], (words,)))
     warning_critical = run.limits.get("drawdown")
     limits = () if warning_critical is None else marks.limits("drawdown", warning_critical, "percent", -1.0)
+    flat = len(run) > 0 and not deepest and np.isfinite(run.drawdown).any()
     panel = Panel(
         "drawdown, %",
         "percent",
         lines=(line,),
+        window=(-0.01, 0.0) if flat and not limits else None,
         marks=(*deepest, *marks.liquidations(run, run.drawdown)),
         shades=marks.shades(run, ("drawdown",), (1, 2)),
         limits=limits,

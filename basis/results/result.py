@@ -110,11 +110,11 @@ class Result:
 
     @property
     def status(self) -> str:
-        return self.summary["status"]
+        return self.summary["status"] if self._recording is None else self._recording.status
 
     @property
     def cause(self) -> str | None:
-        return self.summary["cause"]
+        return self.summary["cause"] if self._recording is None else self._recording.cause
 
     @property
     def warnings(self) -> list[str]:
@@ -203,8 +203,14 @@ class Result:
 
     @functools.cached_property
     def _row_returns(self) -> Any:
+        return measures.row_returns(*self._growth)
+
+    @property
+    def _growth(self) -> tuple[Any, Any, float]:
+        """Equity and flow of each row and the equity before the first, without the other tables."""
         table = self.table("equity")
-        return measures.row_returns(table["equity"], table["net_flow"], self.summary["initial_equity"])
+        start = self.summary["initial_equity"] if self._recording is None else self._rows.started_from
+        return table["equity"], table["net_flow"], start
 
     def returns(self, freq: str | None = None) -> "pd.Series":
         """Time-weighted returns, fractions.
@@ -416,12 +422,14 @@ class Result:
     # --- display ---------------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        from basis.results.stats import STATS, shown
+        # from the equity alone: a debugger or an event loop asks for this of results that nobody reads
+        from basis.results.stats import percent
 
-        names = ("total_return", "cagr_365", "volatility_365", "sharpe_365", "max_drawdown")
-        share_class = self.summary["share_class"]
-        headline = ", ".join(f"{STATS[name].label} {shown(name, self.summary[name], share_class)}" for name in names)
-        return f"<Result {self.run_id} {self.status}: {headline}>"
+        deepest = float(measures.drawdown(self._row_returns).min(initial=0.0))
+        return (
+            f"<Result {self.run_id} {self.status}, {len(self._row_returns):,} rows: "
+            f"return {percent(measures.total_return(*self._growth))}, max drawdown {percent(deepest)}>"
+        )
 
     def _repr_html_(self) -> str:
         from basis.results.card import make_card

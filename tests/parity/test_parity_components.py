@@ -334,6 +334,23 @@ def test_a_provider_of_ones_own_is_asked_for_every_decision(window, driver, samp
     assert len(asked) >= 2
 
 
+def test_a_strategy_is_told_of_instruments_that_came_with_the_starting_book(sample_data):
+    told_of = {}
+
+    class Listens(basis.StrategyManager):
+        def make_decision(self, timestamp=None, market_data=None):
+            told_of.update({name: value for name, value in market_data.items() if "ETHUSDT" in name})
+
+    start = {
+        "binance:BaseToken:USDT": 100_000.0,
+        "binance:Perp:ETHUSDT": -1.0,
+        "binance:Perp:ETHUSDT|cost": -2_300.0,
+    }
+    days = {"start": "2024-02-01", "end": "2024-02-02", "strategy.rebalance": False}
+    made = basis.backtest("btc_basis", sample_data, overrides=days, positions=start, strategy=Listens)
+    assert told_of.get("mark|binance:Perp:ETHUSDT") in made.panel["mark|binance:Perp:ETHUSDT"].tolist()
+
+
 class Looks(basis.StrategyManager):
     """Sends what the hour's range says in row 0."""
 
