@@ -83,7 +83,7 @@ def starting_holdings(config: Config, positions: Mapping[str, float] | None) -> 
 
 def slots_of(config: Config, holdings: Mapping[str, float]) -> Slots:
     keys = [*config.instruments, *(name.partition("|")[0] for name in holdings)]
-    slots = make_slots(keys, config.share_class)
+    slots = make_slots(keys, config.share_class, config.distributions)
     for venue in dict.fromkeys(k.venue for k in slots.keys):
         if venue not in config.venues:
             raise ConfigError(

@@ -236,6 +236,8 @@ class _Rendering:
         out[moves] = [f"arrives {iso(int(us) * 1000)}" for us in self.effective[moves]]
         struck = self.of(at.LIQUIDATION)
         out[struck] = np.where(self.code[struck] == 0, "exchange", "lending")
+        rewards = self.of(at.REWARD_PAID)
+        out[rewards] = self._by_slot(self.keys, self.dest, self.kind == at.REWARD_PAID)[rewards]
         rejects, flows = self.of(at.REJECT), self.of(at.FLOWED)
         out[rejects] = [at.REASONS[code] for code in self.code[rejects]]
         out[flows] = [at.FLOW_NAMES[code] for code in self.code[flows]]

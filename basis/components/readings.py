@@ -178,10 +178,7 @@ def exposure(rows: StateRows) -> dict[str, np.ndarray]:
 
 
 def risk(rows: StateRows) -> dict[str, np.ndarray]:
-    """Risk measures after fills, before decisions and at the hour's extremes, and alert levels.
-
-    `ltv|worst` and `health_factor|worst` are those before decisions: nothing on-chain is tested inside the hour.
-    """
+    """Risk measures after fills, before decisions and at the hour's extremes, and alert levels."""
     book, slots = rows.book, rows.slots
     venues = len(slots.venues)
     told = book.head[at.TAILED] > 0.0
@@ -193,8 +190,9 @@ def risk(rows: StateRows) -> dict[str, np.ndarray]:
         columns[f"{name}|before"] = np.where(told, before, after)
         columns[f"{name}|worst"] = columns[f"{name}|before"] if worst is None else worst
 
-    add("ltv", book.head[at.LTV], book.before[0])
-    add("health_factor", book.head[at.HEALTH_FACTOR], book.before[1])
+    ltv, health = _tested(rows)
+    add("ltv", book.head[at.LTV], book.before[0], ltv)
+    add("health_factor", book.head[at.HEALTH_FACTOR], book.before[1], health)
     for v, venue in rows.margined:
         add(f"margin_ratio|{venue}", book.margin[v], book.before[2 + v], book.worst[v])
     for v, venue in rows.margined:
@@ -207,6 +205,33 @@ def risk(rows: StateRows) -> dict[str, np.ndarray]:
         if not measure.startswith("margin_ratio|") or measure in margined:
             columns[f"alert|{measure}"] = book.alert[j].astype(np.int8)
     return columns
+
+
+def _tested(rows: StateRows) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """LTV and health factor of what the hour was begun with, at its worst: the row's prices, its lowest, its highest.
+
+    It is what a lending liquidation is decided by; None in a book that owes nothing, and as after fills in row 0.
+    """
+    if not rows.slots.debt:
+        return None, None
+    slots, book, hour, quote = rows.slots, rows.book, rows.hour, rows.quote
+    lent = len(slots.collateral)
+    first = len(slots.cash) + len(slots.token)
+    held = rows.whole.q[first : at.first_perp(rows.shape)]
+    held = held[:, :-1] if rows.first else np.concatenate((held[:, :1], held[:, :-1]), axis=1)
+    ltv, health = np.zeros(len(rows)), np.full(len(rows), np.inf)
+    for factor in (np.ones_like(quote.down), quote.down, quote.up):
+        worth = held * factor[:-1]
+        owed = np.einsum("ij,ij->j", worth[lent:], hour.owed)
+        backing = np.einsum("ij,ij->j", worth[:lent], hour.oracle)
+        limit = np.einsum("ij,ij->j", worth[:lent], hour.threshold)
+        owes = owed > 0.0
+        ratio = np.divide(owed, backing, out=np.where(owes, np.inf, 0.0), where=owes & (backing > 0.0))
+        ltv = np.maximum(ltv, ratio)
+        health = np.minimum(health, np.divide(limit, owed, out=np.full(len(rows), np.inf), where=owes))
+    if not rows.first:
+        ltv[:1], health[:1] = book.head[at.LTV, :1], book.head[at.HEALTH_FACTOR, :1]
+    return ltv, health
 
 
 #: Hours over which the growth of a staking rate is measured.

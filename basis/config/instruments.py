@@ -4,10 +4,11 @@ May import `basis.kernel.keys` and this package's modules only.
 """
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from basis.config.fields import refuse
-from basis.config.venues import Venue
+from basis.config.venues import Distribution, Venue
 from basis.kernel.keys import Key, parse_key, reserve_of
 
 if TYPE_CHECKING:
@@ -35,7 +36,19 @@ def expand(config: "Config") -> tuple[str, ...]:
         for venue in venues:
             text = template.replace("{hedge}", venue)
             keys[_PLACEHOLDER.sub(lambda match: _value(config, template, match[1]), text)] = None  # noqa: B023
+    keys |= {f"wallet:BaseToken:{symbol}": None for symbol in _distributed(config, keys)}
     return tuple(keys)
+
+
+def _distributed(config: "Config", keys: Iterable[str]) -> dict[str, Distribution]:
+    held = {key.rpartition(":")[2] for key in keys} if config.rewards.enabled else set()
+    paid = (item for venue in config.venues.values() for item in venue.rewards.items())
+    return {symbol: terms for symbol, terms in paid if terms.on in held}
+
+
+def distributions(config: "Config") -> dict[str, Distribution]:
+    """Reward tokens that what the configuration holds is paid, by symbol; none where rewards are off."""
+    return _distributed(config, config.instruments)
 
 
 def _value(config: "Config", template: str, path: str) -> str:
@@ -54,9 +67,12 @@ def _value(config: "Config", template: str, path: str) -> str:
     return value
 
 
-def changers_of(symbol: str) -> tuple[str, ...]:
-    """Protocol and market at which a staking token of the wallet is changed; none for other tokens."""
-    return (STAKED_AT[symbol], DEX) if symbol in STAKED_AT else ()
+def changers_of(config: "Config", symbol: str) -> tuple[str, ...]:
+    """Where a token of the wallet is changed for ether: a staking token at its protocol and, last, at the market, a
+    reward token at the market; none for other tokens."""
+    if symbol in STAKED_AT:
+        return STAKED_AT[symbol], DEX
+    return (DEX,) if symbol in config.distributions else ()
 
 
 def check_instruments(config: "Config") -> None:
@@ -74,6 +90,11 @@ def check_instruments(config: "Config") -> None:
             refuse("instruments", text, f"{key.type} must be at a venue of kind {' or '.join(_KINDS[key.type])}")
         for missing in _missing(venue, key):
             refuse(f"venues.{venue.name}.{missing}", None, f"must be set: the instruments hold {text}")
+    market = config.venues.get(DEX)
+    for symbol in config.distributions:
+        what = f"{DEX}.spot_slippage.{symbol}ETH"
+        if market is None or market.spot_fee is None or not {f"{symbol}ETH", "default"} & set(market.spot_slippage):
+            refuse(f"venues.{what}", None, f"must be set: {symbol} is sold there (or set rewards.enabled=false)")
 
 
 def _missing(venue: Venue, key: Key) -> list[str]:

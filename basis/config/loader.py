@@ -164,6 +164,6 @@ def _trimmed(config: Config) -> Config:
     used |= {measure.partition("|")[2] for measure in config.risk.limits if measure.startswith("margin_ratio|")}
     used |= {name for name, venue in config.venues.items() if venue.kind == "wallet"}
     for key in config.instruments:
-        used |= set(changers_of(parse_key(key).symbol))
+        used |= set(changers_of(config, parse_key(key).symbol))
     venues = {name: venue for name, venue in sorted(config.venues.items()) if name in used}
     return config.model_copy(update={"venues": type(config.venues)(venues)})

@@ -25,8 +25,8 @@ from basis.config.fields import (
     Positive,
     refuse,
 )
-from basis.config.instruments import check_instruments, expand
-from basis.config.venues import Venue
+from basis.config.instruments import check_instruments, distributions, expand
+from basis.config.venues import Distribution, Venue
 
 #: Kinds of data that have a staleness limit of their own, with the defaults.
 MAX_STALENESS = {
@@ -271,6 +271,11 @@ class Config(Model):
     def instruments(self) -> tuple[str, ...]:
         """Instrument keys `venue:type:symbol` in the order of the templates, without repeats."""
         return expand(self)
+
+    @functools.cached_property
+    def distributions(self) -> Mapping[str, Distribution]:
+        """Reward tokens that what the configuration holds is paid, by symbol; none where rewards are off."""
+        return distributions(self)
 
     @property
     def hedge_venues(self) -> tuple[str, ...]:

@@ -205,6 +205,17 @@ class CloseRule(Entry):
     rule: Literal["v3.0", "v3.3"] = Field(description="Version of the protocol whose rule is in force.")
 
 
+class Distribution(Model):
+    """A token that holders of another are paid, by a table in `rewards/` of a data set."""
+
+    on: Name = Field(description="Token whose holders are paid, in the wallet or as collateral.")
+    table: Name = Field(description="File below rewards/ without its ending.")
+    rate: Name = Field(description="Column with the tokens paid per unit of the protocol's own token (eETH of weETH).")
+    payout: Name = Field(description="Column with the day of the payout, or with the last day of the period.")
+    lag: Duration = Field(description="Duration from 00:00 UTC of that day to the payout.")
+    source: Name = Field(default=OVERRIDE, description="Citation, or the word `assumption`.")
+
+
 class Latency(Model):
     """How long transfers take."""
 
@@ -257,6 +268,9 @@ class Venue(Model):
     )
     close_rule: Dated[CloseRule] | None = Field(default=None, description="Rule of the close factor.")
     flash_fee: Dated[Value] | None = Field(default=None, description="Fee of a flash loan, fraction.")
+    rewards: FrozenDict[str, Distribution] = Field(
+        default=FrozenDict(), description="Tokens that holders are paid, by symbol."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ..config import Config
-from ..config.instruments import changers_of
+from ..config.instruments import DEX, changers_of
 from ..errors import ConfigError
 from ..kernel import layout as at
 from ..kernel.coefficients import Coefficients, Slots, make_coefficients
@@ -22,6 +22,7 @@ _PLAN_KINDS = {
     "lend": at.PLAN_LEND,
     "stake": at.PLAN_STAKE,
     "lever": at.PLAN_LEVER,
+    "dust": at.PLAN_DUST,
 }
 _NS = 1_000_000_000
 #: All of them may fall due in one row, each with three events: less than `loop.EVENTS_PER_ROW`.
@@ -97,7 +98,7 @@ def check_leverage(config: Config, slots: Slots, instants: list[datetime]) -> No
 
 def _tables(config: Config, slots: Slots):
     """Every dated table the book's venues have."""
-    changers = (name for k in slots.token for name in changers_of(k.symbol) if name in config.venues)
+    changers = (name for k in slots.token for name in changers_of(config, k.symbol) if name in config.venues)
     for name in dict.fromkeys((*(k.venue for k in slots.keys), *changers)):
         venue = config.venues[name]
         yield from (t for t in _single(venue) if t is not None)
@@ -199,16 +200,18 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
         for j, key in enumerate(slots.token):
             trades = key.venue in slots.venues
             # a staking token that came with the starting book has no venue to be changed at
-            changers = tuple(name for name in changers_of(key.symbol) if name in config.venues)
+            changers = tuple(name for name in changers_of(config, key.symbol) if name in config.venues)
             protocols.update(changers)
             if trades:
                 spot.append(slippage(key.venue, "spot", f"{key.symbol}USDT", when))
-            elif len(changers) < 2:
+            elif DEX not in changers:
                 spot.append(flat)
             else:
-                protocol, dex = changers
-                spot.append(slippage(dex, "spot", f"{key.symbol}ETH", when))
-                stake[i, j, at.SWAP_FEE] = on * need(config.venues[dex].spot_fee, dex, "spot_fee").at(when).taker
+                spot.append(slippage(DEX, "spot", f"{key.symbol}ETH", when))
+                stake[i, j, at.SWAP_FEE] = on * need(config.venues[DEX].spot_fee, DEX, "spot_fee").at(when).taker
+                if changers == (DEX,):
+                    continue
+                protocol = changers[0]
                 latency = need(config.venues[protocol].latency, protocol, "latency")
                 stake[i, j, at.STAKE_LATENCY] = travel * latency.deposit.total_seconds()
                 stake[i, j, at.UNSTAKE_LATENCY] = travel * latency.withdrawal.total_seconds()
@@ -273,6 +276,10 @@ def make_parameters(config: Config, slots: Slots, strategy: Strategy) -> np.ndar
     out[at.LEAVE_RATE] = rule.leave if rule.enabled else -np.inf
     out[at.MIN_INVESTED], out[at.MAX_INVESTED] = -at.NO_LIMIT, at.NO_LIMIT
     out[at.TARGET_LTV], out[at.LOW_LTV], out[at.HIGH_LTV] = s.target_ltv or 0.0, -at.NO_LIMIT, at.NO_LIMIT
+    plans = [plan.kind for plan in strategy.plans(config)]
+    out[at.DUST_PLAN] = plans.index("dust") if "dust" in plans and slots.rewards and s.rebalance else -1.0
+    sells = out[at.DUST_PLAN] >= 0.0 and s.dust_threshold is not None
+    out[at.DUST_LIMIT] = s.dust_threshold if sells else at.NO_LIMIT
     for place, value in strategy.policy(config, slots).items():
         out[place] = value
     for j, name in enumerate(slots.venues):
@@ -296,7 +303,34 @@ def _plan_row(plan: Plan, slots: Slots) -> list[float]:
     return row
 
 
-def make_table(slots: Slots, plans: tuple[Plan, ...], withdrawals: np.ndarray) -> at.Table:
+def make_payouts(config: Config, slots: Slots, panel: Panel, started: int) -> np.ndarray:
+    """(payouts, PAYOUT_WIDTH) distributions of the panel's rows, in their order.
+
+    Holders are paid by what they hold when the hour of the payout begins, in the protocol's own token (weETH counts as
+    weETH times its rate). Of a period that had begun before the run (`started`, ns UTC), the days since count.
+    """
+    out = []
+    for symbol, terms in config.distributions.items():
+        paid = panel.distributions.get(symbol)
+        to = slots.index(f"wallet:BaseToken:{symbol}")
+        if paid is None or to < 0:
+            continue
+        rows = np.searchsorted(panel.timestamps, paid.stamps, side="left")
+        for k in np.flatnonzero((rows > 0) & (rows < len(panel))).tolist():
+            since = max(int(paid.starts[k]), started)
+            rate = paid.rates[k] * max(int(paid.ends[k]) - since, 0) / int(paid.ends[k] - paid.starts[k])
+            for slot, key in enumerate(slots.keys):
+                if key.symbol == terms.on and rate > 0.0 and key.type in ("BaseToken", "aToken"):
+                    per_unit = rate
+                    if f"oracle_rate|{terms.on}" in panel.columns:
+                        per_unit *= panel.columns[f"oracle_rate|{terms.on}"][rows[k]]
+                    if key.type == "aToken":
+                        per_unit *= panel.columns[f"liquidity_index|{terms.on}"][rows[k]]
+                    out.append((float(rows[k]), float(to), float(slot), per_unit, rate))
+    return np.array(sorted(out), dtype=float).reshape(-1, at.PAYOUT_WIDTH)
+
+
+def make_table(slots: Slots, plans: tuple[Plan, ...], withdrawals: np.ndarray, payouts: np.ndarray) -> at.Table:
     """What never changes in a run."""
     return at.Table(
         venue=np.array(
@@ -310,6 +344,7 @@ def make_table(slots: Slots, plans: tuple[Plan, ...], withdrawals: np.ndarray) -
             [slots.index(f"wallet:BaseToken:{k.symbol}") - len(slots.cash) for k in slots.collateral], dtype=np.int64
         ),
         withdrawal=withdrawals,
+        payout=payouts,
     )
 
 
@@ -391,13 +426,15 @@ def make_model(config: Config, slots: Slots, panel: Panel, strategy: Strategy, s
     funds = np.zeros(len(panel), dtype=bool)
     for key in slots.held:
         funds |= panel.columns.get(f"funding_cash|{key}", np.zeros(1)) != 0.0
+    payouts = make_payouts(config, slots, panel, started)
     busy = at.FUNDS * funds + at.FLOWS_DUE * flow_rows
+    busy[np.unique(payouts[:, at.PAYOUT_ROW].astype(np.int64))] += at.REWARDS
     busy[1:] += at.CHANGES * (np.diff(regime) != 0)
     # an exit decided in the last row would not fill any more at `next_bar`
     final = max(0, len(panel) - 1 - (config.fill == "next_bar"))
     busy[final] += at.CLOSES * config.close_at_end
     return at.Model(
-        table=make_table(slots, strategy.plans(config), withdrawals),
+        table=make_table(slots, strategy.plans(config), withdrawals, payouts),
         hours=made.hours,
         quotes=made.quotes,
         regime=regime,

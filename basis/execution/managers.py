@@ -73,8 +73,8 @@ class ExecutionManager:
         number = int(book.block[at.book_at(slots.shape()).stat + at.DECISIONS, 0])
         venue = keys[other].venue if kind == "supply" else keys[slot].venue
         if kind in ("swap", "stake", "unstake"):
-            protocol, dex = next(changers_of(keys[i].symbol) for i in (slot, other) if changers_of(keys[i].symbol))
-            venue = dex if kind == "swap" else protocol
+            changers = next(filter(None, (changers_of(self.config, keys[i].symbol) for i in (slot, other))))
+            venue = changers[-1] if kind == "swap" else changers[0]
         return Order(
             kind=kind,
             venue=venue,
@@ -103,6 +103,6 @@ class CEXExecutionManager(ExecutionManager):
 
 
 class OnChainExecutionManager(ExecutionManager):
-    """Supplies and withdrawals at protocols."""
+    """Loans, staking and swaps at protocols and markets on chain."""
 
-    PLANS = (at.PLAN_LEND, at.PLAN_STAKE, at.PLAN_LEVER)
+    PLANS = (at.PLAN_LEND, at.PLAN_STAKE, at.PLAN_LEVER, at.PLAN_DUST)

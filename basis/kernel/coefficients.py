@@ -33,8 +33,9 @@ class Slots:
     cash, token, collateral, debt : keys by kind
     venues : venue names, one per cash slot
     markets : perp symbols; the perps are the grid venues x markets
-    assets : priced assets other than the share class, in the order of the deltas
+    assets : priced assets other than the share class and rewards, in the order of the deltas
     held : the perps of the grid that the book really has
+    rewards : reward tokens of the wallet, the last of the tokens
     """
 
     share_class: str
@@ -45,6 +46,7 @@ class Slots:
     markets: tuple[str, ...]
     assets: tuple[str, ...]
     held: frozenset[Key]
+    rewards: tuple[Key, ...] = ()
 
     @property
     def venues(self) -> tuple[str, ...]:
@@ -74,11 +76,16 @@ class Slots:
             len(self.debt),
             len(self.markets),
             len(self.assets),
+            len(self.rewards),
         )
 
 
-def make_slots(keys: Iterable["str | Key"], share_class: str) -> Slots:
+def make_slots(keys: Iterable["str | Key"], share_class: str, rewards: Iterable[str] = ()) -> Slots:
     """Sort instrument keys into slots; the wallet's share class and the cash of every perp venue are always there.
+
+    Parameters
+    ----------
+    rewards : symbols of the wallet's tokens that are rewards: what their price does is dust P&L, no delta
 
     Raises
     ------
@@ -95,13 +102,15 @@ def make_slots(keys: Iterable["str | Key"], share_class: str) -> Slots:
     cash = tuple(Key(v, "BaseToken", "USDT") for v in venues)
     wallet = Key("wallet", "BaseToken", share_class)
     tokens = [k for k in parsed if k.type == "BaseToken" and k not in cash]
-    token = tuple(tokens if wallet in tokens else [wallet, *tokens])
+    symbols = set(rewards)
+    paid = tuple(k for k in tokens if k.venue == "wallet" and k.symbol in symbols)
+    token = (*((wallet,) if wallet not in tokens else ()), *(k for k in tokens if k not in paid), *paid)
     collateral = tuple(k for k in parsed if k.type == "aToken")
     debt = tuple(k for k in parsed if k.type == "debtToken")
     markets = tuple(dict.fromkeys(k.symbol for k in perps))
-    bases = [asset_of(k) for k in (*cash, *token, *collateral, *debt, *perps)]
+    bases = [asset_of(k) for k in (*cash, *token, *collateral, *debt, *perps) if k not in paid]
     assets = tuple(dict.fromkeys(a for a in bases if a != share_class))
-    return Slots(share_class, cash, token, collateral, debt, markets, assets, frozenset(perps))
+    return Slots(share_class, cash, token, collateral, debt, markets, assets, frozenset(perps), paid)
 
 
 class Coefficients(NamedTuple):
@@ -126,9 +135,12 @@ def _before(x: np.ndarray) -> np.ndarray:
 class _Market:
     """Prices of a market in share class, each computed once."""
 
-    def __init__(self, columns: Mapping[str, np.ndarray], rows: int, share_class: str, valuation: str):
-        self.columns, self.rows, self.share_class, self.valuation = columns, rows, share_class, valuation
+    def __init__(self, columns: Mapping[str, np.ndarray], rows: int, slots: Slots, valuation: str):
+        self.columns, self.rows, self.share_class, self.valuation = columns, rows, slots.share_class, valuation
         self.ones = np.ones(rows)
+        # a reward token without a market is worth nothing
+        nothing = {f"spot|{key.symbol}": np.zeros(rows) for key in slots.rewards}
+        self.columns = {**nothing, **columns}
         self._price: dict[str, np.ndarray] = {}
 
     def column(self, name: str) -> np.ndarray:
@@ -154,6 +166,35 @@ class _Market:
         if self.valuation == "oracle":
             return oracle, self.ones
         return oracle, self.column(f"market_rate|{symbol}") / oracle
+
+    def shocks(self, slots: Slots) -> np.ndarray:
+        """(2, collaterals + debts + 1, rows) worth at the lowest and highest prices of the hour over that at the row's.
+
+        The last is that of a USD. Where all that is lent and owed moves with one asset, prices cancel in every ratio:
+        there is nothing to be tested inside the hour, and all are 1. All assets are at their lowest, or their highest,
+        together.
+        """
+        lent = [asset_of(key) for key in (*slots.collateral, *slots.debt)]
+        out = np.ones((2, len(lent) + 1, self.rows))
+        if not slots.debt or len(set(lent)) < 2:
+            return out
+        for scene, side, worse in ((0, "low", np.minimum), (1, "high", np.maximum)):
+
+            def factor(asset: str, side=side, worse=worse) -> np.ndarray:
+                name = f"spot|{asset}"
+                if asset == "USDT" or f"{side}|{name}" not in self.columns:
+                    return self.ones
+                # the hour starts at the last price: its extremes are never on the better side of it
+                price = self.column(name)
+                extreme = worse(worse(self.column(f"{side}|{name}"), _before(price)), price)
+                extreme[0] = price[0]
+                return extreme / price
+
+            own = factor(self.share_class)
+            for j, asset in enumerate(lent):
+                out[scene, j] = factor(asset) / own
+            out[scene, -1] = 1.0 / own
+        return out
 
     def traded(self, symbol: str) -> np.ndarray:
         """Tradable reference of a token in USDT."""
@@ -197,7 +238,8 @@ def make_coefficients(
     """
     rows = len(seconds)
     n = slots.shape()
-    market = _Market(columns, rows, slots.share_class, valuation)
+    market = _Market(columns, rows, slots, valuation)
+    rewards = {key.symbol for key in slots.rewards}
     # one line per coefficient while they are made; one line per hour when the loop reads them
     hours, quotes = np.zeros((at.width(n), rows)), np.zeros((at.quote_width(n), rows))
     h, q = at.hour_of(n, hours), at.quote_of(n, quotes)
@@ -243,7 +285,9 @@ def make_coefficients(
             h.peg[token] = index * oracle * _change(peg) * _before(price)
         if key.type == "BaseToken" and token >= 0:
             q.spot[token] = market.traded(key.symbol)
-            q.market[token] = market.traded_rate(key.symbol)
+            # what is sold for ether has a price in it
+            sold = key.symbol in rewards
+            q.market[token] = q.spot[token] / market.column("spot|ETH") if sold else market.traded_rate(key.symbol)
             q.rate[token] = oracle
     for i, key in enumerate(slots.perp):
         if key not in slots.held:
@@ -269,6 +313,13 @@ def make_coefficients(
         q.gas[1] = market.price("ETH")
     if flows is not None:
         q.flow[:] = flows.T
+    down, up = market.shocks(slots)
+    q.down[:], q.up[:] = down, up
+    lent = len(slots.collateral)
+    h.thin[0] = 1.0
+    if slots.debt and lent:
+        for scene in (down, up):
+            h.thin[0] = np.minimum(h.thin[0], scene[:lent].min(axis=0) / scene[lent:-1].max(axis=0))
     # USD as the lending protocol counts it
     q.usd[0] = cash / columns["usd|USDT"] if "usd|USDT" in columns else cash
     q.time[0] = seconds

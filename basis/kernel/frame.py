@@ -42,6 +42,7 @@ _ARRAYS: dict[str, dict[str, str]] = {
         "wallet": "i8 wallet",
         "twin": "i8 collaterals",
         "withdrawal": "f8 withdrawals",
+        "payout": "f8 payouts payout",
     },
     "terms": {
         "venue": "f8 regimes venues terms",
@@ -83,6 +84,7 @@ def _axes(n: at.Shape) -> dict[str, int]:
         "lanes": len(n.lanes), "venues": len(n.cash), "tokens": len(n.token), "perps": at.perps(n),
         "rows": at.rows(n), "recorded": at.recorded(n), "width": at.width(n), "quotes": at.quote_width(n),
         "seen": at.viewed(n), "row": at.width(n) + at.still(n), "param": at.parameters(n), "plan": at.PLAN_WIDTH,
+        "payout": at.PAYOUT_WIDTH,
         "wallet": 3, "terms": at.VENUE_TERMS, "gas": at.GAS_TERMS,
         "stake": at.STAKE_TERMS, "pool": at.POOL_TERMS, "lending": at.LENDING_TERMS, "collaterals": len(n.collateral),
         "tier": 4, "bucket": 2, "settings": at.SETTINGS,

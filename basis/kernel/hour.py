@@ -14,7 +14,7 @@ from .jit import kernel, routine, stage
 from .pnl import attribute, settle_funding, summarise
 from .risk import assess, compare, maintenance_at, margin_at, notional_at, rate_margins, test_extremes
 from .route import aim, route
-from .settle import arrive, flow, pay, release, report_funding, test_health, test_hour, test_margin
+from .settle import arrive, flow, pay, pay_rewards, release, report_funding, test_health, test_hour, test_margin
 
 #: More steps than any route has.
 STEPS = 128
@@ -69,6 +69,18 @@ def report_alerts(n, cells, model, coef, tape, desk, t, lane):
 
 
 @stage
+def dust_of(n, cells, coef, lane):
+    """Worth of the reward tokens in the wallet, share class."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    dust = 0.0
+    for i in range(len(n.reward)):
+        j = len(n.cash) + len(n.token) - len(n.reward) + i
+        dust += cells[b.q + j, lane] * coef[h.value + j]
+    return dust
+
+
+@stage
 def triggers(n, cells, coef, lane):
     """1 where the strategy of a lane has to be asked: a limit is crossed or something has happened."""
     b = at.book_at(n)
@@ -84,6 +96,7 @@ def triggers(n, cells, coef, lane):
         )
         asked = asked | (outside & (x > 0.0))
     asked = asked | (cells[b.head + at.DRIFT, lane] > cells[b.param + at.MAX_DRIFT, lane] * e)
+    asked = asked | (dust_of(n, cells, coef, lane) > cells[b.param + at.DUST_LIMIT, lane])
     ltv = cells[b.head + at.LTV, lane]
     asked = asked | (ltv < cells[b.param + at.LOW_LTV, lane]) | (ltv > cells[b.param + at.HIGH_LTV, lane])
     asked = asked | (cells[b.head + at.HEALTH_FACTOR, lane] < cells[b.param + at.LEAST_HEALTH, lane])
@@ -134,6 +147,7 @@ def observe(n, cells, model, coef, tape, desk, regime, t, lane):
     view[at.FIRST] = 1.0 if t == 0 else 0.0
     view[at.LAST] = 1.0 if t == int(model.settings[at.FINAL_ROW]) else 0.0
     view[at.RATE] = coef[h.rate + 0]
+    view[at.DUST_WORTH] = dust_of(n, cells, coef, lane)
     e = cells[b.head + at.EQUITY, lane]
     view[at.DRIFT] = cells[b.head + at.DRIFT, lane] / e if e > 0.0 else 0.0
     view[at.INVESTED] = cells[b.head + at.INVESTED, lane] / e if e > 0.0 else 0.0
@@ -269,9 +283,12 @@ def valid(model, actions, count):
         code = actions[a, 0]
         plan = actions[a, 1]
         amount = actions[a, 2]
-        if not (code >= 1.0 and code <= 4.0 and plan >= 0.0 and plan < model.table.plan.shape[0]):
+        if not (code >= 1.0 and code <= at.SELL_DUST and plan >= 0.0 and plan < model.table.plan.shape[0]):
             return False
         if code != float(int(code)) or plan != float(int(plan)):
+            return False
+        # dust is sold, and nothing else is done with it
+        if (code == at.SELL_DUST) != (int(model.table.plan[int(plan), at.PLAN_KIND]) == at.PLAN_DUST):
             return False
         if not (amount >= 0.0 and amount < 1e300):
             return False
@@ -291,7 +308,7 @@ def enter_row(n, cells, model, desk, t, lane):
 @stage
 def is_forced(model, t):
     """Whether every lane is attended to in a row, flagged or not."""
-    return t == 0 or (model.busy[t] & (at.FLOWS_DUE | at.CHANGES | at.CLOSES)) > 0
+    return t == 0 or (model.busy[t] & (at.FLOWS_DUE | at.CHANGES | at.CLOSES | at.REWARDS)) > 0
 
 
 #: What an hour begins with, as bits: strikes, funding events, crediting of what strikes left, funding.
@@ -344,6 +361,13 @@ def strike_at_marks(n, cells, model, coef, tape, desk, regime, t, lane):
     if len(n.debt) > 0 and t > 0 and test_health(n, cells, model, coef, tape, desk, regime, t, lane) > 0:
         struck = True
     return struck
+
+
+@stage
+def receive(n, cells, model, coef, tape, desk, t, lane):
+    """Rewards of the row, where there are any."""
+    if (model.busy[t] & at.REWARDS) > 0:
+        pay_rewards(n, cells, model, coef, tape, desk, t, lane)
 
 
 @stage
@@ -420,6 +444,7 @@ def tail(n, cells, coef, tape, frame, regime, t, lane, given):
         if strike_at_marks(n, cells, model, coef, tape, desk, regime, t, lane):
             reckon(n, cells, model, coef, lane)
         arrive(n, cells, tape, desk, t, lane)
+        receive(n, cells, model, coef, tape, desk, t, lane)
         flow(n, cells, model, coef, tape, desk, t, lane)
         reckon(n, cells, model, coef, lane)
         if cells[b.head + at.PENDING, lane] > 0.0:
@@ -539,6 +564,7 @@ def attend(words, t, lane, part, given):
         return 1 if strike_at_marks(n, cells, model, coef, tape, desk, regime, t, lane) else 0
     elif part == ARRIVE:
         arrive(n, cells, tape, desk, t, lane)
+        receive(n, cells, model, coef, tape, desk, t, lane)
     elif part == FLOW:
         flow(n, cells, model, coef, tape, desk, t, lane)
     elif part == PAY:

@@ -1,7 +1,7 @@
 """What stands where: slots of the book, rows of the state, columns of the hour, of events and of attribution.
 
-A book is any list of instrument keys. Its slots are sorted by kind, ``cash | token | collateral | debt | perp``; perps
-form a (venue x market) grid so that the perps of a venue are neighbours. Sizes are lengths of tuples (`Shape`): a
+A book is any list of instrument keys. Its slots are sorted by kind, ``cash | token | collateral | debt | perp``; reward
+tokens are the last of the tokens, and perps form a (venue x market) grid so that those of a venue are neighbours. Sizes are lengths of tuples (`Shape`): a
 length is part of the type, so the compiled loop sees constants and one source serves any book and any lane count.
 Imports only the kernel's own `jit`.
 """
@@ -22,11 +22,14 @@ class Shape(NamedTuple):
     debt: Any
     market: Any
     asset: Any
+    reward: Any
 
 
-def make_shape(lanes: int, cash: int, token: int, collateral: int, debt: int, market: int, asset: int) -> Shape:
-    """Shape from counts."""
-    return Shape(*[(None,) * k for k in (lanes, cash, token, collateral, debt, market, asset)])
+def make_shape(
+    lanes: int, cash: int, token: int, collateral: int, debt: int, market: int, asset: int, reward: int = 0
+) -> Shape:
+    """Shape from counts; `reward` of the tokens are reward tokens."""
+    return Shape(*[(None,) * k for k in (lanes, cash, token, collateral, debt, market, asset, reward)])
 
 
 # --- attribution (accounting §5), in the order of the run folder
@@ -43,8 +46,8 @@ COLUMNS = len(COLUMN_NAMES)
 # --- the head of the state and of a strategy's view: fixed positions
 (
     EQUITY, GROSS, LTV, HEALTH_FACTOR, DRIFT, INVESTED, MARGIN_LOW, MARGIN_HIGH, PENDING, FLOW, FLOWS, ALERT,
-    ARRIVED, FIRST, LAST, RATE, GAS_COST, QUOTE_PRICE, TAILED, MEMORY,
-) = range(20)  # fmt: skip
+    ARRIVED, FIRST, LAST, RATE, GAS_COST, QUOTE_PRICE, TAILED, DUST_WORTH, MEMORY,
+) = range(21)  # fmt: skip
 #: Rows a strategy may write to keep something from one decision to the next.
 MEMORIES = 4
 HEAD = MEMORY + MEMORIES
@@ -80,7 +83,7 @@ ORDERS, ORDER_WIDTH = 32, 4
 DEAL_WIDTH = 10
 
 # --- plans: what an action on an asset means
-PLAN_NONE, PLAN_HEDGE, PLAN_MARGIN, PLAN_LEND, PLAN_STAKE, PLAN_LEVER = range(6)
+PLAN_NONE, PLAN_HEDGE, PLAN_MARGIN, PLAN_LEND, PLAN_STAKE, PLAN_LEVER, PLAN_DUST = range(7)
 #: plan row: kind, asset, token slot, collateral slot, venue of the token (-1 wallet), market of the perps, slot of the
 #: token that pays, whether it is got at the market (1) or from its protocol (0), debt slot, loops (0: one
 #: transaction)
@@ -94,12 +97,12 @@ PLAN_WIDTH = 10
 (
     TARGET_MARGIN, BAND_LOW, BAND_HIGH, DEVIATION, MAX_DRIFT, GAS_RESERVE, REBALANCE, CLOSE_AT_END, ENTER_RATE,
     LEAVE_RATE, RESTRICT, MIN_INVESTED, MAX_INVESTED, ASK_ALWAYS, TARGET_LTV, LOW_LTV, HIGH_LTV,
-    LEAST_HEALTH,
-) = range(18)  # fmt: skip
+    LEAST_HEALTH, DUST_LIMIT, DUST_PLAN,
+) = range(20)  # fmt: skip
 #: ENTER_RATE where no rate rule applies: the carry is always wanted.
 NO_RULE = -1e300
 #: What a strategy keeps for itself, then one weight per venue.
-OWN, OWNS = 18, 8
+OWN, OWNS = 20, 8
 WEIGHT = OWN + OWNS
 
 # --- terms of venues, one row per venue and regime
@@ -233,6 +236,7 @@ class Hour(NamedTuple):
     owed: Any
     asset: Any  # price by asset
     rate: Any  # what a rate rule watches
+    thin: Any  # what of the collateral's limit is sure to stay at the extremes of the hour
     gross: Any  # 1 where the slot counts in gross exposure
     invested: Any  # 1 where the slot is what the strategy holds long
     member: Any  # (assets * slots) 1 where a slot's units count for the asset
@@ -247,6 +251,8 @@ class Quote(NamedTuple):
     rate: Any  # at their protocol; 1 for what is no staking token
     index: Any  # liquidity index of the collateral slots, and
     debt_index: Any  # borrow index of the debt slots
+    down: Any  # at the lowest prices of the hour: worth of collaterals, debts and USD over that at the row's, and
+    up: Any  # at the highest
     usd: Any  # share class per USD
     gas: Any  # ETH per unit of gas, price of ETH in share class
     flow: Any  # deposit of this row, number of withdrawals asked so far
@@ -261,6 +267,7 @@ class Table(NamedTuple):
     wallet: Any  # (3,) slots in the wallet: share class, USDT, ETH; -1 where absent
     twin: Any  # (collaterals,) token place of the same token in the wallet, -1 where there is none
     withdrawal: Any  # (withdrawals,) amounts the investor asks for, in order, share class
+    payout: Any  # (payouts, PAYOUT_WIDTH) rewards, in order of their rows
 
 
 class Terms(NamedTuple):
@@ -290,7 +297,10 @@ class Model(NamedTuple):
 
 LIQUIDATE, NEXT_BAR, FINAL_ROW, TOLERANCE = range(4)
 SETTINGS = 4
-FUNDS, FLOWS_DUE, CHANGES, CLOSES = 1, 2, 4, 8
+FUNDS, FLOWS_DUE, CHANGES, CLOSES, REWARDS = 1, 2, 4, 8, 16
+#: A payout: row, slot of the reward token, slot that earns it, tokens per stored unit of it, tokens per unit of the rate.
+PAYOUT_ROW, PAYOUT_TO, PAYOUT_FROM, PAYOUT_PER_UNIT, PAYOUT_RATE = range(5)
+PAYOUT_WIDTH = 5
 
 
 class Desk(NamedTuple):
@@ -362,12 +372,12 @@ def rows(n):
 def width(n):
     s = slots(n)
     y = len(n.token) + len(n.collateral)
-    return 3 * s + 2 * y + 3 * len(n.collateral) + 2 * len(n.debt) + 4 * perps(n) + len(n.asset) + 1
+    return 3 * s + 2 * y + 3 * len(n.collateral) + 2 * len(n.debt) + 4 * perps(n) + len(n.asset) + 2
 
 
 @shared
 def quote_width(n):
-    return perps(n) + 3 * len(n.token) + len(n.collateral) + len(n.debt) + 6
+    return perps(n) + 3 * len(n.token) + 3 * len(n.collateral) + 3 * len(n.debt) + 8
 
 
 @shared
@@ -441,10 +451,10 @@ def hour_at(n):
     owed = threshold + len(n.collateral)
     asset = owed + len(n.debt)
     rate = asset + len(n.asset)
-    gross = rate + 1
+    gross = rate + 2
     return Hour(
         0, s, 2 * s, staking, peg, supply, borrow, basis, funding, high, low, oracle, threshold, owed, asset, rate,
-        gross, gross + s, gross + 2 * s,
+        rate + 1, gross, gross + s, gross + 2 * s,
     )  # fmt: skip
 
 
@@ -461,9 +471,11 @@ def quote_at(n):
     rate = market + len(n.token)
     index = rate + len(n.token)
     debt_index = index + len(n.collateral)
-    usd = debt_index + len(n.debt)
+    down = debt_index + len(n.debt)
+    up = down + len(n.collateral) + len(n.debt) + 1
+    usd = up + len(n.collateral) + len(n.debt) + 1
     gas = usd + 1
-    return Quote(0, spot, market, rate, index, debt_index, usd, gas, gas + 2, gas + 4)
+    return Quote(0, spot, market, rate, index, debt_index, down, up, usd, gas, gas + 2, gas + 4)
 
 
 def quote_of(n, row):

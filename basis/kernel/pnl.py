@@ -17,7 +17,12 @@ def attribute(n, cells, coef, lane):
     peg = 0.0
     for i in range(len(n.cash)):
         price += (cells[b.q + i, lane] + cells[b.transit + i, lane]) * coef[h.price + i]
-    for i in range(len(n.token)):
+    plain = len(n.token) - len(n.reward)
+    dust = 0.0
+    for i in range(len(n.reward)):
+        j = y + plain + i
+        dust += (cells[b.q + j, lane] + cells[b.transit + j, lane]) * coef[h.price + j]
+    for i in range(plain):
         held = cells[b.q + y + i, lane] + cells[b.transit + y + i, lane]
         price += held * coef[h.price + y + i]
         staking += held * coef[h.staking + i]
@@ -49,6 +54,7 @@ def attribute(n, cells, coef, lane):
     cells[b.column + at.SUPPLY, lane] += supply
     cells[b.column + at.BORROW, lane] += borrow
     cells[b.column + at.BASIS, lane] += basis
+    cells[b.column + at.DUST, lane] += dust
 
 
 @stage

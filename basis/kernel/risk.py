@@ -104,6 +104,33 @@ def test_extremes(n, cells, coef, lane):
 
 
 @stage
+def shock(n, tape, scene, j):
+    """Worth of collateral or debt `j` (a USD after both) over that at the row's prices: in the row (scene 0), and at
+    the lowest (1) and the highest (2) prices of the hour that ended."""
+    quote = at.quote_at(n)
+    return 1.0 if scene == 0 else tape[(quote.down if scene == 1 else quote.up) + j]
+
+
+@stage
+def shocked_sums(n, cells, coef, tape, scene, lane):
+    """`lending_sums` in a scene of `shock`."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    first = len(n.cash) + len(n.token)
+    owed = 0.0
+    for i in range(len(n.debt)):
+        j = len(n.collateral) + i
+        owed += cells[b.q + first + j, lane] * coef[h.owed + i] * shock(n, tape, scene, j)
+    backing = 0.0
+    limit = 0.0
+    for i in range(len(n.collateral)):
+        held = cells[b.q + first + i, lane] * shock(n, tape, scene, i)
+        backing += held * coef[h.oracle + i]
+        limit += held * coef[h.threshold + i]
+    return owed, backing, limit
+
+
+@stage
 def lending_sums(n, cells, coef, lane):
     """Owed, collateral, collateral weighted by its liquidation threshold; oracle worth in share class."""
     b = at.book_at(n)
@@ -130,7 +157,7 @@ def assess(n, cells, coef, lane):
     owed, backing, limit = lending_sums(n, cells, coef, lane)
     cells[b.head + at.LTV, lane] = owed / backing if backing > 0.0 else (math.inf if owed > 0.0 else 0.0)
     cells[b.head + at.HEALTH_FACTOR, lane] = limit / owed if owed > 0.0 else math.inf
-    flag = 1.0 if limit < owed else 0.0
+    flag = 1.0 if limit * coef[h.thin + 0] < owed else 0.0
     for v in range(len(n.cash)):
         # in share class; the price of the quote cancels in every ratio
         m = cells[b.q + v, lane] * coef[h.value + v]

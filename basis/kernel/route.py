@@ -7,6 +7,7 @@ An action is (action, plan, amount, target). A plan says what the asset means in
 - ``PLAN_LEND``: a token of the wallet supplied to a pool; amounts in units of the token.
 - ``PLAN_LEVER``: a staking token as collateral against a debt in ether, in one transaction; entries put that much ether
   of the wallet in, exits get that much out, at the target loan to value.
+- ``PLAN_DUST``: the reward tokens of the wallet, all sold for ether at the market, one a step.
 - ``PLAN_STAKE``: ether of the wallet changed into a staking token, at its protocol or at the market; amounts in ether.
 
 A route is taken step by step: each call writes the orders of one step from the state as the last step left it, so that
@@ -20,6 +21,8 @@ from .risk import initial_margin, lending_sums, margin_at, notional_at, withdraw
 
 #: Orders smaller than this share of what is aimed at are left out.
 _NEGLIGIBLE = 1e-6
+#: Less equity than this share of the collateral is no levered position: what an exit costs is as much.
+_TOO_LITTLE = 0.01
 DONE = -1
 
 
@@ -372,6 +375,11 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
         kept = param[at.GAS_RESERVE] * model.terms.gas[regime, at.GAS_DELEVER] * tape[quote.gas + 0]
         spare = cells[b.q + pays, lane] - kept
         if step == 0:
+            owed, backing, _ = lending_sums(n, cells, coef, lane)
+            left = (backing - owed) / coef[at.hour_at(n).value + pays] + spare - action[3]
+            # so little left that its costs could not be paid: leave altogether
+            if owes and action[3] > 0.0 and left < _TOO_LITTLE * backing / coef[at.hour_at(n).value + pays]:
+                return put(orders, 0, at.UNWIND, pool, debt, 0.0)
             return put(orders, 0, at.DELEVER, pool, debt, (spare if spare > 0.0 else 0.0) - action[3]) if owes else 0
         # so much that too little would be left to owe against: all of it
         if action[3] <= 0.0 or (step == 1 and spare >= action[3] * (1.0 - _NEGLIGIBLE)):
@@ -430,6 +438,13 @@ def route(n, cells, model, coef, tape, desk, regime, param, action, step, orders
             worth = tape[quote.market + i] * (1.0 - slip) * (1.0 - model.terms.stake[regime, i, at.SWAP_FEE])
         whole = int(action[0]) == at.EXIT_FULL or target > held * worth
         return put(orders, 0, at.SWAP if on_market else at.UNSTAKE, token, pays, held if whole else target / worth)
+    if kind == at.PLAN_DUST and step < len(n.reward):
+        token = len(n.cash) + len(n.token) - len(n.reward) + step
+        held = cells[b.q + token, lane]
+        # before it has a market nobody buys it
+        if held * coef[at.hour_at(n).value + token] <= 0.0:
+            return 0
+        return put(orders, 0, at.SWAP, token, int(plan[at.PLAN_PAYS]), held)
     if kind == at.PLAN_LEVER:
         return lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders, lane)
     return DONE

@@ -5,7 +5,7 @@ import math
 from . import layout as at
 from .fills import emit
 from .jit import routine, stage
-from .risk import lending_sums, maintenance_at, margin_at, notional_at, tier_of
+from .risk import maintenance_at, margin_at, notional_at, shock, shocked_sums, tier_of
 
 _ITERATIONS = 64
 #: At or below this health factor a debt may be repaid whole; a leg smaller than that many USD is.
@@ -150,13 +150,14 @@ def test_margin(n, cells, model, coef, tape, desk, regime, t, lane):
 
 
 @stage
-def largest(n, cells, first, coef, place, count, lane):
-    """Slot and worth of the largest holding among `count` slots from `first`, valued by the coefficients at `place`."""
+def largest(n, cells, coef, tape, scene, place, start, count, lane):
+    """Place and worth of the largest of `count` collaterals and debts from `start`, by the coefficients at `place`."""
     b = at.book_at(n)
     best = 0
     most = -1.0
     for i in range(count):
-        worth = cells[b.q + first + i, lane] * coef[place + i]
+        held = cells[b.q + len(n.cash) + len(n.token) + start + i, lane]
+        worth = held * coef[place + i] * shock(n, tape, scene, start + i)
         best = i if worth > most else best
         most = worth if worth > most else most
     return best, most
@@ -174,20 +175,37 @@ def repayable(rule, health, debt, total, collateral, usd):
 
 @routine
 def test_health(n, cells, model, coef, tape, desk, regime, t, lane):
-    """Lending liquidations while the health factor is below 1; returns their number. What is uncovered is bad debt."""
+    """Lending liquidations at the lowest and the highest prices of the hour, then at the row's; returns their number."""
+    done = 0
+    if coef[at.hour_at(n).thin + 0] < 1.0:
+        done += liquidate_debt(n, cells, model, coef, tape, desk, regime, 1, t, lane)
+        done += liquidate_debt(n, cells, model, coef, tape, desk, regime, 2, t, lane)
+    return done + liquidate_debt(n, cells, model, coef, tape, desk, regime, 0, t, lane)
+
+
+@routine
+def liquidate_debt(n, cells, model, coef, tape, desk, regime, scene, t, lane):
+    """Lending liquidations while the health factor is below 1 in a scene (`shock`); returns their number.
+
+    What is uncovered is bad debt. Inside the hour the drift of what goes ends at the scene's prices (accounting §4).
+    """
     b = at.book_at(n)
     h = at.hour_at(n)
     quote = at.quote_at(n)
     first = len(n.cash) + len(n.token)
     done = 0
     for _ in range(_ITERATIONS):
-        owed, backing, limit = lending_sums(n, cells, coef, lane)
+        owed, backing, limit = shocked_sums(n, cells, coef, tape, scene, lane)
         if owed <= 0.0 or limit >= owed or backing <= 0.0:
             break
-        d, debt = largest(n, cells, first + len(n.collateral), coef, h.owed, len(n.debt), lane)
-        c, collateral = largest(n, cells, first, coef, h.oracle, len(n.collateral), lane)
+        d, debt = largest(n, cells, coef, tape, scene, h.owed, len(n.collateral), len(n.debt), lane)
+        c, collateral = largest(n, cells, coef, tape, scene, h.oracle, 0, len(n.collateral), lane)
         bonus = model.terms.pool[regime, c, at.BONUS]
-        usd = tape[quote.usd + 0]
+        usd = tape[quote.usd + 0] * shock(n, tape, scene, len(n.collateral) + len(n.debt))
+        moved = shock(n, tape, scene, c)
+        moved_debt = shock(n, tape, scene, len(n.collateral) + d)
+        price = coef[h.oracle + c] * moved
+        price_debt = coef[h.owed + d] * moved_debt
         repaid = repayable(model.terms.lending[regime, at.CLOSE_RULE], limit / owed, debt, owed, collateral, usd)
         seized = repaid * (1.0 + bonus)
         if seized > collateral:
@@ -196,17 +214,21 @@ def test_health(n, cells, model, coef, tape, desk, regime, t, lane):
         slot = first + c
         due = first + len(n.collateral) + d
         # a leg that closes whole leaves no dust
-        taken = cells[b.q + slot, lane] if seized >= collateral else seized / coef[h.oracle + c]
-        cleared = cells[b.q + due, lane] if repaid >= debt else repaid / coef[h.owed + d]
+        taken = cells[b.q + slot, lane] if seized >= collateral else seized / price
+        cleared = cells[b.q + due, lane] if repaid >= debt else repaid / price_debt
         cells[b.q + slot, lane] -= taken
         cells[b.q + due, lane] -= cleared
-        peg = cleared * (-coef[h.value + due] - coef[h.owed + d]) - taken * (coef[h.value + slot] - coef[h.oracle + c])
+        peg = cleared * (-coef[h.value + due] - coef[h.owed + d]) * moved_debt
+        peg -= taken * (coef[h.value + slot] - coef[h.oracle + c]) * moved
+        # the holding drift took all of it to the row's prices
+        drift = cleared * -coef[h.value + due] * (1.0 - moved_debt) - taken * coef[h.value + slot] * (1.0 - moved)
         cells[b.column + at.LIQUIDATION_LOSS, lane] -= seized - repaid
         cells[b.column + at.PEG, lane] += peg
+        cells[b.column + at.DELTA, lane] += drift
         e = emit(n, desk, cells, t, lane, at.LIQUIDATION, 1, slot, due, 0)
         if e >= 0:
             desk.events[e, at.E_QUANTITY] = -taken
-            desk.events[e, at.E_PRICE] = coef[h.oracle + c]
+            desk.events[e, at.E_PRICE] = price
             desk.events[e, at.E_REFERENCE] = coef[h.oracle + c]
             desk.events[e, at.E_RATE] = bonus
             desk.events[e, at.E_NOTIONAL] = seized
@@ -216,7 +238,7 @@ def test_health(n, cells, model, coef, tape, desk, regime, t, lane):
         e = emit(n, desk, cells, t, lane, at.LIQUIDATION, 1, due, slot, 0)
         if e >= 0:
             desk.events[e, at.E_QUANTITY] = -cleared
-            desk.events[e, at.E_PRICE] = coef[h.owed + d]
+            desk.events[e, at.E_PRICE] = price_debt
             desk.events[e, at.E_REFERENCE] = coef[h.owed + d]
             desk.events[e, at.E_NOTIONAL] = repaid
             desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
@@ -282,6 +304,33 @@ def arrive(n, cells, tape, desk, t, lane):
                 desk.events[e, at.E_CORRELATION] = cells[b.queue_by + j, lane]
         elif amount != 0.0 and cells[b.queue_due + j, lane] < cells[b.stat + at.NEXT_DUE, lane]:
             cells[b.stat + at.NEXT_DUE, lane] = cells[b.queue_due + j, lane]
+
+
+@routine
+def pay_rewards(n, cells, model, coef, tape, desk, t, lane):
+    """Distributions of the row: tokens for what the hour was begun with, at their worth now (accounting §5)."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    quote = at.quote_at(n)
+    for k in range(model.table.payout.shape[0]):
+        if int(model.table.payout[k, at.PAYOUT_ROW]) == t:
+            slot = int(model.table.payout[k, at.PAYOUT_TO])
+            source = int(model.table.payout[k, at.PAYOUT_FROM])
+            tokens = cells[b.q + source, lane] * model.table.payout[k, at.PAYOUT_PER_UNIT]
+            if tokens > 0.0:
+                worth = tokens * coef[h.value + slot]
+                cells[b.q + slot, lane] += tokens
+                cells[b.column + at.REWARD, lane] += worth
+                cells[b.head + at.ARRIVED, lane] = 1.0
+                e = emit(n, desk, cells, t, lane, at.REWARD_PAID, 0, slot, source, 0)
+                if e >= 0:
+                    desk.events[e, at.E_QUANTITY] = tokens
+                    desk.events[e, at.E_PRICE] = tape[quote.spot + slot - len(n.cash)]
+                    desk.events[e, at.E_REFERENCE] = tape[quote.spot + slot - len(n.cash)]
+                    desk.events[e, at.E_RATE] = model.table.payout[k, at.PAYOUT_RATE]
+                    desk.events[e, at.E_NOTIONAL] = worth
+                    desk.events[e, at.E_AMOUNT] = tokens
+                    desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
 
 
 @stage

@@ -9,7 +9,7 @@ import numpy as np
 
 from basis.errors import DataError
 from basis.kernel.keys import Key
-from basis.market.panel import Panel, Settlements, first_stop
+from basis.market.panel import Distributions, Panel, Settlements, first_stop
 from basis.market.sources import plan as plans
 from basis.market.sources.bars import BarSeries, Resolved
 from basis.market.sources.clock import SECOND, duration_ns, iso, span_text, staleness_ns, to_ns
@@ -39,6 +39,7 @@ class PanelBuilder:
         self.sources: dict[str, np.ndarray] = {}
         self.source_names: dict[str, tuple[str, ...]] = {}
         self.settlements: dict[str, Settlements] = {}
+        self.distributions: dict[str, Distributions] = {}
         self.coverage: dict[str, dict[str, float]] = {}
         self.holes: dict[str, np.ndarray] = {}
         self.notes: list[str] = []
@@ -54,7 +55,12 @@ class PanelBuilder:
     def load(self) -> None:
         """Resolve the names of the series and read their files together."""
         plan, config = self.plan, self.config
-        self.spots = {asset: plans.spot_series(config, asset) for asset in plan.spots}
+        self.spots = {asset: plans.spot_series(config, asset) for asset in plan.spots if asset not in plan.rewards}
+        for asset in plan.rewards:
+            if why := self._unpaid(asset):
+                self._note(f"{asset}: {why}; no rewards are paid in it")
+            else:
+                self.spots[asset] = plans.spot_series(config, asset)
         if any(series.endswith("weth") for series, _ in self.spots.values()) and "ETH" not in self.spots:
             self.spots["ETH"] = plans.spot_series(config, "ETH")
         self.marks = {key: plans.venue_series(config, "perp", key) for key in plan.perps}
@@ -73,6 +79,17 @@ class PanelBuilder:
             absent = [p for p in self.provider.paths(series, sources) if not folder.has(p)]
             if absent and len(absent) < len(sources):
                 self.notes.append(f"{series}: the data set has no {', '.join(absent)}")
+
+    def _unpaid(self, asset: str) -> str:
+        """Why a reward token is not paid on this data set; empty where it is."""
+        try:
+            series, sources = plans.spot_series(self.config, asset)
+        except DataError:
+            return f"data.sources names no spot/{asset.lower()}weth"
+        if not any(map(self.provider.folder.has, self.provider.paths(series, sources))):
+            return f"the data set has no {series}"
+        table = self.config.distributions[asset].table
+        return "" if self.provider.distribution(asset) else f"the data set has no rewards/{table}"
 
     def ranges(self) -> Iterable[tuple[str, tuple[int, int] | None, bool]]:
         """Series, first and last instant, and whether a window outside them is an error of its own."""
@@ -166,6 +183,9 @@ class PanelBuilder:
             self.put("usd|USDT", series, resolved, names)
         for key in self.plan.perps:
             self._perp(key)
+        for symbol in self.plan.rewards:
+            if symbol in self.spots:
+                self._rewards(symbol)
         for symbol in self.plan.supplies:
             self._reserve(symbol, "liquidity_index", "supply_apr", debt=False)
         for symbol in self.plan.debts:
@@ -188,9 +208,26 @@ class PanelBuilder:
             if unlisted.any() and span:
                 self._note(f"{series}: no market before {iso(span[0])}; {asset} is worth 0 until then")
         self.put(f"spot|{asset}", series, resolved, names)
+        if self.plan.tested and not series.endswith("weth"):
+            price = self.columns[f"spot|{asset}"]
+            self.columns[f"high|spot|{asset}"], self.columns[f"low|spot|{asset}"] = bars.extremes(self.timestamps, price)
         volume = bars.volume(self.timestamps, self.step, limit)
         if volume is not None:
             self.columns[f"volume|spot|{asset}"] = volume
+
+    def _rewards(self, symbol: str) -> None:
+        paid, terms, rows = self.provider.distribution(symbol), self.config.distributions[symbol], self.timestamps
+        assert paid is not None
+        self.distributions[symbol] = paid
+        self.files.add(f"rewards/{terms.table}.parquet")
+        row = np.searchsorted(rows, paid.stamps, "left")
+        inside = (row > 0) & (row < rows.size)
+        self.columns[f"reward_rate|{symbol}"] = np.bincount(row[inside], paid.rates[inside], rows.size).astype(float)
+        if inside.any():
+            self._note(
+                f"rewards/{terms.table}: {symbol} is paid by {terms.rate} on what is held at {terms.payout} + "
+                f"{span_text(duration_ns(terms.lag))}, {terms.on} counted as {terms.on} times its protocol's rate"
+            )
 
     def _perp(self, key: Key) -> None:
         series, names = self.marks[key]
@@ -291,6 +328,7 @@ class PanelBuilder:
             source_names=self.source_names,
             ages=self.ages,
             settlements=self.settlements,
+            distributions=self.distributions,
             coverage=self.coverage,
             holes=self.holes,
             stop=stop,

@@ -17,6 +17,8 @@ Columns are named `<measure>|<key>`; units:
 `oracle_rate|weETH`                   ETH per LST at the protocol; `market_rate|…` where it trades
 `staking_apr|weETH`                   growth of the oracle rate over the trailing window, per year (with a rate rule)
 `gas_price_gwei`                      gwei per unit of gas
+`reward_rate|EIGEN`                   tokens per eETH of the payouts in (τ_{t−1}, τ_t], for their whole periods
+`high|spot|ETH`, `low|spot|ETH`       extremes as of a perp; where what is lent and owed moves with different assets
 ====================================  =======================================================================
 """
 
@@ -39,6 +41,16 @@ class Settlements(NamedTuple):
     marks: np.ndarray
     rows: np.ndarray
     source: np.ndarray
+
+
+class Distributions(NamedTuple):
+    """Payouts of one reward token, (N,) each: instants of the payouts, and first and last (exclusive) of the periods
+    they are for, int64 ns UTC; tokens per unit of what earns them (eETH of weETH) over the whole period."""
+
+    stamps: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    rates: np.ndarray
 
 
 class Stop(NamedTuple):
@@ -79,6 +91,8 @@ class Panel:
         (T,) float64 per column: seconds since the value was known.
     settlements : dict[str, Settlements]
         Per perp key.
+    distributions : dict[str, Distributions]
+        Per reward token.
     coverage : dict[str, dict[str, float]]
         Per series: fraction fresh (funding: settled) from the first source, `own`, and from any, `resolved`.
     holes : dict[str, numpy.ndarray]
@@ -98,6 +112,7 @@ class Panel:
     source_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     ages: dict[str, np.ndarray] = field(default_factory=dict)
     settlements: dict[str, Settlements] = field(default_factory=dict)
+    distributions: dict[str, Distributions] = field(default_factory=dict)
     coverage: dict[str, dict[str, float]] = field(default_factory=dict)
     holes: dict[str, np.ndarray] = field(default_factory=dict)
     stop: Stop | None = None

@@ -12,13 +12,13 @@ import numpy as np
 from basis.errors import DataError
 from basis.kernel.keys import Key
 from basis.market.assemble import PanelBuilder
-from basis.market.panel import Panel
+from basis.market.panel import Distributions, Panel
 from basis.market.sources import plan as plans
 from basis.market.sources.bars import BarSeries
-from basis.market.sources.clock import HOUR, duration_ns, to_datetime, to_ns
+from basis.market.sources.clock import DAY, HOUR, duration_ns, to_datetime, to_ns
 from basis.market.sources.funding import FundingSeries
 from basis.market.sources.observed import ReserveSeries, StepSeries
-from basis.market.sources.reader import DataFolder, Table
+from basis.market.sources.reader import DataFolder, Table, read_days
 
 #: Folders of a data set, in the order of a listing.
 KINDS = ("spot", "spot_5m", "perp", "perp_5m", "funding", "aave", "lst", "gas", "rewards", "signals")
@@ -221,6 +221,25 @@ class DataProvider:
             return StepSeries(known[order], table.columns["gas_price_gwei"][order], step=2 * HOUR)
 
         return self._cached(("gas",), make)
+
+    def distribution(self, symbol: str) -> Distributions | None:
+        """Payouts of a reward token, as its venue's terms read them; None where the data set has no table of them."""
+        terms = self.config.distributions[symbol]
+        path = f"rewards/{terms.table}.parquet"
+        if not (self.data_dir / path).is_file():
+            return None
+
+        def make() -> Distributions:
+            days = ("period_start", "period_end", terms.payout)
+            self.folder.hashes[path], read = read_days(self.data_dir, path, days, (terms.rate,))
+            stamps = read[terms.payout] + duration_ns(terms.lag)
+            # nothing is known of a period before it is over
+            ends = read["period_end"] + DAY
+            order = np.argsort(stamps, kind="stable")
+            columns = (np.maximum(stamps, ends), read["period_start"], ends, read[terms.rate])
+            return Distributions(*(column[order] for column in columns))
+
+        return self._cached((path, symbol), make)
 
     # --- the panel -------------------------------------------------------------------------------------------------
 

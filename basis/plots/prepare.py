@@ -155,13 +155,13 @@ def _health(run: RunNumbers) -> Iterator[Panel]:
     colour = theme.HEALTH_FACTOR
     lines = [
         Line("health factor, after fills", "health_factor", after, colour, True, group="health factor"),
-        Line("health factor, before decisions", "health_factor|worst", worst, colour, group="health factor"),
+        Line("health factor, worst of the hour", "health_factor|worst", worst, colour, group="health factor"),
     ]
     struck = marks.liquidations(run, {"aave_v3": worst})
     edge = Limit("liquidation", 1.0, theme.CRITICAL, "liquidation at 1", above=False)
     yield _panel(
         run, "health factor, ratio", "ratio", lines, ["health_factor"], struck, floor=1.0, more=(edge,),
-        weight=1.4, note="strong: before decisions; thin: after fills",
+        weight=1.4, note="strong: worst of the hour; thin: after fills",
     )  # fmt: skip
 
 
@@ -171,13 +171,13 @@ def _ltv(run: RunNumbers) -> Iterator[Panel]:
         return
     lines = [
         Line("LTV, after fills", "ltv", _finite(run, "ltv"), theme.LTV, True, group="LTV"),
-        Line("LTV, before decisions", "ltv|worst", _finite(run, "ltv|worst"), theme.LTV, group="LTV"),
+        Line("LTV, worst of the hour", "ltv|worst", _finite(run, "ltv|worst"), theme.LTV, group="LTV"),
     ]
     # without debt LTV is 0, which is far from what matters
     near = [np.where(line.values > 0.0, line.values, np.nan) for line in lines]
     yield _panel(
         run, "LTV, % of collateral", "percent", lines, ["ltv"], weight=1.2,
-        note="strong: before decisions; thin: after fills", near=near,
+        note="strong: worst of the hour; thin: after fills", near=near,
     )  # fmt: skip
 
 

@@ -8,7 +8,9 @@ import numpy as np
 
 from ..config import Config
 from ..errors import ConfigError
+from ..kernel import layout as at
 from ..kernel.coefficients import Slots
+from ..kernel.jit import stage
 
 
 @dataclass(frozen=True)
@@ -17,8 +19,9 @@ class Plan:
 
     Attributes
     ----------
-    kind : ``hedge`` (spot and perp shorts), ``margin`` (cash at the venues), ``lend`` (token supplied to a pool) or
-        ``stake`` (ether changed into a staking token) or ``lever`` (such a token supplied against a debt in ether)
+    kind : ``hedge`` (spot and perp shorts), ``margin`` (cash at the venues), ``lend`` (token supplied to a pool),
+        ``stake`` (ether changed into a staking token), ``lever`` (such a token supplied against a debt in ether) or
+        ``dust`` (reward tokens, which are only sold)
     asset : the asset's name, as events show it
     token : key of the spot leg, or of the token that is lent
     pool : key of the supplied position
@@ -29,7 +32,7 @@ class Plan:
     loops : borrowings of a loop by hand; 0 levers in one transaction
     """
 
-    kind: Literal["hedge", "margin", "lend", "stake", "lever"]
+    kind: Literal["hedge", "margin", "lend", "stake", "lever", "dust"]
     asset: str
     token: str | None = None
     pool: str | None = None
@@ -40,16 +43,48 @@ class Plan:
     loops: int = 0
 
 
-def need_share_class(config: Config, wanted: str) -> None:
-    """A mode whose strategy counts in one share class.
+#: Own parameters of strategies that work with one token of the wallet: where the view shows it, and its price.
+WALLET, PRICE = at.OWN, at.OWN + 1
+
+
+def wallet_places(config: Config, slots: Slots) -> dict[int, float]:
+    """Parameters `WALLET` and `PRICE` for the asset of the configuration.
 
     Raises
     ------
     ConfigError
-        For another one.
+        Where money is to flow in a share class that the strategy does not hold.
     """
-    if config.share_class != wanted:
-        raise ConfigError(f"Invalid share_class: {config.share_class}. Must be {wanted} in mode {config.mode}.")
+    own = config.asset == config.share_class
+    if config.flows and not own:
+        raise ConfigError(
+            f"flows: they come and go in {config.share_class}, and {config.mode} keeps its wallet in {config.asset}. "
+            f"Leave them out, or set share_class={config.asset}."
+        )
+    wallet = at.HEAD + at.SEEN * len(slots.assets) + slots.index(f"wallet:BaseToken:{config.asset}")
+    price = -1.0 if own else at.HEAD + at.SEEN * slots.assets.index(config.asset) + at.PRICE
+    return {WALLET: float(wallet), PRICE: float(price)}
+
+
+@stage
+def price_of(view, params):
+    """Share class per unit of the asset of the wallet."""
+    return view[int(params[PRICE])] if params[PRICE] >= 0.0 else 1.0
+
+
+def dust_plan(config: Config) -> tuple[Plan, ...]:
+    """The plan by which reward tokens are sold; none where there are none."""
+    return (Plan("dust", "dust", pays="wallet:BaseToken:ETH"),) if config.distributions else ()
+
+
+@stage
+def sell_dust(view, params, actions, count):
+    """Add the sale of the reward tokens to `count` actions where they are worth it; returns the number then."""
+    if params[at.DUST_PLAN] < 0.0 or view[at.DUST_WORTH] <= params[at.DUST_LIMIT]:
+        return count
+    actions[count, 0] = at.SELL_DUST
+    actions[count, 1] = params[at.DUST_PLAN]
+    return count + 1
 
 
 def _nothing(config: Config, slots: Slots) -> dict[int, float]:

@@ -2,10 +2,7 @@
 
 from ..kernel import layout as at
 from ..kernel.jit import strategy
-from .base import Plan, Strategy, need_share_class
-
-#: Own parameter: where the view shows the wallet's ether.
-WALLET = at.OWN
+from .base import WALLET, Plan, Strategy, dust_plan, price_of, sell_dust, wallet_places
 
 
 def _plans(config):
@@ -20,15 +17,13 @@ def _plans(config):
         debt="aave_v3:debtToken:WETH",
         loops=settings.loop_steps,
     )
-    return (plan,)
+    return (plan, *dust_plan(config))
 
 
 def _policy(config, slots):
-    need_share_class(config, "ETH")
     settings = config.strategy
-    wallet = at.HEAD + at.SEEN * len(slots.assets) + slots.index(f"wallet:BaseToken:{config.asset}")
     return {
-        WALLET: wallet,
+        **wallet_places(config, slots),
         at.LOW_LTV: settings.target_ltv - settings.ltv_band,
         at.HIGH_LTV: settings.target_ltv + settings.ltv_band,
         at.LEAST_HEALTH: settings.min_health_factor,
@@ -38,17 +33,19 @@ def _policy(config, slots):
 @strategy
 def decide(view, hour, params, actions):
     """Hold the loan to value in its band, delever first; see `basis.kernel.jit.strategy` for the arguments."""
-    cash = view[int(params[WALLET])]
+    price = price_of(view, params)
+    cash = view[int(params[WALLET])] * price
     pending = view[at.PENDING]
     equity = view[at.EQUITY]
     first = view[at.FIRST] > 0.0
     ltv = view[at.LTV]
     held = view[at.INVESTED] > 0.0
     if view[at.LAST] > 0.0 and params[at.CLOSE_AT_END] > 0.0:
+        count = 0
         if held:
             actions[0, 0] = at.EXIT_FULL
-            return 1
-        return 0
+            count = 1
+        return sell_dust(view, params, actions, count)
     if params[at.REBALANCE] == 0.0 and not first:
         return 0
     if view[at.RATE] > params[at.ENTER_RATE] or params[at.ENTER_RATE] == at.NO_RULE:
@@ -64,7 +61,7 @@ def decide(view, hour, params, actions):
     reserve = reserve if reserve > view[at.GAS_COST] else view[at.GAS_COST]
     if pending > 0.0 and held and cash < pending + view[at.GAS_COST]:
         actions[0, 0] = at.EXIT_PARTIAL
-        actions[0, 2] = pending
+        actions[0, 2] = pending / price
         return 1
     if held and (ltv > params[at.HIGH_LTV] or view[at.HEALTH_FACTOR] < params[at.LEAST_HEALTH]):
         actions[0, 0] = at.EXIT_PARTIAL
@@ -74,9 +71,9 @@ def decide(view, hour, params, actions):
     low = held and ltv < params[at.LOW_LTV]
     if view[at.ALERT] < 2.0 and ((first and free > 0.0) or low or free > params[at.DEVIATION] * equity):
         actions[0, 0] = at.ENTRY_FULL if first else at.ENTRY_PARTIAL
-        actions[0, 2] = free
+        actions[0, 2] = free / price
         return 1
-    return 0
+    return sell_dust(view, params, actions, 0)
 
 
 STRATEGY = Strategy("eth_leveraged", decide, _plans, _policy)

@@ -1,14 +1,14 @@
 """Liquid staking: the wallet's ether in a staking token, from its protocol or the market (mode `eth_staking_only`)."""
 
-from .base import Plan, Strategy, need_share_class
+from .base import Plan, Strategy, dust_plan
 from .parking import decide, policy
 
 
 def _plans(config):
-    need_share_class(config, "ETH")
     settings = config.strategy
     token, ether = f"wallet:BaseToken:{settings.lst}", f"wallet:BaseToken:{config.asset}"
-    return (Plan("stake", config.asset, token, pays=ether, at_market=settings.stake_route == "market"),)
+    stake = Plan("stake", config.asset, token, pays=ether, at_market=settings.stake_route == "market")
+    return (stake, *dust_plan(config))
 
 
 def _rate(config, columns):

@@ -13,8 +13,8 @@ from ..kernel import hour
 from ..kernel import layout as at
 from .base import Strategy
 
-#: Actions a strategy may name; `sell_dust` has no route yet.
-ACTIONS = ("entry_full", "entry_partial", "exit_partial", "exit_full")
+#: Actions a strategy may name.
+ACTIONS = at.ACTION_NAMES[1:]
 
 
 class BadDecision(InputError):
@@ -27,9 +27,9 @@ class Action:
 
     Attributes
     ----------
-    action : ``entry_full``, ``entry_partial``, ``exit_partial`` or ``exit_full``
+    action : ``entry_full``, ``entry_partial``, ``exit_partial``, ``exit_full``; ``sell_dust`` of the asset ``dust``
     asset : asset of one of the strategy's plans (``BTC`` the hedged coin, ``USDT`` the margin, …)
-    amount : units of the asset, >= 0; of no matter to ``exit_full`` of a hedge
+    amount : units of the asset, >= 0; of no matter to ``exit_full`` of a hedge and to ``sell_dust``
     """
 
     action: str
@@ -57,7 +57,7 @@ class Decision:
 _HEAD = {
     "equity": at.EQUITY, "gross": at.GROSS, "ltv": at.LTV, "health_factor": at.HEALTH_FACTOR, "drift": at.DRIFT,
     "invested": at.INVESTED, "margin_low": at.MARGIN_LOW, "margin_high": at.MARGIN_HIGH, "pending": at.PENDING,
-    "alert": at.ALERT, "rate": at.RATE, "gas_cost": at.GAS_COST, "quote_price": at.QUOTE_PRICE,
+    "alert": at.ALERT, "rate": at.RATE, "dust": at.DUST_WORTH, "gas_cost": at.GAS_COST, "quote_price": at.QUOTE_PRICE,
 }  # fmt: skip
 _FLAGS = {"arrived": at.ARRIVED, "first": at.FIRST, "last": at.LAST}
 
@@ -74,6 +74,7 @@ class View:
     alert : highest level reported (0, 1 warning, 2 critical)
     rate : what a rate rule watches, per year
     quote_price : share class per USDT
+    dust : worth of the reward tokens, share class
     arrived, first, last : whether something arrived, first row, last row
     memory : what the strategy kept
     """
@@ -203,6 +204,8 @@ class StrategyManager:
                 raise BadDecision(f"No action {wanted.action!r}; there are {', '.join(ACTIONS)}.")
             if wanted.asset not in plans:
                 raise BadDecision(f"{wanted.action}: no asset {wanted.asset!r}; this strategy has {', '.join(plans)}.")
+            if (wanted.action == "sell_dust") != (wanted.asset == "dust"):
+                raise BadDecision(f"{wanted.action} {wanted.asset}: dust is sold by sell_dust, and only dust is.")
             if not (math.isfinite(wanted.amount) and 0.0 <= wanted.amount < 1e300):
                 raise BadDecision(f"{wanted.action} {wanted.asset}: amount {wanted.amount!r}; it must be finite, >= 0.")
             row[0], row[1], row[2] = at.ACTION_NAMES.index(wanted.action), plans.index(wanted.asset), wanted.amount

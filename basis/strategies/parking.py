@@ -5,32 +5,31 @@ Plan 0 is what the token is put into.
 
 from ..kernel import layout as at
 from ..kernel.jit import strategy
-
-#: Own parameter: where the view shows the wallet's token.
-WALLET = at.OWN
+from .base import WALLET, price_of, sell_dust, wallet_places
 
 
 def policy(config, slots):
     """Parameters of `decide`: the wallet's token, and when it has to be asked."""
-    wallet = at.HEAD + at.SEEN * len(slots.assets) + slots.index(f"wallet:BaseToken:{config.asset}")
-    return {WALLET: wallet, at.MIN_INVESTED: 1.0 - config.strategy.position_deviation_threshold}
+    return {**wallet_places(config, slots), at.MIN_INVESTED: 1.0 - config.strategy.position_deviation_threshold}
 
 
 @strategy
 def decide(view, hour, params, actions):
     """Put to work what is free, take back what is owed to the investor; see `basis.kernel.jit.strategy`."""
-    cash = view[int(params[WALLET])]
+    price = price_of(view, params)
+    cash = view[int(params[WALLET])] * price
     at_work = view[at.INVESTED] * view[at.EQUITY]
     # on its way back to the wallet
-    coming = view[at.EQUITY] - at_work - cash
+    coming = view[at.EQUITY] - at_work - cash - view[at.DUST_WORTH]
     coming = coming if coming > 0.0 else 0.0
     pending = view[at.PENDING]
     first = view[at.FIRST] > 0.0
     if view[at.LAST] > 0.0 and params[at.CLOSE_AT_END] > 0.0:
+        count = 0
         if at_work > 0.0:
             actions[0, 0] = at.EXIT_FULL
-            return 1
-        return 0
+            count = 1
+        return sell_dust(view, params, actions, count)
     if params[at.REBALANCE] == 0.0 and not first:
         return 0
     # memory 0: whether the carry is wanted (rate rule with hysteresis; without a rule it always is)
@@ -47,11 +46,11 @@ def decide(view, hour, params, actions):
     short = pending + view[at.GAS_COST] - cash - coming
     if pending > 0.0 and short > 1e-9 * pending and at_work > 0.0:
         actions[0, 0] = at.EXIT_PARTIAL
-        actions[0, 2] = short + reserve
+        actions[0, 2] = (short + reserve) / price
         return 1
     free = cash - pending - (reserve if reserve > view[at.GAS_COST] else view[at.GAS_COST])
     if free > 0.0 and (first or free > params[at.DEVIATION] * view[at.EQUITY]):
         actions[0, 0] = at.ENTRY_FULL if first else at.ENTRY_PARTIAL
-        actions[0, 2] = free
+        actions[0, 2] = free / price
         return 1
-    return 0
+    return sell_dust(view, params, actions, 0)

@@ -19,6 +19,11 @@ def is_lst(symbol: str) -> bool:
     return symbol in LSTS
 
 
+def moves_with(symbol: str) -> str:
+    """The asset whose price moves a token: ``ETH`` of weETH and WETH."""
+    return "ETH" if is_lst(symbol) else WRAPPED.get(symbol, symbol)
+
+
 @dataclass(slots=True)
 class Plan:
     """Series of a book, each once and in the order in which the book names them.
@@ -34,6 +39,10 @@ class Plan:
     usd : bool
         Whether a series of USD per USDT is configured.
     gas : bool
+    rewards : list[str]
+        Reward tokens of the wallet.
+    tested : bool
+        Whether a loan can be liquidated inside the hour: what is lent and owed moves with different assets.
     """
 
     spots: list[str] = field(default_factory=list)
@@ -43,12 +52,14 @@ class Plan:
     lsts: list[str] = field(default_factory=list)
     usd: bool = False
     gas: bool = False
+    rewards: list[str] = field(default_factory=list)
+    tested: bool = False
 
     def price(self, symbol: str) -> None:
         """Ask for what the price of a token takes."""
         if is_lst(symbol):
             _once(self.lsts, symbol)
-        asset = "ETH" if is_lst(symbol) else WRAPPED.get(symbol, symbol)
+        asset = moves_with(symbol)
         if asset != STABLE:
             _once(self.spots, asset)
 
@@ -81,6 +92,8 @@ def plan_series(keys: Iterable[str | Key], config: Any) -> Plan:
         plan.price(key.base)
     if plan.gas or config.share_class == "ETH":
         plan.price("ETH")
+    plan.rewards = [symbol for symbol in getattr(config, "distributions", ()) if symbol in plan.spots]
+    plan.tested = bool(plan.debts) and len({moves_with(symbol) for symbol in (*plan.supplies, *plan.debts)}) > 1
     return plan
 
 
@@ -143,7 +156,7 @@ FINE = "_5m"
 
 #: Columns read per kind of file, and those that may be absent.
 COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "spot": (("open",), ("volume",)),
+    "spot": (("open",), ("high", "low", "volume")),
     "perp": (("open", "high", "low"), ("volume",)),
     "funding": (("funding_rate",), ()),
     "aave": (("supply_apr", "variable_borrow_apr", "liquidity_index", "variable_borrow_index"), ()),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from basis.errors import DataError
-from basis.market.sources.clock import iso
+from basis.market.sources.clock import DAY, iso
 
 #: Nanoseconds per unit of a parquet timestamp.
 _UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
@@ -97,6 +97,42 @@ class DataFolder:
         if path not in self._tables:
             _, self.hashes[path], self._tables[path] = _read(self.root, path, columns, optional)
         return self._tables[path]
+
+
+def read_days(root: Path, path: str, dates: Sequence[str], columns: Sequence[str]) -> tuple[str, dict[str, np.ndarray]]:
+    """Hash of a file, and its columns by name: dates as int64 ns of their 00:00 UTC, numbers as float64.
+
+    Raises
+    ------
+    DataError
+        Names the file, the column and what to do.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    content = (root / path).read_bytes()
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content))
+        present = set(file.schema_arrow.names)
+        missing = [name for name in (*dates, *columns) if name not in present]
+        if missing:
+            has = ", ".join(sorted(present))
+            raise _fault(root, path, f"column {missing[0]!r} is missing (it has {has}). Add it under that name.")
+        read = file.read(columns=[*dict.fromkeys((*dates, *columns))], use_threads=False)
+    except pa.ArrowException as error:
+        raise _fault(root, path, f"cannot be read as parquet ({error}). Write the file again.") from error
+    found = {}
+    for name in dates:
+        column = read.column(name)
+        if not pa.types.is_date32(column.type) or column.null_count:
+            raise _fault(root, path, f"column {name!r} is of type {column.type}, or null. Store a day (date32) in it.")
+        found[name] = _array(column.cast(pa.int32()), np.int32).astype(np.int64) * DAY
+    for name in columns:
+        values = read.column(name).cast(pa.float64()).to_numpy()
+        if not (np.isfinite(values) & (values >= 0.0)).all():
+            raise _fault(root, path, f"column {name!r} holds a value that is null, not finite, or below 0. Correct it.")
+        found[name] = values
+    return hashlib.sha256(content).hexdigest(), found
 
 
 def _fault(root: Path, path: str, what: str) -> DataError:
