@@ -52,7 +52,6 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     unit = summary["share_class"]
     places = _PLACES.get(unit, 6)
     causes = {name: value for name, value in summary["attribution"].items() if "|" not in name}
-    shown = 0.5 * 10.0**-places
     coverage = sorted(summary["funding_coverage"].items())
     return [
         ("total return", _percent(summary["total_return"])),
@@ -61,12 +60,22 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         *_nearest(summary["min_margin_ratio"]),
         (f"equity at end, {unit}", f"{summary['final_equity']:,.{places}f}"),
         (f"P&L, {unit}", f"{sum(causes.values()):,.{places}f}"),
-        *((f"  {name}", f"{value:,.{places}f}") for name, value in causes.items() if abs(value) >= shown),
+        *((f"  {name}", f"{value:,.{places}f}") for name, value in _closed(causes, places).items() if value),
         ("fills", f"{summary['fills']:,}"),
         ("liquidations", f"{summary['liquidations']:,}"),
         *((f"{name} known", _cover(cover)) for name, cover in coverage if cover["own"] < 1.0),
         ("seconds", f"{summary['elapsed_s']['total']:.2f}"),
     ]
+
+
+def _closed(causes: Mapping[str, float], places: int) -> dict[str, float]:
+    """The causes as printed: rounded, and what rounding leaves of their sum is with the largest."""
+    shown = {name: round(value, places) for name, value in causes.items()}
+    if shown:
+        largest = max(shown, key=lambda name: abs(shown[name]))
+        left = round(sum(causes.values()), places) - sum(shown.values())
+        shown[largest] = round(shown[largest] + left, places)
+    return shown
 
 
 def _nearest(ratios: Mapping[str, float | None]) -> list[tuple[str, str]]:

@@ -1,8 +1,9 @@
 """What stands where: slots of the book, rows of the state, columns of the hour, of events and of attribution.
 
 A book is any list of instrument keys. Its slots are sorted by kind, ``cash | token | collateral | debt | perp``; reward
-tokens are the last of the tokens, and perps form a (venue x market) grid so that those of a venue are neighbours. Sizes are lengths of tuples (`Shape`): a
-length is part of the type, so the compiled loop sees constants and one source serves any book and any lane count.
+tokens are the last of the tokens, and perps form a (venue x market) grid so that those of a venue are neighbours. Sizes
+are lengths of tuples (`Shape`): a length is part of the type, so the compiled loop sees constants and one source serves
+any book and any lane count.
 Imports only the kernel's own `jit`.
 """
 
@@ -298,7 +299,7 @@ class Model(NamedTuple):
 LIQUIDATE, NEXT_BAR, FINAL_ROW, TOLERANCE = range(4)
 SETTINGS = 4
 FUNDS, FLOWS_DUE, CHANGES, CLOSES, REWARDS = 1, 2, 4, 8, 16
-#: A payout: row, slot of the reward token, slot that earns it, tokens per stored unit of it, tokens per unit of the rate.
+#: A payout: row, slot of the reward token, slot that earns it, tokens per stored unit of that, tokens per unit by rate.
 PAYOUT_ROW, PAYOUT_TO, PAYOUT_FROM, PAYOUT_PER_UNIT, PAYOUT_RATE = range(5)
 PAYOUT_WIDTH = 5
 

@@ -175,7 +175,7 @@ def repayable(rule, health, debt, total, collateral, usd):
 
 @routine
 def test_health(n, cells, model, coef, tape, desk, regime, t, lane):
-    """Lending liquidations at the lowest and the highest prices of the hour, then at the row's; returns their number."""
+    """Lending liquidations at the lowest and highest prices of the hour, then at the row's; returns their number."""
     done = 0
     if coef[at.hour_at(n).thin + 0] < 1.0:
         done += liquidate_debt(n, cells, model, coef, tape, desk, regime, 1, t, lane)

@@ -209,8 +209,8 @@ class PanelBuilder:
                 self._note(f"{series}: no market before {iso(span[0])}; {asset} is worth 0 until then")
         self.put(f"spot|{asset}", series, resolved, names)
         if self.plan.tested and not series.endswith("weth"):
-            price = self.columns[f"spot|{asset}"]
-            self.columns[f"high|spot|{asset}"], self.columns[f"low|spot|{asset}"] = bars.extremes(self.timestamps, price)
+            high, low = bars.extremes(self.timestamps, self.columns[f"spot|{asset}"])
+            self.columns[f"high|spot|{asset}"], self.columns[f"low|spot|{asset}"] = high, low
         volume = bars.volume(self.timestamps, self.step, limit)
         if volume is not None:
             self.columns[f"volume|spot|{asset}"] = volume

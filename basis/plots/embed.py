@@ -39,8 +39,8 @@ def packed(picture: Picture) -> str:
         "layout": layout,
         _STAMPS: {"first": first, "since": _base64((seconds - first).astype(np.uint32))},
     }
-    # a closing tag in a text would end the script element
-    return json.dumps(content, default=_plain, allow_nan=False, separators=(",", ":")).replace("</", "<\\/")
+    # a tag or a comment in a text would end the script element, or keep it open
+    return json.dumps(content, default=_plain, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def themes() -> str:

@@ -165,7 +165,7 @@ def _draw(
 
 def _ticks(panel: Panel) -> dict[str, Any]:
     if panel.kind == "percent":
-        return {"tickformat": ",.3~%"}
+        return {"tickformat": ",.6~%"}
     # digits enough for steps of cents on millions
     return {"tickformat": ",.6~g" if panel.kind == "ratio" else ",.12~g"}
 
@@ -239,6 +239,7 @@ def _band(band: Band, panel: Panel, picture: Picture, x: Any, y: str) -> list[di
 
 def _marks(marks: Marks, y: str) -> dict[str, Any]:
     symbol, size = _MARKS[marks.kind]
+    size *= theme.crowding(marks.kind, len(marks.stamps))
     return {
         "type": "scatter",
         "mode": "markers",
@@ -280,7 +281,7 @@ def _shade(shade: Shade, y: str, place: int) -> dict[str, Any]:
         "yaxis": y,
         "fill": "toself",
         "fillcolor": theme.faded(colour, theme.SHADES[shade.level]),
-        "line": {"color": theme.faded(colour, 2 * theme.SHADES[shade.level]), "width": 1},
+        "line": {"color": theme.faded(colour, theme.outline(shade.level, len(shade.starts))), "width": 1},
         "hoverinfo": "skip",
         "legendgroup": name,
         "legendrank": 1200 - shade.level,

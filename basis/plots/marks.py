@@ -107,8 +107,8 @@ def _struck(run: RunNumbers, event: int) -> str:
     quantity, price, fee = (float(events[name][event]) for name in ("quantity", "price", "fee"))
     venue, (kind, symbol) = str(events["venue"][event]), str(events["instrument"][event]).split(":")[-2:]
     if kind in _LENT:
-        # quantities are scaled balances, which nobody reads; their worth is
-        told = f"{_LENT[kind].format(symbol)} worth {abs(quantity * price):,.2f} USDT"
+        # quantities are scaled balances, which nobody reads
+        told = f"{_LENT[kind].format(symbol)} worth {run.money(float(events['notional'][event]))}"
     else:
         told = f"{'bought' if quantity > 0.0 else 'sold'} {abs(quantity):,.6g} {symbol} at {price:,.2f} USDT"
     return f"liquidation at {venue}: {told}" + (f", penalty {run.money(fee)}" if fee else "")

@@ -63,7 +63,7 @@ def attribution_area(run: RunNumbers) -> Picture:
         "money",
         theme.places(run.share_class),
         bands=bands,
-        lines=(Line("P&L", "pnl_balance", pnl, ""),),
+        lines=(Line("P&L", "pnl", pnl, ""),),
         marks=marks.liquidations(run, pnl),
     )
     return _picture(run, "area", "P&L by cause", run.share_class, panel)

@@ -79,7 +79,7 @@ def _draw(panel: Panel, picture: Picture, ax: "Axes") -> None:
     if panel.window is not None:
         ax.set_ylim(*panel.window)
     if panel.kind == "percent":
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100.0 * value:,.4g}%".replace("-", "−")))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100.0 * value:,.10g}%".replace("-", "−")))
     else:
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace("-", "−")))
     heading = " · ".join(filter(None, ("" if alone else panel.title, panel.note)))
@@ -137,11 +137,17 @@ def _bars(panel: Panel, ax: "Axes") -> None:
         ax.plot([place, place + 1], [bar.end] * 2, color=theme.OTHER, linewidth=0.7, linestyle=":", label="_joint")
     ax.set_xticks(range(len(panel.bars)), ["\n".join(theme.two_lines(bar.name)) for bar in panel.bars])
     ax.tick_params(axis="x", length=0)
-    ax.margins(y=0.1)
+    if panel.window is None:
+        # room for the words; bars would hold the axis at their edge
+        edges = [edge for bar in panel.bars for edge in (bar.base, bar.end)]
+        low, high = min(edges), max(edges)
+        room = (high - low) or 1.0
+        ax.set_ylim(low - 0.12 * room * (low < 0.0), high + 0.12 * room)
 
 
 def _marks(marks: Marks, picture: Picture, ax: "Axes") -> None:
     symbol, size = _MARKS[marks.kind]
+    size *= theme.crowding(marks.kind, len(marks.stamps))
     deepest = marks.kind == "deepest"
     ax.plot(
         marks.stamps, marks.values, linestyle="", marker=symbol, markersize=size, color=theme.MARKS[marks.kind],
@@ -169,7 +175,7 @@ def _shade(shade: Shade, ax: "Axes") -> None:
     opacity = theme.SHADES[shade.level]
     ax.broken_barh(
         spans, (0.0, 1.0), transform=ax.get_xaxis_transform(), facecolor=(colour, opacity), linewidth=0.4, zorder=0,
-        edgecolor=(colour, 2 * opacity), label=f"{name} alert", gid=f"alert {shade.level}",
+        edgecolor=(colour, theme.outline(shade.level, len(spans))), label=f"{name} alert", gid=f"alert {shade.level}",
     )  # fmt: skip
 
 

@@ -76,6 +76,16 @@ DARK = Ground("#16181d", "#e6e8eb", "#9aa3ad", "#2c3038")
 PLACES = {"USDT": 2, "ETH": 6}
 
 
+def outline(level: int, spans: int) -> float:
+    """Opacity of the outline that keeps a span of one hour in sight: fainter where many would add up."""
+    return SHADES[level] * max(0.35, 2.0 * min(1.0, 40.0 / max(spans, 1)))
+
+
+def crowding(kind: str, count: int) -> float:
+    """Size of a mark against its usual one: alerts that come in crowds are smaller, a liquidation never is."""
+    return 1.0 if kind != "critical" else max(0.55, min(1.0, 60.0 / max(count, 1)))
+
+
 def places(share_class: str) -> int:
     """Digits after the point of an amount in share class."""
     return PLACES.get(share_class, 6)

@@ -14,6 +14,12 @@ from basis.errors import InputError
 #: Tables of a run folder, one parquet file each.
 TABLES = ("equity", "attribution", "positions", "exposure", "risk", "events", "panel")
 SUMMARY, MANIFEST, CONFIG = "summary.json", "manifest.json", "config.yaml"
+#: What a summary has whatever the run was.
+SUMMARY_KEYS = (
+    "run_id", "status", "cause", "mode", "share_class", "start", "end", "rows", "initial_equity", "final_equity",
+    "net_flows", "total_return", "cagr_365", "volatility_365", "sharpe_365", "max_drawdown", "attribution", "fills",
+    "liquidations", "alerts", "min_health_factor", "min_margin_ratio",
+)  # fmt: skip
 #: Made from the rest: a folder without it is whole.
 REPORT = "report.html"
 
@@ -80,6 +86,8 @@ def write_file(path: str | Path, text: str) -> Path:
         Where it cannot be written.
     """
     target = Path(path).absolute()
+    if not target.name or target.is_dir():
+        raise InputError(f"Cannot write {path}: it is a folder. Give the name of a file.")
     made = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -98,16 +106,20 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file of a run folder.
+def read_json(path: Path, *needed: str) -> dict[str, Any]:
+    """Read a JSON file of a run folder that has to have the keys `needed`.
 
     Raises
     ------
     InputError
-        Where it is missing or no JSON.
+        Where it is missing, no JSON, or not what a run writes.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        missing = [key for key in needed if not isinstance(content, dict) or key not in content]
+        if missing:
+            raise InputError(f"{path.parent} is no run folder: {path.name} has no {', '.join(missing)}.")
+        return content
     except FileNotFoundError:
         raise InputError(f"{path.parent} is no run folder: it has no {path.name}.") from None
     except (OSError, ValueError) as error:

@@ -141,6 +141,8 @@ def measure(stamps: np.ndarray, returns: np.ndarray, total: float) -> Measures:
     if years > 0.0 and total > -1.0:
         exponent = math.log1p(total) / years
         cagr = math.expm1(exponent) if exponent < 700.0 else None
+    elif years > 0.0 and total == -1.0:
+        cagr = -1.0
     _, days = daily_returns(stamps, returns)
     volatility = sharpe = sortino = None
     if len(days) > 1 and np.isfinite(days).all():

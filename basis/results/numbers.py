@@ -9,7 +9,19 @@ from basis.results.card import day
 if TYPE_CHECKING:
     from basis.results.result import Result
 
-_EVENTS = ("kind", "level", "timestamp", "venue", "instrument", "quantity", "price", "fee", "amount", "detail")
+_EVENTS = (
+    "kind",
+    "level",
+    "timestamp",
+    "venue",
+    "instrument",
+    "quantity",
+    "price",
+    "notional",
+    "fee",
+    "amount",
+    "detail",
+)
 
 
 def run_numbers(result: "Result") -> RunNumbers:

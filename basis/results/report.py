@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from basis.plots.run import LESS_IS_WORSE, RunNumbers, in_words
 from basis.plots.thinning import thin
 from basis.results.card import day, graded_warnings
 from basis.results.numbers import run_numbers
-from basis.results.stats import STATS, amount, make_stats, money, percent, shown
+from basis.results.stats import STATS, make_stats, money, percent, shown
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -113,12 +114,15 @@ def _figure(picture: Picture) -> dict[str, Any]:
 def _attribution(run: RunNumbers, summary: Mapping[str, Any]) -> dict[str, Any]:
     """What each column earned, with its venues where it is known by venue; the sum, and the balance it must equal."""
     columns, drawn = totals(run.attribution), earned(run)
+    # so many places that what is printed sums to the balance as closely as the numbers do
+    least = 1e-9 * max(1.0, abs(run.initial_equity)) / max(len(columns), 1)
+    places = max(theme.places(run.share_class), min(12, math.ceil(-math.log10(least))))
     pnl, capital = (float(run.pnl[-1]) if len(run) else 0.0), run.initial_equity
     total = float(np.sum(list(columns.values())))
 
     def line(value: float) -> dict[str, str]:
         return {
-            "total": amount(value, run.share_class, "+"),
+            "total": f"{round(value, places) + 0.0:+,.{places}f}",
             "of_pnl": percent(value / pnl) if run.counts(pnl) else "–",
             "of_capital": percent(value / capital) if capital > 0.0 else "–",
         }
@@ -163,8 +167,9 @@ def _liquidations(events: "Table", share_class: str) -> EventTable:
     names = ("timestamp", "venue", "instrument", "quantity", "price", "notional", "fee")
     columns = {name: events[name][hit[:_LISTED]] for name in names}
     rows = [
-        (_instant(stamp), venue, instrument, f"{quantity:+,.6g}", f"{price:,.2f}", money(notional, share_class),
-         money(fee, share_class))
+        # a lending token's price is no price of anything that trades
+        (_instant(stamp), venue, instrument, f"{quantity:+,.6g}", "–" if "Token:" in instrument else f"{price:,.2f}",
+         money(notional, share_class), money(fee, share_class))
         for stamp, venue, instrument, quantity, price, notional, fee in zip(*columns.values(), strict=True)
     ]  # fmt: skip
     head = ("time, UTC", "venue", "instrument", "quantity", "price, USDT", "notional", "penalty")

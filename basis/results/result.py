@@ -15,6 +15,7 @@ from basis.results.folder import (
     MANIFEST,
     REPORT,
     SUMMARY,
+    SUMMARY_KEYS,
     TABLES,
     check_target,
     read_json,
@@ -81,7 +82,7 @@ class Result:
     @functools.cached_property
     def manifest(self) -> dict[str, Any]:
         if self._recording is None:
-            return read_json(self.folder / MANIFEST)
+            return read_json(self.folder / MANIFEST, "run_id", "notes", "coverage", "resumed")
         from basis.results.manifest import make_manifest
 
         return make_manifest(self._recording, self.run_id, {})
@@ -162,7 +163,7 @@ class Result:
     @functools.cached_property
     def summary(self) -> dict[str, Any]:
         if self._recording is None:
-            return read_json(self.folder / SUMMARY)
+            return read_json(self.folder / SUMMARY, *SUMMARY_KEYS)
         from basis.results.summary import make_summary
 
         return make_summary(self._rows, self.run_id, {name: self.table(name) for name in ("equity", "risk", "events")})
@@ -277,9 +278,10 @@ class Result:
         volatility_365
             Sample deviation (ddof 1) of the days · √365. Same in both.
         sharpe_365
-            Mean of the days · 365 / volatility. Same in both.
+            Mean of the days · 365 / volatility. Same in both; where all days are equal it is NaN here.
         sortino_365
-            Mean of the days · 365 / (√(mean of min(r, 0)² over all days) · √365). Same in both.
+            Mean of the days · 365 / (√(mean of min(r, 0)² over all days) · √365). Same in both; without a losing day it
+            is NaN here and infinite there.
         max_drawdown
             Deepest fall of the wealth from its highest so far, over rows. Both have it over days only, which hides
             what happens between two midnights; on days it is the same in both.
@@ -295,8 +297,9 @@ class Result:
             5 % quantile of the days, as a return. Same in `empyrical`; `quantstats` takes the quantile of a normal
             distribution.
         expected_shortfall_95
-            Mean of the days at or below that quantile. Same in `empyrical`, and in `quantstats` with
-            ``method="historical"``; by default it has that of a normal distribution.
+            Mean of the days at or below that quantile. Same in `quantstats` with ``method="historical"``; by default it
+            has that of a normal distribution. `empyrical` takes the lowest 1 + ⌊(days − 1)·5 %⌋ days: the same unless
+            others tie with the last of them.
         time_under_water, longest_under_water
             Share of the days that end below the highest end so far, and the longest stretch of them in days. A
             stretch of `quantstats.drawdown_details` is the same, counted from date to date.
@@ -339,10 +342,12 @@ class Result:
         Raises
         ------
         InputError
-            Where it cannot be written, or the result is in memory only and no path is given.
+            Where it cannot be written, what is there is no page, or the result is in memory only and no path is given.
         """
         from basis.results.report import make_report
 
+        if path is not None and Path(path).is_file() and Path(path).suffix.lower() not in (".html", ".htm"):
+            raise InputError(f"{path} is there and no HTML file; give a path that ends in .html.")
         return write_file(self.folder / REPORT if path is None else path, make_report(self))
 
     # --- going on --------------------------------------------------------------------------------------------------

@@ -93,15 +93,10 @@ def shown(name: str, value: Any, share_class: str) -> str:
     return f"{value:,.2f}" + ("×" if kind == "times" else "")
 
 
-def amount(value: float, share_class: str, sign: str = "") -> str:
-    """An amount without its unit: cents of USDT, six places of anything else; `sign` as in format specifications."""
-    places = theme.places(share_class)
-    return f"{round(value, places) + 0.0:{sign},.{places}f}"
-
-
 def money(value: float, share_class: str) -> str:
-    """An amount with its unit."""
-    return f"{amount(value, share_class)} {share_class}"
+    """An amount with its unit: cents of USDT, six places of anything else."""
+    places = theme.places(share_class)
+    return f"{round(value, places) + 0.0:,.{places}f} {share_class}"
 
 
 def percent(value: float | None) -> str:

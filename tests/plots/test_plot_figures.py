@@ -98,7 +98,7 @@ def test_area_is_the_cumulative_attribution(result):
         [told] = shown
         assert same_bits((told.y if told.customdata is None else told.customdata) + 0.0, expected + 0.0)
         total += expected
-    line = trace_of(figure, "pnl_balance")
+    line = trace_of(figure, "pnl")
     np.testing.assert_allclose(total, line.y, rtol=0.0, atol=rounding)
     flows = result.equity.net_flow.cumsum()
     np.testing.assert_allclose(
@@ -108,7 +108,7 @@ def test_area_is_the_cumulative_attribution(result):
 
 def test_the_total_line_is_the_balance_of_the_table(results):
     for name, result in results.items():
-        line = trace_of(result.plot.attribution(), "pnl_balance")
+        line = trace_of(result.plot.attribution(), "pnl")
         if name == "resumed":
             # the table counts from the first start, the figure from this one
             earlier = results["flows"].equity.pnl_balance.loc["2024-02-08 05:00:00+00:00"]
