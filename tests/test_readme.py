@@ -43,7 +43,7 @@ def session(tmp_path_factory):
 
 
 def test_there_are_blocks():
-    assert len(blocks()) == README.count("```python") == 4
+    assert len(blocks()) == README.count("```python") == 5
 
 
 def test_the_first_block_makes_a_run_and_its_folder(session):

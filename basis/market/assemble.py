@@ -209,7 +209,8 @@ class PanelBuilder:
                 self._note(f"{series}: no market before {iso(span[0])}; {asset} is worth 0 until then")
         self.put(f"spot|{asset}", series, resolved, names)
         if self.plan.tested and not series.endswith("weth"):
-            high, low = bars.extremes(self.timestamps, self.columns[f"spot|{asset}"])
+            candles = self.provider.ranges(series, names)
+            high, low = candles.extremes(self.timestamps, self.columns[f"spot|{asset}"])
             self.columns[f"high|spot|{asset}"], self.columns[f"low|spot|{asset}"] = high, low
         volume = bars.volume(self.timestamps, self.step, limit)
         if volume is not None:

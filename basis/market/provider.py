@@ -178,6 +178,14 @@ class DataProvider:
         paths = self.paths(series, sources)
         return self._cached((series, *sources), lambda: BarSeries(self._tables(series, paths)))
 
+    def ranges(self, series: str, sources: tuple[str, ...]) -> BarSeries:
+        """The candles of a spot series with their extremes, which only loans need."""
+        present = [path for path in self.paths(series, sources) if self.folder.has(path)]
+        columns = ("open", "high", "low")
+        return self._cached(
+            (series, *sources, "high", "low"), lambda: BarSeries([self.folder.table(path, columns) for path in present])
+        )
+
     def funding(self, series: str, sources: tuple[str, ...], venue: str) -> FundingSeries:
         """The settlements of a series from its sources in order."""
         described = self.config.venues.get(venue)

@@ -15,7 +15,7 @@ DRIVERS = ("kernel", "event")
 #: What a strategy may not decide → what it is told.
 BAD = {
     "an unknown action": ([Action("buy", "BTC", 1.0)], ["'buy'", "entry_full", "entry_partial", "exit_full"]),
-    "an action without a route": ([Action("sell_dust", "BTC", 1.0)], ["'sell_dust'", "exit_full"]),
+    "dust that is none": ([Action("sell_dust", "BTC", 1.0)], ["sell_dust BTC", "only dust"]),
     "no action": ([Action("", "BTC", 1.0)], ["''", "entry_full"]),
     "an unknown asset": ([Action("entry_full", "DOGE", 1.0)], ["entry_full", "'DOGE'", "BTC, USDT"]),
     "an amount that is none": ([Action("entry_full", "BTC", np.nan)], ["entry_full BTC", "nan", "finite, >= 0"]),

@@ -156,7 +156,7 @@ FINE = "_5m"
 
 #: Columns read per kind of file, and those that may be absent.
 COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "spot": (("open",), ("high", "low", "volume")),
+    "spot": (("open",), ("volume",)),
     "perp": (("open", "high", "low"), ("volume",)),
     "funding": (("funding_rate",), ()),
     "aave": (("supply_apr", "variable_borrow_apr", "liquidity_index", "variable_borrow_index"), ()),

@@ -66,15 +66,15 @@ class DataFolder:
                 "BASIS_DATA_DIR, or make the sample by `basis data sample`."
             )
         self.hashes: dict[str, str] = {}
-        self._tables: dict[str, Table] = {}
+        self._tables: dict[tuple[str, ...], Table] = {}
 
     def has(self, path: str) -> bool:
         """Whether the folder holds a file."""
-        return path in self._tables or (self.root / path).is_file()
+        return (self.root / path).is_file()
 
     def fetch(self, wanted: Iterable[tuple[str, Sequence[str], Sequence[str]]]) -> None:
         """Read several files (path, columns, optional columns) at once, those not read yet."""
-        todo = [spec for spec in wanted if spec[0] not in self._tables]
+        todo = [spec for spec in wanted if _named(*spec) not in self._tables]
         if len(todo) < 2:
             for spec in todo:
                 self.table(*spec)
@@ -83,8 +83,9 @@ class DataFolder:
 
         with ThreadPoolExecutor(min(4, len(todo))) as pool:
             # Consumed in order, so that of several defects the same one is always reported.
-            for path, digest, table in pool.map(lambda spec: _read(self.root, *spec), todo):
-                self.hashes[path], self._tables[path] = digest, table
+            read = pool.map(lambda spec: _read(self.root, *spec), todo)
+            for spec, (path, digest, table) in zip(todo, read, strict=True):
+                self.hashes[path], self._tables[_named(*spec)] = digest, table
 
     def table(self, path: str, columns: Sequence[str], optional: Sequence[str] = ()) -> Table:
         """The checked columns of a file.
@@ -94,9 +95,14 @@ class DataFolder:
         DataError
             Names the file, the column, the first offending stamp and what to do.
         """
-        if path not in self._tables:
-            _, self.hashes[path], self._tables[path] = _read(self.root, path, columns, optional)
-        return self._tables[path]
+        key = _named(path, columns, optional)
+        if key not in self._tables:
+            _, self.hashes[path], self._tables[key] = _read(self.root, path, columns, optional)
+        return self._tables[key]
+
+
+def _named(path: str, columns: Sequence[str], optional: Sequence[str]) -> tuple[str, ...]:
+    return (path, *columns, "", *optional)
 
 
 def read_days(root: Path, path: str, dates: Sequence[str], columns: Sequence[str]) -> tuple[str, dict[str, np.ndarray]]:
