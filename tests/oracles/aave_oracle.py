@@ -33,14 +33,26 @@ class Unavailable(Exception):
 
 
 def cache_folder() -> Path:
-    """Where what is installed is kept from one session to the next."""
+    """Where what is installed is kept: in ``BASIS_CACHE_DIR``, else the user's cache, else the temporary folder.
+
+    Raises
+    ------
+    Unavailable
+        Where no folder can be written.
+    """
     user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(user) / "basis" / "oracles"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Unavailable(f"no folder to install into: {error}") from error
-    return folder
+    roots = [Path(os.environ.get("BASIS_CACHE_DIR") or Path(user) / "basis")]
+    roots.append(Path(tempfile.gettempdir()) / f"basis-{os.getuid()}")
+    failed: list[str] = []
+    for root in roots:
+        folder = root / "oracles"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+        except OSError as error:
+            failed.append(str(error))
+    raise Unavailable(f"no folder to install into: {'; '.join(failed)}")
 
 
 @contextmanager
@@ -51,9 +63,10 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _last(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip()[:160] if lines else "no message"
+def _why(text: str) -> str:
+    """The first line of a failed command's output that says error."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in lines if "error" in line.lower()), (lines or ["no message"])[-1])[:160]
 
 
 def _try(command: list[str], what: str) -> str:
@@ -62,29 +75,28 @@ def _try(command: list[str], what: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(f"{what}: {error}") from error
     if done.returncode:
-        raise Unavailable(f"{what}: {_last(done.stderr or done.stdout)}")
+        raise Unavailable(f"{what}: {_why(done.stderr or done.stdout)}")
     return done.stdout
 
 
 def environment(cache: Path) -> Path:
-    """Python of an environment with the pinned packages; built where it is missing or the pins have changed.
+    """Python of an environment with the pinned packages, named by pins and interpreter; built where it is missing.
 
     Raises
     ------
     Unavailable
         Where the packages cannot be installed.
     """
-    folder = cache / "aave-venv"
-    stamp = folder / ".pins"
-    wanted = hashlib.sha256(PINS.read_bytes() + sys.version.encode()).hexdigest()
-    python = folder / "bin" / "python"
-    if python.exists() and stamp.exists() and stamp.read_text() == wanted:
+    made_of = hashlib.sha256(PINS.read_bytes() + sys.version.encode()).hexdigest()
+    folder = cache / f"aave-venv-{made_of[:12]}"
+    complete, python = folder / ".complete", folder / "bin" / "python"
+    if python.exists() and complete.exists():
         return python
     shutil.rmtree(folder, ignore_errors=True)
     _try([sys.executable, "-m", "venv", str(folder)], "no environment")
     what = "the chain's packages cannot be installed"
     _try([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(PINS)], what)
-    stamp.write_text(wanted)
+    complete.touch()
     return python
 
 
@@ -104,7 +116,8 @@ def artifacts(cache: Path) -> Path:
         raise Unavailable(f"npm is not on PATH, and {PACKAGE} {VERSION} is not in the cache")
     with tempfile.TemporaryDirectory(dir=cache) as temporary:
         target = Path(temporary)
-        _try([npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--pack-destination", temporary], f"no {PACKAGE}")
+        command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--loglevel=error", "--pack-destination", temporary]
+        _try(command, f"npm does not get {PACKAGE} {VERSION}")
         (packed,) = target.glob("*.tgz")
         found = base64.b64encode(hashlib.sha512(packed.read_bytes()).digest()).decode()
         if found != INTEGRITY:
@@ -129,7 +142,8 @@ class Contracts:
     def __init__(self) -> None:
         cache = cache_folder()
         with _alone(cache):
-            command = [str(environment(cache)), str(HERE / "aave_side.py"), str(artifacts(cache))]
+            folder = artifacts(cache)
+            command = [str(environment(cache)), str(HERE / "aave_side.py"), str(folder)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def run(self, steps: list[dict[str, Any]], **market: Any) -> list[dict[str, Any]]:
