@@ -96,7 +96,7 @@ def _decider(script: Mapping[int, Sequence[tuple[str, str, float]]], book: Book)
 
         async def make_decision(self, timestamp: Any = None, market_data: Any = None) -> Decision:
             actions = []
-            for do, symbol, amount in script.get(self.book.row, ()):
+            for do, symbol, amount in script.get(self.book.row_of(), ()):
                 way, what = names[do]
                 whole = amount == np.inf
                 size = 1e15 if whole else amount

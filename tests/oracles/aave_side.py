@@ -11,6 +11,8 @@ steps of which nothing is shown, kept for scenarios that begin with the same. A 
 gives ``{"time", "error", "reserves", "users", ...}``; `error` is the code with which the contract reverted.
 """
 
+# pyright: reportMissingImports=false
+
 import json
 import sys
 import traceback
@@ -436,6 +438,7 @@ class Market:
             "debt": data["totalDebtBase"],
             "threshold": data["currentLiquidationThreshold"],
             "ltv": data["ltv"],
+            "available": data["availableBorrowsBase"],
             "health_factor": data["healthFactor"],
         }
 

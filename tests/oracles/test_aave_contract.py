@@ -314,7 +314,7 @@ def reason(found, terms, book, emode, do, symbol, amount):
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_refused(contracts, case):
-    """The largest amount that goes through, to the unit of USDT, and of ether to 3e-12.
+    """The largest amount that goes through, to the unit of USDT, and of ether to 3e-12: for debt, what is available.
 
     A debt is allowed a relative 1e-12 beyond the LTV in the kernel, and the contracts round worth to 1e-8 USD.
     """
@@ -325,6 +325,11 @@ def test_what_is_refused(contracts, case):
     assert edge["refused"] == code
     most, unit = edge["largest"] / 10 ** DECIMALS[symbol], 10.0 ** -DECIMALS[symbol]
     unit = max(unit, 3e-12 * most)
+    user = found["users"]["alice"]
+    if do == "borrow":
+        worth = most * found["reserves"][symbol]["price"]
+        assert user["available"] == exact.percent_mul(user["collateral"], user["ltv"]) - user["debt"]
+        assert worth == pytest.approx(user["available"], rel=1e-11, abs=200.0)
     book, mode = (PAIR, EMODE) if emode else (MANY, None)
     assert reason(found, reserves(), book, mode, do, symbol, most - (unit if symbol != "USDT" else 0.0)) is None
     assert reason(found, reserves(), book, mode, do, symbol, most + unit) == WORDS[why]
