@@ -239,7 +239,7 @@ def _band(band: Band, panel: Panel, picture: Picture, x: Any, y: str) -> list[di
 
 def _marks(marks: Marks, y: str) -> dict[str, Any]:
     symbol, size = _MARKS[marks.kind]
-    size *= theme.crowding(marks.kind, len(marks.stamps))
+    crowd = theme.crowding(marks.kind, len(marks.stamps))
     return {
         "type": "scatter",
         "mode": "markers",
@@ -253,9 +253,9 @@ def _marks(marks: Marks, y: str) -> dict[str, Any]:
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {
             "symbol": symbol,
-            "size": size,
+            "size": size * crowd,
             "color": theme.MARKS[marks.kind],
-            "line": {"width": 1, "color": "#ffffff"},
+            "line": {"width": 1 if crowd == 1.0 else 0, "color": "#ffffff"},
         },
         "cliponaxis": False,
         "legendgroup": f"mark {marks.kind}",

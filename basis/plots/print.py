@@ -131,7 +131,7 @@ def _bars(panel: Panel, ax: "Axes") -> None:
         up = bar.value >= 0.0
         ax.annotate(
             bar.words, (place, bar.end), xytext=(0, 2 if up else -2), textcoords="offset points", ha="center",
-            va="bottom" if up else "top", fontsize=8,
+            va="bottom" if up else "top", fontsize=8 if len(panel.bars) < 9 else 6,
         )  # fmt: skip
     for place, (bar, _) in enumerate(pairwise(panel.bars)):
         ax.plot([place, place + 1], [bar.end] * 2, color=theme.OTHER, linewidth=0.7, linestyle=":", label="_joint")
@@ -147,11 +147,11 @@ def _bars(panel: Panel, ax: "Axes") -> None:
 
 def _marks(marks: Marks, picture: Picture, ax: "Axes") -> None:
     symbol, size = _MARKS[marks.kind]
-    size *= theme.crowding(marks.kind, len(marks.stamps))
+    crowd = theme.crowding(marks.kind, len(marks.stamps))
     deepest = marks.kind == "deepest"
     ax.plot(
-        marks.stamps, marks.values, linestyle="", marker=symbol, markersize=size, color=theme.MARKS[marks.kind],
-        markeredgecolor="white", markeredgewidth=0.5, label="_deepest" if deepest else marks.name, gid=marks.kind,
+        marks.stamps, marks.values, linestyle="", marker=symbol, markersize=size * crowd, color=theme.MARKS[marks.kind],
+        markeredgecolor="white", markeredgewidth=0.5 if crowd == 1.0 else 0.0, label="_deepest" if deepest else marks.name, gid=marks.kind,
         zorder=5,
     )  # fmt: skip
     if marks.kind in ("liquidation", "stop"):
