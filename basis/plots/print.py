@@ -151,8 +151,8 @@ def _marks(marks: Marks, picture: Picture, ax: "Axes") -> None:
     deepest = marks.kind == "deepest"
     ax.plot(
         marks.stamps, marks.values, linestyle="", marker=symbol, markersize=size * crowd, color=theme.MARKS[marks.kind],
-        markeredgecolor="white", markeredgewidth=0.5 if crowd == 1.0 else 0.0, label="_deepest" if deepest else marks.name, gid=marks.kind,
-        zorder=5,
+        markeredgecolor="white", markeredgewidth=0.5 if crowd == 1.0 else 0.0, zorder=5, gid=marks.kind,
+        label="_deepest" if deepest else marks.name,
     )  # fmt: skip
     if marks.kind in ("liquidation", "stop"):
         for stamp in np.unique(marks.stamps)[:100]:

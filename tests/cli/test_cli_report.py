@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from small_market import WINDOW
 
 from basis.results import open_run
@@ -38,6 +39,37 @@ def test_a_report_is_written_again(basis, small_data, tmp_path):
     done = basis("report", out, "--out", tmp_path / "other.html")
     assert (done.code, done.out) == (0, f"{tmp_path / 'other.html'}\n")
     assert (tmp_path / "other.html").read_bytes() == first
+
+
+def test_the_table_adds_up_as_printed(basis, small_data, tmp_path):
+    done = basis("backtest", "btc_basis", *WINDOW, "--data", small_data, "--out", tmp_path / "one")
+    [total] = [float(line.split()[-1].replace(",", "")) for line in done.out.splitlines() if line.startswith("P&L")]
+    causes = [float(line.split()[-1].replace(",", "")) for line in done.out.splitlines() if line.startswith("  ")]
+    assert len(causes) >= 3
+    assert round(sum(causes), 2) == total
+
+
+def test_what_is_there_and_no_page_is_kept(basis, small_data, tmp_path):
+    out = tmp_path / "one"
+    assert basis("backtest", "btc_basis", *WINDOW, "--data", small_data, "--out", out, "--quiet").code == 0
+    before = (out / "equity.parquet").read_bytes()
+    for target in (out / "equity.parquet", tmp_path, "/"):
+        done = basis("report", out, "--out", target)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith("Error: ")
+    assert (out / "equity.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "summary.json"])
+@pytest.mark.parametrize("content", ["{}", "[]", "no json"])
+def test_a_broken_folder_is_told(basis, small_data, tmp_path, name, content):
+    out = tmp_path / "one"
+    assert basis("backtest", "pure_lending", *WINDOW, "--data", small_data, "--out", out, "--quiet").code == 0
+    (out / name).write_text(content)
+    done = basis("report", out)
+    assert done.code == 2
+    assert name in done.err
+    assert "Traceback" not in done.err
 
 
 def test_what_is_no_run_is_told(basis, tmp_path):

@@ -37,6 +37,12 @@ CASES = {
         {**FEBRUARY, "share_class": "ETH", "initial_capital": 30, "risk.limits": {}},
         {"wallet:BaseToken:ETH": 1.0, "wallet:BaseToken:USDT": 50_000.0},
     ),
+    "loan": (
+        "pure_lending",
+        {**FEBRUARY, "strategy.rebalance": False},
+        {"aave_v3:aToken:WETH": 60.0, "aave_v3:debtToken:USDT": 118_000.0},
+    ),
+    "staked": ("eth_leveraged", FEBRUARY, None),
     "no trades": ("btc_basis", {**FEBRUARY, **NEVER}, None),
     "below zero": (
         "btc_basis",

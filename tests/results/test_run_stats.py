@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from basis.results import Result, measures
-from basis.results.stats import STATS, amount, percent, shown
+from basis.results.stats import STATS, money, percent, shown
 
 DAYS = 365
 #: Cases with enough days for every metric.
@@ -93,6 +93,20 @@ def test_as_quantstats_has_them(days, quantstats):
     agrees(ours["kurtosis"], quantstats.kurtosis(naive))
     if (naive != 0.0).all():
         agrees(ours["positive_days"], quantstats.win_rate(naive))
+
+
+def test_where_empyrical_differs(empyrical):
+    """Where days tie at the quantile: all of them here, so many of the lowest there."""
+    days = pd.Series([-0.03, -0.01, *[0.0] * 38], pd.date_range("2024-01-02", periods=40, freq="D", tz="UTC"))
+    assert measured(days)["expected_shortfall_95"] == pytest.approx(-0.02, rel=1e-12)
+    tied = pd.Series([-0.03, *[-0.01] * 20, *[0.01] * 19], days.index)
+    assert measured(tied)["expected_shortfall_95"] == pytest.approx(-0.23 / 21.0, rel=1e-12)
+    assert empyrical.conditional_value_at_risk(tied, 0.05) == pytest.approx(-0.02, rel=1e-12)
+
+
+def test_all_that_was_lost_is_lost_by_year(empyrical):
+    days = pd.Series([0.01, -0.02, -1.0], pd.date_range("2024-01-02", periods=3, freq="D", tz="UTC"))
+    assert measured(days)["cagr_365"] == empyrical.cagr(days, annualization=DAYS) == -1.0
 
 
 def test_where_quantstats_differs(quantstats):
@@ -200,7 +214,7 @@ def test_numbers_in_words():
     assert percent(-0.0004512) == "-0.045%"
     assert percent(-1e-9) == "0.000%"
     assert percent(None) == percent(float("inf")) == "–"
-    assert amount(-0.001, "USDT") == "0.00"
-    assert amount(1234.5, "USDT", "+") == "+1,234.50"
-    assert amount(0.0123456789, "ETH") == "0.012346"
+    assert money(-0.001, "USDT") == "0.00 USDT"
+    assert money(1234.5, "USDT") == "1,234.50 USDT"
+    assert money(0.0123456789, "ETH") == "0.012346 ETH"
     assert shown("longest_under_water", 1, "USDT") == "1 day"
