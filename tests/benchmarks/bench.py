@@ -23,7 +23,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from bench_books import HOURS, LANES, ROOT, SAMPLE, Book, Took, btc_basis, held, reference, timed
+from bench_books import HOURS, LANES, ROOT, SAMPLE, Book, Took, held, mode, reference, timed
 from bench_vectorbt import Unavailable, compare
 
 import basis
@@ -76,8 +76,11 @@ def kernel_figures(books: list[Book]) -> tuple[list[Figure], Took]:
         base = min(r.best for r in references)
         group = f"kernel: {book.name}" if str(book.slots) in book.name else f"kernel: {book.name}, {book.slots} slots"
 
-        def add(name, took, lanes=1, aim=None, stretch=None, group=group, base=base, rows=book.rows):
-            cost = took.times(1 / rows / lanes)
+        def add(name, took, lanes=1, aim=None, stretch=None, group=group, base=base, book=book):
+            cost = took.times(1 / book.rows / lanes)
+            # the aims are for 12 slots and grow with them; an hour has some cost whatever the book holds
+            size = max(book.slots, 6) / 12
+            aim, stretch = (None if x is None else x * size for x in (aim, stretch))
             figures.append(Figure(group, name, *cost.times(1e9), "ns/hour", aim, stretch, cost.best / base))
 
         add("1 lane, everything recorded", single, 1, 50.0, 30.0)
@@ -87,6 +90,19 @@ def kernel_figures(books: list[Book]) -> tuple[list[Figure], Took]:
         if spread is not None:
             add(f"{LANES} lanes of different policy, per scenario", spread, LANES, 5.0, 3.0)
     return figures, Took(median(r.median for r in references), min(r.best for r in references))
+
+
+def mode_figures(books: list[Book]) -> list[Figure]:
+    """Each mode as its user runs it: `backtest`, panel in memory, and the same hour by hour through the components."""
+    figures = []
+    for book in books:
+        config, panel = book.recording.config, book.recording.panel
+        name = f"{config.mode}, {book.slots} slots"
+        took = timed(lambda config=config, panel=panel: basis.backtest(config, panel), 9)
+        figures.append(Figure("backtest() by mode, panel in memory", name, *took.times(1e3), "ms", 3.0, 1.0))
+        took = timed(lambda config=config, panel=panel: basis.backtest(config, panel, driver="event"), 1)
+        figures.append(Figure("event driver by mode", name, *took, "s", 2.0, 0.7))
+    return sorted(figures, key=lambda figure: figure.group)
 
 
 def backtest_figures(book: Book) -> tuple[list[Figure], Took, Took]:
@@ -279,8 +295,10 @@ def main() -> None:
           + ", ".join(f"{k} {v}" for k, v in about["versions"].items()))  # fmt: skip
     if about["load"] is not None:
         print(f"load of the machine at the start: {about['load'][0]:.1f}; other load skews the times")
-    basis_book = btc_basis()
-    figures, base = kernel_figures([basis_book, held(12), held(27)])
+    modes = [mode(name) for name in basis.config.list_modes()]
+    [basis_book] = [book for book in modes if book.recording.config.mode == "btc_basis"]
+    figures, base = kernel_figures([held(12), held(27), *modes])
+    figures += mode_figures(modes)
     print(f"reference loop (12 products an hour, one core): median {base.median * 1e9:.2f}, best {base.best * 1e9:.2f} "
           f"ns/hour; runs of {HOURS:,} hours")  # fmt: skip
     runs, single, equity = backtest_figures(basis_book)
@@ -314,13 +332,13 @@ def main() -> None:
 
 
 NOTES = """
-The kernel's aims are for a book of 12 slots. Recorded: state, P&L columns and events. Fresh memory is what a
-backtest has: the system hands it out page by page while the run writes.
-held: never asked after the first hour. btc_basis: every rebalance, transfer and funding payment is done.
+The kernel's aims are for a book of 12 slots and scaled by slots (six at least). Recorded: state, P&L, events. Fresh
+memory is what a backtest has: the system hands it out page by page while the run writes.
+held: never asked after the first hour. Modes: every rebalance, transfer, payment and reward is done.
 `import basis` loads names only; what a run needs loads with the first run.
 vectorbt {version}: spot and perps (as one column) traded as our run did, at close, with its mean fees and slippage.
 Its value is a series per scenario; ours, in the sweep, is the last equity with all sums and risk figures.
-Not measured, as they are not there yet: the event driver, the sweep over processes and its memory."""
+Not measured, as they are not there yet: the sweep over processes and its memory."""
 
 
 if __name__ == "__main__":

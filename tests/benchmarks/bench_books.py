@@ -158,17 +158,24 @@ def sample_panel(config: Any) -> Panel:
     return DataProvider(SAMPLE, config).panel().slice(0, HOURS - 1)
 
 
-def btc_basis() -> Book:
-    """The mode `btc_basis` with its defaults, on the sample."""
-    config = load_config("btc_basis", environ={})
+#: What the lanes of a mode differ in: a key of the configuration, and its least and largest value.
+_SPREAD = {
+    "btc_basis": ("strategy.margin_ratio_target", 0.4, 0.6),
+    "eth_leveraged": ("strategy.target_ltv", 0.80, 0.88),
+}
+
+
+def mode(name: str) -> Book:
+    """A shipped mode with its defaults, on the sample."""
+    config = load_config(name, environ={})
     recording = simulate(config, sample_panel(config))
+    key, least, most = _SPREAD.get(name, ("strategy.position_deviation_threshold", 0.01, 0.03))
 
     def spread(lanes: int) -> np.ndarray:
-        targets = np.linspace(0.4, 0.6, lanes)
-        made = [config.replace({"strategy.margin_ratio_target": float(m)}) for m in targets]
+        made = [config.replace({key: float(value)}) for value in np.linspace(least, most, lanes)]
         return np.hstack([make_parameters(c, recording.slots, recording.strategy) for c in made])
 
-    return Book("btc_basis, sample", recording, spread)
+    return Book(f"{name}, sample", recording, spread)
 
 
 def _walk(rng: np.random.Generator, start: float, step: float = 5e-4) -> np.ndarray:
@@ -220,6 +227,7 @@ def held(slots: int, seed: int = 7) -> Book:
     overrides: dict[str, Any] = {
         "instruments": [key for key in positions if "|" not in key],
         "risk.limits": {},
+        "rewards.enabled": False,
         **{f"venues.{v}.tiers.SOLUSDT": terms for v in _VENUES},
         **{f"venues.{v}.{m}_slippage.SOLUSDT": 5 for v in _VENUES for m in ("spot", "perp")},
     }
