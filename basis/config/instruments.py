@@ -68,11 +68,12 @@ def _value(config: "Config", template: str, path: str) -> str:
 
 
 def changers_of(config: "Config", symbol: str) -> tuple[str, ...]:
-    """Where a token of the wallet is changed for ether: a staking token at its protocol and, last, at the market, a
-    reward token at the market; none for other tokens."""
+    """Where a token of the wallet is changed for ether: a staking token at its protocol and, last, at the market;
+    reward tokens, and USDT where the wallet holds ether too, at the market; none for other tokens."""
     if symbol in STAKED_AT:
         return STAKED_AT[symbol], DEX
-    return (DEX,) if symbol in config.distributions else ()
+    swaps = symbol == "USDT" and {"wallet:BaseToken:USDT", "wallet:BaseToken:ETH"} <= set(config.instruments)
+    return (DEX,) if swaps or symbol in config.distributions else ()
 
 
 def check_instruments(config: "Config") -> None:

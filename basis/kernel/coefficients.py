@@ -53,6 +53,11 @@ class Slots:
         return tuple(k.venue for k in self.cash)
 
     @property
+    def ether(self) -> bool:
+        """Whether ether stands in the wallet, for which its other tokens are changed."""
+        return Key("wallet", "BaseToken", "ETH") in self.token
+
+    @property
     def perp(self) -> tuple[Key, ...]:
         """The whole grid; a venue that does not trade a market has a slot that stays empty."""
         return tuple(Key(v, "Perp", m) for v in self.venues for m in self.markets)
@@ -285,9 +290,9 @@ def make_coefficients(
             h.peg[token] = index * oracle * _change(peg) * _before(price)
         if key.type == "BaseToken" and token >= 0:
             q.spot[token] = market.traded(key.symbol)
-            # what is sold for ether has a price in it
-            sold = key.symbol in rewards
-            q.market[token] = q.spot[token] / market.column("spot|ETH") if sold else market.traded_rate(key.symbol)
+            # what is changed for ether has a price in it
+            changed = key.symbol in rewards or (key.symbol == "USDT" and key.venue == "wallet" and slots.ether)
+            q.market[token] = q.spot[token] / market.column("spot|ETH") if changed else market.traded_rate(key.symbol)
             q.rate[token] = oracle
     for i, key in enumerate(slots.perp):
         if key not in slots.held:

@@ -167,8 +167,10 @@ def observe(n, cells, model, coef, tape, desk, regime, t, lane):
         long = 0.0
         short = 0.0
         for i in range(perp):
-            x = cells[b.q + i, lane] * (coef[h.unit + i] * coef[h.member + a * at.slots(n) + i])
-            long += x
+            held = cells[b.q + i, lane]
+            if i < len(n.cash) + len(n.token):
+                held += cells[b.transit + i, lane]
+            long += held * (coef[h.unit + i] * coef[h.member + a * at.slots(n) + i])
         for i in range(at.perps(n)):
             short -= cells[b.q + perp + i, lane] * coef[h.member + a * at.slots(n) + perp + i]
         view[at.HEAD + at.SEEN * a + at.LONG] = long

@@ -2,7 +2,8 @@
 
 An action is (action, plan, amount, target). A plan says what the asset means in this run:
 
-- ``PLAN_HEDGE``: a spot leg and equal perp shorts spread over venues by weight; amounts in units of the asset.
+- ``PLAN_HEDGE``: a spot leg and equal perp shorts spread over venues by weight; amounts in units of the asset. A spot leg
+  in the wallet is ether swapped for USDT, and counts with it all that the book holds of the asset on chain.
 - ``PLAN_MARGIN``: cash that stands as margin at the venues by weight; amounts in quote units.
 - ``PLAN_LEND``: a token of the wallet supplied to a pool; amounts in units of the token.
 - ``PLAN_LEVER``: a staking token as collateral against a debt in ether, in one transaction; entries put that much ether
@@ -15,7 +16,7 @@ legs are sized by what has really arrived. Orders of a step belong together: whe
 """
 
 from . import layout as at
-from .fills import slippage_of
+from .fills import change_cost, slippage_of
 from .jit import routine, stage
 from .risk import initial_margin, lending_sums, margin_at, notional_at, withdrawable
 
@@ -36,6 +37,16 @@ def put(orders, j, kind, slot, dest, amount):
 
 
 @stage
+def all_but_gas(n, cells, tape, param, slot, units, wanted, lane):
+    """What is wanted of the wallet's ether; where it is more than there is, all but the gas that is kept."""
+    held = cells[at.book_at(n).q + slot, lane]
+    if wanted <= held:
+        return wanted
+    left = held - param[at.GAS_RESERVE] * units * tape[at.quote_at(n).gas + 0]
+    return left if left > 0.0 else 0.0
+
+
+@stage
 def short_of(n, cells, market, lane):
     """Units of a market held short over all venues."""
     b = at.book_at(n)
@@ -46,6 +57,15 @@ def short_of(n, cells, market, lane):
 
 
 @stage
+def long_of(n, cells, plan, short, lane):
+    """Units held long against a short: of the spot leg at its venue, or of all that is on chain."""
+    b = at.book_at(n)
+    if int(plan[at.PLAN_VENUE]) >= 0:
+        return cells[b.q + int(plan[at.PLAN_TOKEN]), lane]
+    return cells[b.delta + int(plan[at.PLAN_ASSET]), lane] + short
+
+
+@stage
 def aim(n, cells, plan, action, lane):
     """What an action aims at, in the plan's units; fixed when its first step is taken."""
     b = at.book_at(n)
@@ -53,8 +73,8 @@ def aim(n, cells, plan, action, lane):
     code = int(action[0])
     if int(plan[at.PLAN_KIND]) != at.PLAN_HEDGE:
         return amount
-    long = cells[b.q + int(plan[at.PLAN_TOKEN]), lane]
     short = short_of(n, cells, int(plan[at.PLAN_MARKET]), lane)
+    long = long_of(n, cells, plan, short, lane)
     if code == at.ENTRY_FULL or code == at.ENTRY_PARTIAL:
         return (long if long < short else short) + amount
     if code == at.EXIT_FULL:
@@ -320,6 +340,85 @@ def leave_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, 
     return j
 
 
+@routine
+def enter_swapped(n, cells, model, coef, tape, desk, regime, param, plan, target, step, orders, lane):
+    """Ether swapped for in the wallet and shorts together, one venue's tranche a step, as the margin there carries."""
+    b = at.book_at(n)
+    quote = at.quote_at(n)
+    v = step
+    if v >= len(n.cash):
+        return DONE
+    slot = int(plan[at.PLAN_TOKEN])
+    market = int(plan[at.PLAN_MARKET])
+    pays = model.table.wallet[1]
+    spot = tape[quote.spot + slot - len(n.cash)]
+    short = short_of(n, cells, market, lane)
+    long = long_of(n, cells, plan, short, lane)
+    i = v * len(n.market) + market
+    held = -cells[b.q + at.first_perp(n) + i, lane]
+    units = param[at.WEIGHT + v] * target - held
+    carried = carried_by(n, model, tape, regime, param, spot, i, v, held + units)
+    most = margin_at(n, cells, tape, quote.mark, v, lane) / carried - held
+    units = units if units < most else most
+    # what is long already is hedged first; of the rest no more than the wallet pays
+    ether, fee = change_cost(n, model, tape, regime, pays - len(n.cash), target, False)
+    cost = 1.0 / (ether * (1.0 - fee))
+    most = cells[b.q + pays, lane] / cost + (long - short)
+    units = units if units < most else most
+    if units <= _NEGLIGIBLE * target:
+        return 0
+    # the short first: where its margin is refused, nothing is bought that nothing would hedge
+    j = put(orders, 0, at.TRADE_PERP, at.first_perp(n) + i, 0, -units)
+    buy = units - (long - short)
+    buy = buy if buy < units else units
+    return put(orders, j, at.SWAP, pays, slot, buy * cost) if buy > _NEGLIGIBLE * target else j
+
+
+@routine
+def leave_swapped(n, cells, model, coef, tape, desk, regime, param, plan, whole, target, step, orders, lane):
+    """Shorts bought back and the wallet's ether swapped away together, towards `target` units of both.
+
+    What is still staked, or on its way, stays hedged: no more is bought back than there is ether to sell.
+    """
+    b = at.book_at(n)
+    quote = at.quote_at(n)
+    v = step
+    if v >= len(n.cash):
+        return DONE
+    slot = int(plan[at.PLAN_TOKEN])
+    market = int(plan[at.PLAN_MARKET])
+    short = short_of(n, cells, market, lane)
+    long = long_of(n, cells, plan, short, lane)
+    units_of_gas = max(model.terms.gas[regime, at.GAS_SWAP], model.terms.gas[regime, at.GAS_DELEVER])
+    free = cells[b.q + slot, lane] - (0.0 if whole else param[at.GAS_RESERVE] * units_of_gas * tape[quote.gas + 0])
+    free = free if free > 0.0 else 0.0
+    over = 0.0
+    own = 0.0
+    for u in range(v, len(n.cash)):
+        x = -cells[b.q + at.first_perp(n) + u * len(n.market) + market, lane] - param[at.WEIGHT + u] * target
+        x = x if x > 0.0 else 0.0
+        over += x
+        own = x if u == v else own
+    units = 0.0
+    if short > target and over > 0.0:
+        units = own * ((short - target) / over)
+        units = units if units < own else own
+        most = short - long + free
+        units = units if units < most else (most if most > 0.0 else 0.0)
+    j = 0
+    if units > _NEGLIGIBLE * short:
+        j = put(orders, j, at.TRADE_PERP, at.first_perp(n) + v * len(n.market) + market, 0, units)
+    else:
+        units = 0.0
+    left = short - units
+    left = left if left > target else target
+    sell = long - left
+    sell = sell if sell < free else free
+    if sell > _NEGLIGIBLE * long:
+        j = put(orders, j, at.SWAP, slot, model.table.wallet[1], sell)
+    return j
+
+
 @stage
 def loop_up(n, cells, model, coef, tape, regime, param, plan, action, step, orders, lane):
     """The same by hand: change, supply, then as many times borrow, change and supply, a transaction each."""
@@ -368,7 +467,9 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
         if int(plan[at.PLAN_LOOPS]) > 0:
             return loop_up(n, cells, model, coef, tape, regime, param, plan, action, step, orders, lane)
         up = at.LEVER_SWAP if on_market else at.LEVER_STAKE
-        return put(orders, 0, up, pool, debt, action[3]) if step == 0 else DONE
+        units = max(model.terms.gas[regime, at.GAS_LEVER], model.terms.gas[regime, at.GAS_DELEVER])
+        put_in = all_but_gas(n, cells, tape, param, pays, units, action[3], lane)
+        return put(orders, 0, up, pool, debt, put_in) if step == 0 else DONE
     owes = cells[b.q + debt, lane] > 0.0
     if code == at.EXIT_PARTIAL:
         # what the wallet has to spare goes in, what is asked for comes out
@@ -404,6 +505,11 @@ def route(n, cells, model, coef, tape, desk, regime, param, action, step, orders
     kind = int(plan[at.PLAN_KIND])
     entering = int(action[0]) == at.ENTRY_FULL or int(action[0]) == at.ENTRY_PARTIAL
     target = action[3]
+    if kind == at.PLAN_HEDGE and int(plan[at.PLAN_VENUE]) < 0:
+        if entering:
+            return enter_swapped(n, cells, model, coef, tape, desk, regime, param, plan, target, step, orders, lane)
+        whole = int(action[0]) == at.EXIT_FULL
+        return leave_swapped(n, cells, model, coef, tape, desk, regime, param, plan, whole, target, step, orders, lane)
     if kind == at.PLAN_HEDGE:
         if entering:
             return enter_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, step, orders, lane)
@@ -427,7 +533,9 @@ def route(n, cells, model, coef, tape, desk, regime, param, action, step, orders
         pays = int(plan[at.PLAN_PAYS])
         on_market = int(plan[at.PLAN_AT_MARKET]) == 1
         if entering:
-            return put(orders, 0, at.SWAP if on_market else at.STAKE, pays, token, target)
+            units = model.terms.gas[regime, at.GAS_SWAP if on_market else at.GAS_STAKE]
+            target = all_but_gas(n, cells, tape, param, pays, units, target, lane)
+            return put(orders, 0, at.SWAP if on_market else at.STAKE, pays, token, target) if target > 0.0 else DONE
         held = cells[b.q + token, lane]
         if held <= 0.0:
             return DONE

@@ -5,9 +5,10 @@ from ..kernel.jit import strategy
 from .base import WALLET, Plan, Strategy, dust_plan, price_of, sell_dust, wallet_places
 
 
-def _plans(config):
+def plan(config):
+    """The staking token supplied against the debt."""
     settings = config.strategy
-    plan = Plan(
+    return Plan(
         "lever",
         config.asset,
         f"wallet:BaseToken:{settings.lst}",
@@ -17,17 +18,24 @@ def _plans(config):
         debt="aave_v3:debtToken:WETH",
         loops=settings.loop_steps,
     )
-    return (plan, *dust_plan(config))
 
 
-def _policy(config, slots):
+def ltv_limits(config):
+    """Parameters of a loan to value that is kept in its band."""
     settings = config.strategy
     return {
-        **wallet_places(config, slots),
         at.LOW_LTV: settings.target_ltv - settings.ltv_band,
         at.HIGH_LTV: settings.target_ltv + settings.ltv_band,
         at.LEAST_HEALTH: settings.min_health_factor,
     }
+
+
+def _plans(config):
+    return (plan(config), *dust_plan(config))
+
+
+def _policy(config, slots):
+    return {**wallet_places(config, slots), **ltv_limits(config)}
 
 
 @strategy

@@ -1,0 +1,153 @@
+"""Hedged staking: a share of equity in a staking token, held plainly or levered on Aave, against perps short in equal size.
+
+With a share a of equity on chain, the margin aimed at is (1 − a) / a of the notional, so that ether and short are worth
+a·E each. Ether is swapped for in the wallet when margin has arrived, in the row in which the short is opened. The short
+follows all that is held of ether: wallet, staking token, collateral less debt, and what is on its way. Plan 0 is the pair
+of ether and short, plan 1 the margin, plan 2 what the ether is put into.
+"""
+
+import numpy as np
+
+from ..config import Config
+from ..errors import ConfigError
+from ..kernel import layout as at
+from ..kernel.coefficients import Slots
+from ..kernel.jit import strategy
+from .base import Plan, dust_plan
+
+PAIR, MARGIN, STAKE = 0, 1, 2
+#: Own parameters: where the view shows the asset, the wallet's ether and USDT; whether it is levered.
+ASSET, ETHER, LEVERED = at.OWN, at.OWN + 1, at.OWN + 2
+
+
+def plans(config: Config, stake: Plan) -> tuple[Plan, ...]:
+    """The plans of a mode that puts its ether into `stake`."""
+    pair = Plan("hedge", config.asset, token=f"wallet:BaseToken:{config.asset}", market=f"{config.asset}USDT")
+    return (pair, Plan("margin", "USDT"), stake, *dust_plan(config))
+
+
+def policy(config: Config, slots: Slots) -> dict[int, float]:
+    """Parameters of `decide`; the margin aimed at follows from the share of equity on chain.
+
+    Raises
+    ------
+    ConfigError
+        Where that share leaves no margin.
+    """
+    settings = config.strategy
+    share = settings.stake_allocation
+    if share is None or share >= 1.0:
+        raise ConfigError(f"Invalid strategy.stake_allocation: {share}. Must be > 0 and < 1: the rest is margin.")
+    low, high = settings.margin_ratio_band
+    target = (1.0 - share) / share
+    places = at.HEAD + at.SEEN * len(slots.assets)
+    return {
+        at.TARGET_MARGIN: target,
+        at.BAND_LOW: low * target,
+        at.BAND_HIGH: high * target,
+        ASSET: at.HEAD + at.SEEN * slots.assets.index(config.asset),
+        ETHER: places + slots.index(f"wallet:BaseToken:{config.asset}"),
+    }
+
+
+def rate(config: Config, columns: dict[str, np.ndarray]) -> np.ndarray:
+    """Funding settled over the window, per year, by weight of the venues."""
+    weights = config.strategy.hedge_allocation or {}
+    market = f"{config.asset}USDT"
+    return np.sum([w * columns[f"funding_apr|{v}:Perp:{market}"] for v, w in weights.items() if w > 0.0], axis=0)
+
+
+@strategy
+def decide(view, hour, params, actions):
+    """Hold a·E of ether and of the short, reduce first; see `basis.kernel.jit.strategy` for the arguments."""
+    asset = int(params[ASSET])
+    price = view[asset + at.PRICE]
+    long = view[asset + at.LONG]
+    short = view[asset + at.SHORT]
+    ether = view[int(params[ETHER])]
+    equity = view[at.EQUITY]
+    pending = view[at.PENDING]
+    levered = params[LEVERED] > 0.0
+    last = view[at.LAST] > 0.0 and params[at.CLOSE_AT_END] > 0.0
+    rebalances = params[at.REBALANCE] > 0.0
+    entering = (view[at.FIRST] > 0.0 and short == 0.0) or view[at.ARRIVED] > 0.0
+    if not rebalances and not last and not entering:
+        return 0
+    # memory 0: whether the carry is wanted (rate rule with hysteresis; without a rule it always is)
+    if view[at.RATE] > params[at.ENTER_RATE] or params[at.ENTER_RATE] == at.NO_RULE:
+        view[at.MEMORY] = 1.0
+    elif view[at.RATE] < params[at.LEAVE_RATE]:
+        view[at.MEMORY] = 0.0
+    target = (equity - view[at.DUST_WORTH] - pending) / (1.0 + params[at.TARGET_MARGIN]) / price
+    if target < 0.0 or view[at.MEMORY] == 0.0 or last:
+        target = 0.0
+    gas = (params[at.GAS_RESERVE] * view[at.GAS_COST] if target > 0.0 else view[at.GAS_COST]) / price
+    free = ether - gas if ether > gas else 0.0
+    # what waits to be swapped away: in the wallet, or on its way out of its protocol
+    staked = long - ether if levered else view[at.INVESTED] * equity / price
+    coming = long - staked if long > staked else 0.0
+    more = long if long > short else short
+    less = long if long < short else short
+    less = less if less > 0.0 else 0.0
+    tolerated = params[at.DEVIATION] * equity
+    critical = rebalances and view[at.ALERT] >= 2.0
+    thin = view[at.MARGIN_LOW] < params[at.BAND_LOW]
+    off = (more - target) * price
+    adrift = (more - less) * price > params[at.MAX_DRIFT] * equity
+    moved = off > tolerated or -off > tolerated or pending > 0.0 or critical or (thin and off > 0.0)
+    n = 0
+    held = view[at.INVESTED] > 0.0
+    if levered and held and rebalances and target > 0.0:
+        if view[at.LTV] > params[at.HIGH_LTV] or view[at.HEALTH_FACTOR] < params[at.LEAST_HEALTH]:
+            actions[n, 0] = at.EXIT_PARTIAL
+            actions[n, 1] = STAKE
+            n += 1
+    shrinks = more > target * (1.0 + 1e-9) and (moved or target == 0.0) and more > 0.0 and (rebalances or last)
+    if shrinks:
+        out = more - target - (coming - gas if coming > gas else 0.0)
+        if target == 0.0 and held:
+            actions[n, 0] = at.EXIT_FULL
+            actions[n, 1] = STAKE
+            n += 1
+        elif held and out > 0.0:
+            actions[n, 0] = at.EXIT_PARTIAL
+            actions[n, 1] = STAKE
+            actions[n, 2] = out
+            n += 1
+        actions[n, 0] = at.EXIT_FULL if target == 0.0 else at.EXIT_PARTIAL
+        actions[n, 1] = PAIR
+        actions[n, 2] = more - target
+        n += 1
+    elif adrift and rebalances and not critical:
+        # yields make the ether more than the short, gas makes it less
+        actions[n, 0] = at.ENTRY_PARTIAL if long > short else at.EXIT_PARTIAL
+        actions[n, 1] = PAIR
+        actions[n, 2] = more - less
+        n += 1
+    if target > 0.0:
+        # margin follows the smaller of what is aimed at and, while critical, what is held
+        goal = less if (critical and less < target) else target
+        actions[n, 0] = at.ENTRY_FULL if view[at.FIRST] > 0.0 else at.ENTRY_PARTIAL
+        actions[n, 1] = MARGIN
+        actions[n, 2] = goal * price * params[at.TARGET_MARGIN] / view[at.QUOTE_PRICE]
+        n += 1
+        grows = target > less and not critical and not shrinks
+        grows = grows and ((target - less) * price > tolerated or entering)
+        if grows:
+            actions[n, 0] = at.ENTRY_FULL if less == 0.0 else at.ENTRY_PARTIAL
+            actions[n, 1] = PAIR
+            actions[n, 2] = target - less
+            n += 1
+        low = levered and held and view[at.LTV] < params[at.LOW_LTV]
+        if not shrinks and not critical and (grows or free * price > tolerated or low):
+            # all that is there then, but for the gas
+            actions[n, 0] = at.ENTRY_FULL if not held else at.ENTRY_PARTIAL
+            actions[n, 1] = STAKE
+            actions[n, 2] = target if grows or free > 0.0 else 0.0
+            n += 1
+    if pending > 0.0:
+        actions[n, 0] = at.EXIT_FULL if target == 0.0 else at.EXIT_PARTIAL
+        actions[n, 1] = MARGIN
+        actions[n, 2] = pending / view[at.QUOTE_PRICE]
+        n += 1
+    return n

@@ -1,0 +1,16 @@
+"""Hedged staking with leverage: a staking token on Aave against a debt in ether (mode `usdt_market_neutral`)."""
+
+from .base import Strategy
+from .eth_leveraged import ltv_limits, plan
+from .hedged_staking import LEVERED, decide, plans, policy, rate
+
+
+def _plans(config):
+    return plans(config, plan(config))
+
+
+def _policy(config, slots):
+    return {**policy(config, slots), **ltv_limits(config), LEVERED: 1.0}
+
+
+STRATEGY = Strategy("usdt_market_neutral", decide, _plans, _policy, rate)
