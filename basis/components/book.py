@@ -198,7 +198,7 @@ class Book:
         if self.first:
             self.record[0] = self.block[: at.recorded(n), 0]
         plans = self.strategy.plans(config)
-        long = [slots.index(k) for plan in plans for k in (plan.pool or plan.token,) if k]
+        long = [slots.index(plan.holds) for plan in plans if plan.holds]
         desk = state.make_desk(slots, max(8 * EVENTS_PER_ROW, len(panel)), long)
         self.panel, self.model = panel, model
         mark = time.perf_counter()

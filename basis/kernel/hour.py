@@ -13,7 +13,7 @@ from .frame import DECISION, ROW, view
 from .jit import kernel, routine, stage
 from .pnl import attribute, settle_funding, summarise
 from .risk import assess, compare, maintenance_at, margin_at, notional_at, rate_margins, test_extremes
-from .route import aim, route
+from .route import aim, dearest, route
 from .settle import arrive, flow, pay, pay_rewards, release, report_funding, test_health, test_hour, test_margin
 
 #: More steps than any route has.
@@ -152,16 +152,7 @@ def observe(n, cells, model, coef, tape, desk, regime, t, lane):
     view[at.DRIFT] = cells[b.head + at.DRIFT, lane] / e if e > 0.0 else 0.0
     view[at.INVESTED] = cells[b.head + at.INVESTED, lane] / e if e > 0.0 else 0.0
     view[at.QUOTE_PRICE] = coef[h.value + 0] if len(n.cash) > 0 else 1.0
-    units = model.terms.gas[regime, at.GAS_TRANSFER]
-    for plan in range(model.table.plan.shape[0]):
-        if int(model.table.plan[plan, at.PLAN_COLLATERAL]) >= 0:
-            units = max(units, model.terms.gas[regime, at.GAS_SUPPLY], model.terms.gas[regime, at.GAS_WITHDRAW])
-        if int(model.table.plan[plan, at.PLAN_KIND]) == at.PLAN_LEVER:
-            units = max(units, model.terms.gas[regime, at.GAS_LEVER], model.terms.gas[regime, at.GAS_DELEVER])
-        if int(model.table.plan[plan, at.PLAN_KIND]) >= at.PLAN_STAKE:
-            units = max(units, model.terms.gas[regime, at.GAS_SWAP])
-            units = max(units, model.terms.gas[regime, at.GAS_STAKE], model.terms.gas[regime, at.GAS_UNSTAKE])
-    view[at.GAS_COST] = units * tape[quote.gas + 0] * tape[quote.gas + 1]
+    view[at.GAS_COST] = dearest(model, regime) * tape[quote.gas + 0] * tape[quote.gas + 1]
     perp = at.first_perp(n)
     for a in range(len(n.asset)):
         long = 0.0

@@ -24,6 +24,8 @@ from .risk import initial_margin, lending_sums, margin_at, notional_at, withdraw
 _NEGLIGIBLE = 1e-6
 #: Less equity than this share of the collateral is no levered position: what an exit costs is as much.
 _TOO_LITTLE = 0.01
+#: Less than this share of what is aimed at is not worth a transaction on chain.
+_WORTH_GAS = 1e-3
 DONE = -1
 
 
@@ -37,13 +39,29 @@ def put(orders, j, kind, slot, dest, amount):
 
 
 @stage
-def all_but_gas(n, cells, tape, param, slot, units, wanted, lane):
+def dearest(model, regime):
+    """Gas units of the dearest transaction that puts ether to work or takes it back, in this run."""
+    gas = model.terms.gas
+    units = gas[regime, at.GAS_TRANSFER]
+    for plan in range(model.table.plan.shape[0]):
+        kind = int(model.table.plan[plan, at.PLAN_KIND])
+        if int(model.table.plan[plan, at.PLAN_COLLATERAL]) >= 0:
+            units = max(units, gas[regime, at.GAS_SUPPLY], gas[regime, at.GAS_WITHDRAW])
+        if kind == at.PLAN_LEVER:
+            units = max(units, gas[regime, at.GAS_LEVER], gas[regime, at.GAS_DELEVER])
+        if kind >= at.PLAN_STAKE:
+            units = max(units, gas[regime, at.GAS_SWAP], gas[regime, at.GAS_STAKE], gas[regime, at.GAS_UNSTAKE])
+    return units
+
+
+@stage
+def all_but_gas(n, cells, model, tape, regime, param, slot, wanted, lane):
     """What is wanted of the wallet's ether; where it is more than there is, all but the gas that is kept."""
     held = cells[at.book_at(n).q + slot, lane]
     if wanted <= held:
         return wanted
-    left = held - param[at.GAS_RESERVE] * units * tape[at.quote_at(n).gas + 0]
-    return left if left > 0.0 else 0.0
+    left = held - param[at.GAS_RESERVE] * dearest(model, regime) * tape[at.quote_at(n).gas + 0]
+    return left if left > _WORTH_GAS * wanted else 0.0
 
 
 @stage
@@ -341,11 +359,34 @@ def leave_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, 
 
 
 @routine
+def bring_home(n, cells, model, tape, desk, regime, param, spot, target, missing, orders, lane):
+    """USDT that the wallet misses from venues with more margin than they aim at; what is on its way counts."""
+    b = at.book_at(n)
+    quote = at.quote_at(n)
+    pays = model.table.wallet[1]
+    missing -= cells[b.q + pays, lane] + cells[b.transit + pays, lane]
+    total = 0.0
+    for v in range(len(n.cash)):
+        over = standing(n, cells, tape, v, lane) - param[at.WEIGHT + v] * target * spot * param[at.TARGET_MARGIN]
+        out = withdrawable(n, cells, tape, quote.mark, model.terms.tier[regime], v, lane)
+        over = over if over < out else out
+        desk.surplus[v] = over if over > 0.0 else 0.0
+        total += desk.surplus[v]
+    j = 0
+    if missing > _WORTH_GAS * target * spot and total > 0.0:
+        part = missing / total if missing < total else 1.0
+        for v in range(len(n.cash)):
+            if part * desk.surplus[v] > _WORTH_GAS * target * spot:
+                j = put(orders, j, at.TRANSFER, v, pays, part * desk.surplus[v])
+    return j
+
+
+@routine
 def enter_swapped(n, cells, model, coef, tape, desk, regime, param, plan, target, step, orders, lane):
     """Ether swapped for in the wallet and shorts together, one venue's tranche a step, as the margin there carries."""
     b = at.book_at(n)
     quote = at.quote_at(n)
-    v = step
+    v = step - 1
     if v >= len(n.cash):
         return DONE
     slot = int(plan[at.PLAN_TOKEN])
@@ -354,6 +395,11 @@ def enter_swapped(n, cells, model, coef, tape, desk, regime, param, plan, target
     spot = tape[quote.spot + slot - len(n.cash)]
     short = short_of(n, cells, market, lane)
     long = long_of(n, cells, plan, short, lane)
+    ether, fee = change_cost(n, model, tape, regime, pays - len(n.cash), target, False)
+    cost = 1.0 / (ether * (1.0 - fee))
+    if step == 0:
+        missing = (target - long) * cost
+        return bring_home(n, cells, model, tape, desk, regime, param, spot, target, missing, orders, lane)
     i = v * len(n.market) + market
     held = -cells[b.q + at.first_perp(n) + i, lane]
     units = param[at.WEIGHT + v] * target - held
@@ -361,17 +407,15 @@ def enter_swapped(n, cells, model, coef, tape, desk, regime, param, plan, target
     most = margin_at(n, cells, tape, quote.mark, v, lane) / carried - held
     units = units if units < most else most
     # what is long already is hedged first; of the rest no more than the wallet pays
-    ether, fee = change_cost(n, model, tape, regime, pays - len(n.cash), target, False)
-    cost = 1.0 / (ether * (1.0 - fee))
     most = cells[b.q + pays, lane] / cost + (long - short)
     units = units if units < most else most
-    if units <= _NEGLIGIBLE * target:
+    if units <= _WORTH_GAS * target:
         return 0
     # the short first: where its margin is refused, nothing is bought that nothing would hedge
     j = put(orders, 0, at.TRADE_PERP, at.first_perp(n) + i, 0, -units)
     buy = units - (long - short)
     buy = buy if buy < units else units
-    return put(orders, j, at.SWAP, pays, slot, buy * cost) if buy > _NEGLIGIBLE * target else j
+    return put(orders, j, at.SWAP, pays, slot, buy * cost) if buy > _WORTH_GAS * target else j
 
 
 @routine
@@ -389,8 +433,8 @@ def leave_swapped(n, cells, model, coef, tape, desk, regime, param, plan, whole,
     market = int(plan[at.PLAN_MARKET])
     short = short_of(n, cells, market, lane)
     long = long_of(n, cells, plan, short, lane)
-    units_of_gas = max(model.terms.gas[regime, at.GAS_SWAP], model.terms.gas[regime, at.GAS_DELEVER])
-    free = cells[b.q + slot, lane] - (0.0 if whole else param[at.GAS_RESERVE] * units_of_gas * tape[quote.gas + 0])
+    kept = param[at.GAS_RESERVE] * dearest(model, regime) * tape[quote.gas + 0]
+    free = cells[b.q + slot, lane] - (0.0 if whole else kept)
     free = free if free > 0.0 else 0.0
     over = 0.0
     own = 0.0
@@ -405,8 +449,9 @@ def leave_swapped(n, cells, model, coef, tape, desk, regime, param, plan, whole,
         units = units if units < own else own
         most = short - long + free
         units = units if units < most else (most if most > 0.0 else 0.0)
+    least = _NEGLIGIBLE if whole else _WORTH_GAS
     j = 0
-    if units > _NEGLIGIBLE * short:
+    if units > least * short:
         j = put(orders, j, at.TRADE_PERP, at.first_perp(n) + v * len(n.market) + market, 0, units)
     else:
         units = 0.0
@@ -414,7 +459,7 @@ def leave_swapped(n, cells, model, coef, tape, desk, regime, param, plan, whole,
     left = left if left > target else target
     sell = long - left
     sell = sell if sell < free else free
-    if sell > _NEGLIGIBLE * long:
+    if sell > least * long:
         j = put(orders, j, at.SWAP, slot, model.table.wallet[1], sell)
     return j
 
@@ -467,9 +512,8 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
         if int(plan[at.PLAN_LOOPS]) > 0:
             return loop_up(n, cells, model, coef, tape, regime, param, plan, action, step, orders, lane)
         up = at.LEVER_SWAP if on_market else at.LEVER_STAKE
-        units = max(model.terms.gas[regime, at.GAS_LEVER], model.terms.gas[regime, at.GAS_DELEVER])
-        put_in = all_but_gas(n, cells, tape, param, pays, units, action[3], lane)
-        return put(orders, 0, up, pool, debt, put_in) if step == 0 else DONE
+        put_in = all_but_gas(n, cells, model, tape, regime, param, pays, action[3], lane)
+        return put(orders, 0, up, pool, debt, put_in) if step == 0 and (put_in > 0.0 or action[3] <= 0.0) else DONE
     owes = cells[b.q + debt, lane] > 0.0
     if code == at.EXIT_PARTIAL:
         # what the wallet has to spare goes in, what is asked for comes out
@@ -482,8 +526,9 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
             if owes and action[3] > 0.0 and left < _TOO_LITTLE * backing / coef[at.hour_at(n).value + pays]:
                 return put(orders, 0, at.UNWIND, pool, debt, 0.0)
             return put(orders, 0, at.DELEVER, pool, debt, (spare if spare > 0.0 else 0.0) - action[3]) if owes else 0
-        # so much that too little would be left to owe against: all of it
-        if action[3] <= 0.0 or (step == 1 and spare >= action[3] * (1.0 - _NEGLIGIBLE)):
+        # it was refused: so much that too little would be left to owe against, so all of it
+        got = cells[b.q + pays, lane] >= action[3] * (1.0 - _NEGLIGIBLE)
+        if action[3] <= 0.0 or (step == 1 and owes and got):
             return DONE
         step -= 1
     if step == 0:
@@ -533,8 +578,7 @@ def route(n, cells, model, coef, tape, desk, regime, param, action, step, orders
         pays = int(plan[at.PLAN_PAYS])
         on_market = int(plan[at.PLAN_AT_MARKET]) == 1
         if entering:
-            units = model.terms.gas[regime, at.GAS_SWAP if on_market else at.GAS_STAKE]
-            target = all_but_gas(n, cells, tape, param, pays, units, target, lane)
+            target = all_but_gas(n, cells, model, tape, regime, param, pays, target, lane)
             return put(orders, 0, at.SWAP if on_market else at.STAKE, pays, token, target) if target > 0.0 else DONE
         held = cells[b.q + token, lane]
         if held <= 0.0:

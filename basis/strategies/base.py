@@ -42,6 +42,13 @@ class Plan:
     debt: str | None = None
     loops: int = 0
 
+    @property
+    def holds(self) -> str | None:
+        """Key of what is held long for it; ether of the wallet only waits to be put to work."""
+        if self.kind == "hedge" and self.token and self.token.startswith("wallet:"):
+            return None
+        return self.pool or self.token
+
 
 #: Own parameters of strategies that work with one token of the wallet: where the view shows it, and its price.
 WALLET, PRICE = at.OWN, at.OWN + 1

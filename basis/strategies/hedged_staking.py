@@ -95,8 +95,13 @@ def decide(view, hour, params, actions):
     off = (more - target) * price
     adrift = (more - less) * price > params[at.MAX_DRIFT] * equity
     moved = off > tolerated or -off > tolerated or pending > 0.0 or critical or (thin and off > 0.0)
-    n = 0
     held = view[at.INVESTED] > 0.0
+    waits = rebalances and free * price > tolerated
+    astray = levered and held and (view[at.LTV] > params[at.HIGH_LTV] or view[at.LTV] < params[at.LOW_LTV])
+    astray = rebalances and (astray or view[at.HEALTH_FACTOR] < params[at.LEAST_HEALTH])
+    if not (moved or adrift or thin or waits or astray or target == 0.0 or entering or view[at.FIRST] > 0.0):
+        return 0
+    n = 0
     if levered and held and rebalances and target > 0.0:
         if view[at.LTV] > params[at.HIGH_LTV] or view[at.HEALTH_FACTOR] < params[at.LEAST_HEALTH]:
             actions[n, 0] = at.EXIT_PARTIAL
@@ -104,7 +109,8 @@ def decide(view, hour, params, actions):
             n += 1
     shrinks = more > target * (1.0 + 1e-9) and (moved or target == 0.0) and more > 0.0 and (rebalances or last)
     if shrinks:
-        out = more - target - (coming - gas if coming > gas else 0.0)
+        # what is on its way already is not asked for again; the gas that is kept is made up
+        out = more - target + gas - coming
         if target == 0.0 and held:
             actions[n, 0] = at.EXIT_FULL
             actions[n, 1] = STAKE
@@ -132,7 +138,9 @@ def decide(view, hour, params, actions):
         actions[n, 2] = goal * price * params[at.TARGET_MARGIN] / view[at.QUOTE_PRICE]
         n += 1
         grows = target > less and not critical and not shrinks
-        grows = grows and ((target - less) * price > tolerated or entering)
+        # what arrives goes on with what was begun
+        wanted = (target - less) * price
+        grows = grows and (wanted > tolerated or view[at.FIRST] > 0.0 or (entering and wanted > 0.5 * tolerated))
         if grows:
             actions[n, 0] = at.ENTRY_FULL if less == 0.0 else at.ENTRY_PARTIAL
             actions[n, 1] = PAIR

@@ -116,7 +116,7 @@ class Book:
         limits = make_limits(r.config, r.slots)
         used = self.parameters() if parameters is None else parameters
         state.set_policy(r.slots, block, used, limits, r.config.risk.simulate_liquidation)
-        long = [r.slots.index(k) for plan in r.strategy.plans(r.config) for k in (plan.pool or plan.token,) if k]
+        long = [r.slots.index(plan.holds) for plan in r.strategy.plans(r.config) if plan.holds]
         # room for all events beside what the loop wants free in every row
         desk = state.make_desk(r.slots, len(r.events) + 8192 if record else 0, long)
         kept = np.zeros((self.rows if record else 0, at.recorded(n)))

@@ -63,7 +63,7 @@ def relaid(made, lanes, parameters=None, events=None):
     limits = make_limits(config, slots)
     state.set_policy(slots, block, parameters, limits, config.risk.simulate_liquidation)
     plans = recording.strategy.plans(config)
-    long = [slots.index(k) for plan in plans for k in (plan.pool or plan.token,) if k]
+    long = [slots.index(plan.holds) for plan in plans if plan.holds]
     rows = len(recording.panel)
     desk = state.make_desk(
         slots, EVENTS_PER_ROW * lanes + len(recording.events) * lanes * 2 if events is None else events, long
