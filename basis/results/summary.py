@@ -47,6 +47,8 @@ def make_summary(rows: Rows, run_id: str, tables: Mapping[str, Table]) -> dict[s
     log = recording.events
     log = log[(log[:, at.E_ROW] >= recording.first) & (log[:, at.E_ROW] < recording.stop)]
     fills, struck = log[log[:, at.E_KIND] == at.FILL], log[log[:, at.E_KIND] == at.LIQUIDATION]
+    # both legs of a loan are of one venue
+    place = np.where(struck[:, at.E_CODE] == 1.0, -1.0, struck[:, at.E_DEST])
     traded = float(fills[:, at.E_NOTIONAL].sum())
     mean = float(held.mean()) if len(held) else 0.0
     span = recording.panel.timestamps[[recording.first, max(recording.stop - 1, recording.first)]]
@@ -68,7 +70,7 @@ def make_summary(rows: Rows, run_id: str, tables: Mapping[str, Table]) -> dict[s
         "max_abs_residual": np.abs(equity["residual"]).max(initial=0.0),
         "fills": len(fills),
         "turnover": traded / mean if mean > 0.0 else None,
-        "liquidations": len(np.unique(struck[:, [at.E_ROW, at.E_DEST]], axis=0)),
+        "liquidations": len(np.unique(np.column_stack((struck[:, at.E_ROW], place)), axis=0)),
         "min_health_factor": _least(risk, "health_factor"),
         "min_margin_ratio": {venue: _least(risk, f"margin_ratio|{venue}") for _, venue in rows.margined},
         "funding_coverage": {
