@@ -189,7 +189,7 @@ class Panel:
     def slice(self, first_row: int, last_row: int) -> "Panel":
         """Rows first_row..last_row **inclusive**: the same as a panel built for that window, bit for bit.
 
-        The first row has no hour before it, so its extremes are the mark and it settles nothing. Coverage, notes and
+        The first row has no hour before it, so its extremes are the price and it settles nothing. Coverage, notes and
         files stay those of the whole.
         """
         if not 0 <= first_row <= last_row < len(self):
@@ -198,9 +198,10 @@ class Panel:
         columns = {name: np.array(values[rows], order="C") for name, values in self.columns.items()}
         for name, values in columns.items():
             measure, _, key = name.partition("|")
-            if measure in ("high", "low") and f"mark|{key}" in columns:
-                values[0] = columns[f"mark|{key}"][0]
-            elif measure in ("funding_rate", "funding_cash"):
+            if measure in ("high", "low"):
+                price = columns.get(f"mark|{key}", columns.get(key))
+                values[0] = values[0] if price is None else price[0]
+            elif measure in ("funding_rate", "funding_cash", "reward_rate"):
                 values[0] = 0.0
         settlements = {}
         for key, events in self.settlements.items():

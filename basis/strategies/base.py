@@ -70,7 +70,8 @@ def wallet_places(config: Config, slots: Slots) -> dict[int, float]:
         )
     wallet = at.HEAD + at.SEEN * len(slots.assets) + slots.index(f"wallet:BaseToken:{config.asset}")
     price = -1.0 if own else at.HEAD + at.SEEN * slots.assets.index(config.asset) + at.PRICE
-    return {WALLET: float(wallet), PRICE: float(price)}
+    # delta is what these strategies hold, in whatever it is counted: nothing to be asked for
+    return {WALLET: float(wallet), PRICE: float(price), at.MAX_DRIFT: at.NO_LIMIT}
 
 
 @stage

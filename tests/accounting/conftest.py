@@ -1,4 +1,4 @@
-"""Fixtures: a process in which nothing is compiled."""
+"""Fixtures: a process in which nothing is compiled, both drivers; tools of the kernel's tests and of the gates."""
 
 import json
 import os
@@ -9,6 +9,14 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
+for folder in ("kernel", "gates"):
+    sys.path.append(str(HERE.parent / folder))
+
+
+@pytest.fixture(scope="session", params=["kernel", "event"])
+def driver(request) -> str:
+    """What drives a run."""
+    return request.param
 
 
 @pytest.fixture(scope="session")

@@ -214,6 +214,54 @@ def test_a_withdrawal_of_nearly_all_is_paid_and_not_tried_for_ever(driver, share
     assert result.attribution["gas"].sum() > -5.0 * UP
 
 
+def nearly_all(driver, share, route, rows=60, **more):
+    """A withdrawal of a share of the equity in row 10."""
+    panel = ether(rows, gwei=GWEI)
+    more = {**QUIET, "strategy.stake_route": route, **more}
+    there = lever(driver, panel, more).equity["equity"].iloc[9]
+    return share * there, lever(driver, panel, {**more, "flows": flows(panel, (10, -share * there))})
+
+
+@pytest.mark.parametrize("fill", ["same_bar", "next_bar"])
+@pytest.mark.parametrize("share", [0.95, 0.97, 0.99, 0.999, 0.999999, 1.0, 10.0])
+def test_where_next_to_nothing_would_be_left_all_is_unwound_at_once(driver, share, fill):
+    """No bundle is tried and reverts; what is beyond the equity, and only that, is refused."""
+    asked, result = nearly_all(driver, share, "market", fill=fill)
+    row = 10 + (fill == "next_bar")
+    assert held(result, DEBT, row) == held(result, POOL, row) == 0.0
+    assert [e["detail"] for _, e in events(result, "fill", row=row, instrument=DEBT).iterrows()] == ["unwind"]
+    assert result.equity["withdrawal_pending"].iloc[-1] == 0.0
+    assert set(reasons(result)) <= {"withdrawal exceeds equity"}
+    paid = -result.equity["net_flow"].sum()
+    refused = sum(e["amount"] for _, e in events(result, "reject").iterrows())
+    assert paid + abs(refused) == pytest.approx(asked, rel=1e-12)
+    # the costs of one unwinding, and of it alone
+    assert -result.attribution["gas"].iloc[row] < 2.0 * DOWN
+    assert paid > 0.94 * min(asked, CAPITAL)
+    check_accounts(result, {*EARNS, *COSTS})
+
+
+@pytest.mark.parametrize("share", [0.95, 0.99, 1.0])
+def test_what_goes_through_the_queue_is_unwound_at_once_as_well(driver, share):
+    """The protocol pays a week later; until then nothing is tried."""
+    asked, result = nearly_all(driver, share, "protocol", rows=200)
+    assert held(result, DEBT, 10) == held(result, POOL, 10) == held(result, TOKEN, 10) == 0.0
+    assert [row for row in rows_of(result, "fill") if 10 < row < 10 + 7 * 24] == []
+    assert result.equity["withdrawal_pending"].iloc[-1] == 0.0
+    assert set(reasons(result)) <= {"withdrawal exceeds equity"}
+    assert -result.equity["net_flow"].sum() > 0.96 * asked
+    check_accounts(result, {*EARNS, *COSTS})
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+@pytest.mark.parametrize("route", ["market", "protocol"])
+def test_what_leaves_enough_keeps_the_loan(driver, share, route):
+    asked, result = nearly_all(driver, share, route)
+    assert reasons(result) == []
+    assert result.equity["net_flow"].iloc[10] == -asked
+    assert ltv(result)[10] == pytest.approx(TARGET, abs=1e-9)
+
+
 # --- the band, the floor, the spike ----------------------------------------------------------------------------------
 
 

@@ -68,6 +68,19 @@ def test_slice_starts_anew():
         panel.slice(0, 2)
 
 
+def test_slice_has_no_hour_before_it_for_spot_and_rewards():
+    columns = {
+        "spot|ETH": [10, 11, 12],
+        "high|spot|ETH": [20, 21, 22],
+        "low|spot|ETH": [1, 2, 3],
+        "reward_rate|EIGEN": [0, 0.1, 0.2],
+    }
+    panel = Panel.from_columns(0, 60, columns).slice(1, 2)
+    assert panel.columns["high|spot|ETH"].tolist() == [11, 22]
+    assert panel.columns["low|spot|ETH"].tolist() == [11, 3]
+    assert panel.columns["reward_rate|EIGEN"].tolist() == [0, 0.2]
+
+
 def test_slice_finds_its_own_stop():
     stamps = np.arange(6, dtype=np.int64) * 60 * 10**9
     holes = {"a/x": np.array([0, 0, 9.0, 0, 0, 0]), "b/y": np.array([0, 0, 7.0, 0, 0, 8.0])}
