@@ -306,8 +306,9 @@ def _plan_row(plan: Plan, slots: Slots) -> list[float]:
 def make_payouts(config: Config, slots: Slots, panel: Panel, started: int) -> np.ndarray:
     """(payouts, PAYOUT_WIDTH) distributions of the panel's rows, in their order.
 
-    Holders are paid by what they hold when the hour of the payout begins, in the protocol's own token (weETH counts as
-    weETH times its rate). Of a period that had begun before the run (`started`, ns UTC), the days since count.
+    Holders are paid by what they hold in the row of the payout, before its decisions, in the protocol's own token
+    (weETH counts as weETH times its rate). Of a period that had begun before the run (`started`, ns UTC), the days
+    since then count.
     """
     out = []
     for symbol, terms in config.distributions.items():

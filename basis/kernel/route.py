@@ -2,8 +2,8 @@
 
 An action is (action, plan, amount, target). A plan says what the asset means in this run:
 
-- ``PLAN_HEDGE``: a spot leg and equal perp shorts spread over venues by weight; amounts in units of the asset. A spot leg
-  in the wallet is ether swapped for USDT, and counts with it all that the book holds of the asset on chain.
+- ``PLAN_HEDGE``: a spot leg and equal perp shorts spread over venues by weight; amounts in units of the asset. A leg in
+  the wallet is ether swapped for USDT, and all that the book holds of the asset on chain counts as long.
 - ``PLAN_MARGIN``: cash that stands as margin at the venues by weight; amounts in quote units.
 - ``PLAN_LEND``: a token of the wallet supplied to a pool; amounts in units of the token.
 - ``PLAN_LEVER``: a staking token as collateral against a debt in ether, in one transaction; entries put that much ether
@@ -86,7 +86,6 @@ def long_of(n, cells, plan, short, lane):
 @stage
 def aim(n, cells, plan, action, lane):
     """What an action aims at, in the plan's units; fixed when its first step is taken."""
-    b = at.book_at(n)
     amount = action[2]
     code = int(action[0])
     if int(plan[at.PLAN_KIND]) != at.PLAN_HEDGE:

@@ -308,7 +308,7 @@ def arrive(n, cells, tape, desk, t, lane):
 
 @routine
 def pay_rewards(n, cells, model, coef, tape, desk, t, lane):
-    """Distributions of the row: tokens for what the hour was begun with, at their worth now (accounting §5)."""
+    """Distributions of the row: tokens for what is held then, arrivals included, at their worth now (accounting §5)."""
     b = at.book_at(n)
     h = at.hour_at(n)
     quote = at.quote_at(n)

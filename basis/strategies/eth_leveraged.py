@@ -54,7 +54,8 @@ def decide(view, hour, params, actions):
             actions[0, 0] = at.EXIT_FULL
             count = 1
         return sell_dust(view, params, actions, count)
-    if params[at.REBALANCE] == 0.0 and not first:
+    # a book that starts with a loan is held as it is
+    if params[at.REBALANCE] == 0.0 and (held or not first):
         return 0
     if view[at.RATE] > params[at.ENTER_RATE] or params[at.ENTER_RATE] == at.NO_RULE:
         view[at.MEMORY] = 1.0
@@ -81,7 +82,13 @@ def decide(view, hour, params, actions):
         actions[0, 0] = at.ENTRY_FULL if first else at.ENTRY_PARTIAL
         actions[0, 2] = free / price
         return 1
-    return sell_dust(view, params, actions, 0)
+    count = sell_dust(view, params, actions, 0)
+    if count > 0 and free + view[at.DUST_WORTH] > params[at.DEVIATION] * equity and view[at.ALERT] < 2.0:
+        # what it is sold for is put to work at once; there is a little less than this
+        actions[count, 0] = at.ENTRY_PARTIAL
+        actions[count, 2] = (free + view[at.DUST_WORTH]) / price
+        count += 1
+    return count
 
 
 STRATEGY = Strategy("eth_leveraged", decide, _plans, _policy)

@@ -1,9 +1,9 @@
-"""Hedged staking: a share of equity in a staking token, held plainly or levered on Aave, against perps short in equal size.
+"""Hedged staking: a share of equity in a staking token, plain or levered on Aave, against perps short in equal size.
 
 With a share a of equity on chain, the margin aimed at is (1 − a) / a of the notional, so that ether and short are worth
 a·E each. Ether is swapped for in the wallet when margin has arrived, in the row in which the short is opened. The short
-follows all that is held of ether: wallet, staking token, collateral less debt, and what is on its way. Plan 0 is the pair
-of ether and short, plan 1 the margin, plan 2 what the ether is put into.
+follows all that is held of ether: wallet, staking token, collateral less debt, and what is on its way. Plan 0 is the
+pair of ether and short, plan 1 the margin, plan 2 what the ether is put into.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from ..errors import ConfigError
 from ..kernel import layout as at
 from ..kernel.coefficients import Slots
 from ..kernel.jit import strategy
-from .base import Plan, dust_plan
+from .base import Plan, dust_plan, sell_dust
 
 PAIR, MARGIN, STAKE = 0, 1, 2
 #: Own parameters: where the view shows the asset, the wallet's ether and USDT; whether it is levered.
@@ -26,8 +26,12 @@ def plans(config: Config, stake: Plan) -> tuple[Plan, ...]:
     return (pair, Plan("margin", "USDT"), stake, *dust_plan(config))
 
 
-def policy(config: Config, slots: Slots) -> dict[int, float]:
+def policy(config: Config, slots: Slots, times: float = 1.0) -> dict[int, float]:
     """Parameters of `decide`; the margin aimed at follows from the share of equity on chain.
+
+    Parameters
+    ----------
+    times : what is held on chain over what it is worth net, the leverage
 
     Raises
     ------
@@ -40,11 +44,14 @@ def policy(config: Config, slots: Slots) -> dict[int, float]:
         raise ConfigError(f"Invalid strategy.stake_allocation: {share}. Must be > 0 and < 1: the rest is margin.")
     low, high = settings.margin_ratio_band
     target = (1.0 - share) / share
+    off = settings.position_deviation_threshold
     places = at.HEAD + at.SEEN * len(slots.assets)
     return {
         at.TARGET_MARGIN: target,
         at.BAND_LOW: low * target,
         at.BAND_HIGH: high * target,
+        at.MIN_INVESTED: (share - off) * times,
+        at.MAX_INVESTED: (share + off) * times,
         ASSET: at.HEAD + at.SEEN * slots.assets.index(config.asset),
         ETHER: places + slots.index(f"wallet:BaseToken:{config.asset}"),
     }
@@ -94,19 +101,23 @@ def decide(view, hour, params, actions):
     thin = view[at.MARGIN_LOW] < params[at.BAND_LOW]
     off = (more - target) * price
     adrift = (more - less) * price > params[at.MAX_DRIFT] * equity
+    if critical and adrift and long > short:
+        # what a liquidation left naked goes
+        target = target if target < short else short
+        off = (more - target) * price
     moved = off > tolerated or -off > tolerated or pending > 0.0 or critical or (thin and off > 0.0)
     held = view[at.INVESTED] > 0.0
     waits = rebalances and free * price > tolerated
     astray = levered and held and (view[at.LTV] > params[at.HIGH_LTV] or view[at.LTV] < params[at.LOW_LTV])
     astray = rebalances and (astray or view[at.HEALTH_FACTOR] < params[at.LEAST_HEALTH])
     if not (moved or adrift or thin or waits or astray or target == 0.0 or entering or view[at.FIRST] > 0.0):
-        return 0
+        return sell_dust(view, params, actions, 0)
     n = 0
-    if levered and held and rebalances and target > 0.0:
-        if view[at.LTV] > params[at.HIGH_LTV] or view[at.HEALTH_FACTOR] < params[at.LEAST_HEALTH]:
-            actions[n, 0] = at.EXIT_PARTIAL
-            actions[n, 1] = STAKE
-            n += 1
+    unsafe = view[at.LTV] > params[at.HIGH_LTV] or view[at.HEALTH_FACTOR] < params[at.LEAST_HEALTH]
+    if levered and held and rebalances and target > 0.0 and unsafe:
+        actions[n, 0] = at.EXIT_PARTIAL
+        actions[n, 1] = STAKE
+        n += 1
     shrinks = more > target * (1.0 + 1e-9) and (moved or target == 0.0) and more > 0.0 and (rebalances or last)
     if shrinks:
         # what is on its way already is not asked for again; the gas that is kept is made up
@@ -158,4 +169,4 @@ def decide(view, hour, params, actions):
         actions[n, 1] = MARGIN
         actions[n, 2] = pending / view[at.QUOTE_PRICE]
         n += 1
-    return n
+    return sell_dust(view, params, actions, n)

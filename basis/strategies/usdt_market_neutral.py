@@ -10,7 +10,8 @@ def _plans(config):
 
 
 def _policy(config, slots):
-    return {**policy(config, slots), **ltv_limits(config), LEVERED: 1.0}
+    times = 1.0 / (1.0 - config.strategy.target_ltv)
+    return {**policy(config, slots, times), **ltv_limits(config), LEVERED: 1.0}
 
 
 STRATEGY = Strategy("usdt_market_neutral", decide, _plans, _policy, rate)
