@@ -50,9 +50,10 @@ def starting_holdings(config: Config, positions: Mapping[str, float] | None) -> 
     if positions is None:
         key = f"{config.start_venue}:BaseToken:{config.share_class}"
         if key not in config.instruments:
+            cash = (k for k in config.instruments if k.endswith((":BaseToken:USDT", ":BaseToken:ETH")))
             raise ConfigError(
                 f"start_venue {config.start_venue!r}, share_class {config.share_class!r}: {config.mode} has no {key}. "
-                f"Start with {' or '.join(k for k in config.instruments if ':BaseToken:' in k)}, or from positions."
+                f"Start with {' or '.join(cash)}, or from positions."
             )
         return {key: float(config.initial_capital)}
     out: dict[str, float] = {}

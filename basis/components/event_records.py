@@ -235,7 +235,7 @@ class _Rendering:
         moves = self.of(at.MOVE)
         out[moves] = [f"arrives {iso(int(us) * 1000)}" for us in self.effective[moves]]
         struck = self.of(at.LIQUIDATION)
-        out[struck] = np.where(self.code[struck] == 0, "exchange", "lending")
+        out[struck] = np.array(("exchange", "lending", "lending, bad debt"), dtype=object)[self.code[struck]]
         rewards = self.of(at.REWARD_PAID)
         out[rewards] = self._by_slot(self.keys, self.dest, self.kind == at.REWARD_PAID)[rewards]
         rejects, flows = self.of(at.REJECT), self.of(at.FLOWED)

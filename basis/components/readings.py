@@ -234,42 +234,67 @@ def _tested(rows: StateRows) -> tuple[np.ndarray | None, np.ndarray | None]:
     return ltv, health
 
 
+def _tested(rows: StateRows) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """LTV and health factor of what the hour was begun with, at its worst: the row's prices, its lowest, its highest.
+
+    It is what a lending liquidation is decided by; None in a book that owes nothing, and as after fills in row 0.
+    """
+    if not rows.slots.debt:
+        return None, None
+    slots, book, hour, quote = rows.slots, rows.book, rows.hour, rows.quote
+    lent = len(slots.collateral)
+    first = len(slots.cash) + len(slots.token)
+    held = rows.whole.q[first : at.first_perp(rows.shape)]
+    held = held[:, :-1] if rows.first else np.concatenate((held[:, :1], held[:, :-1]), axis=1)
+    ltv, health = np.zeros(len(rows)), np.full(len(rows), np.inf)
+    for factor in (np.ones_like(quote.down), quote.down, quote.up):
+        worth = held * factor[:-1]
+        owed = np.einsum("ij,ij->j", worth[lent:], hour.owed)
+        backing = np.einsum("ij,ij->j", worth[:lent], hour.oracle)
+        limit = np.einsum("ij,ij->j", worth[:lent], hour.threshold)
+        owes = owed > 0.0
+        ratio = np.divide(owed, backing, out=np.where(owes, np.inf, 0.0), where=owes & (backing > 0.0))
+        ltv = np.maximum(ltv, ratio)
+        health = np.minimum(health, np.divide(limit, owed, out=np.full(len(rows), np.inf), where=owes))
+    if not rows.first:
+        ltv[:1], health[:1] = book.head[at.LTV, :1], book.head[at.HEALTH_FACTOR, :1]
+    return ltv, health
+
+
 #: Hours over which the growth of a staking rate is measured.
 _GROWTH = 7 * 24
 
 
 def _to_liquidation(rows: StateRows) -> dict[str, np.ndarray]:
     """How far a lending liquidation is: the fall of the collateral's price against the debt that brings HF to 1, that
-    price as a multiple of today's, and days until HF = 1 at the rates now known (inf where HF does not fall).
+    price as a multiple of today's, and days until HF = 1 at the rates now known: supply, borrowing, and the staking
+    rate of the last week (inf where HF does not fall or nothing is owed, 0 where it is 1 or less).
 
-    d ln HF / dt is the growth of the collateral (supply rate and staking) less that of the debt, weighted by worth.
+    d ln HF / dt is the growth of the collateral, weighted by what it lets be owed, less that of the debt.
     """
-    health = rows.book.head[at.HEALTH_FACTOR]
-    first = at.first_perp(rows.shape) - len(rows.slots.debt) - len(rows.slots.collateral)
-    worth = np.abs(rows.worths[:, first : at.first_perp(rows.shape)])
-    growth = np.zeros((len(rows), worth.shape[1]))
-    for i, key in enumerate((*rows.slots.collateral, *rows.slots.debt)):
-        side = "supply" if key.type == "aToken" else "borrow"
-        rate = rows.panel.columns.get(f"{side}_apr|{key.symbol}")
-        if rate is not None:
-            growth[:, i] += rate[rows.span]
-        staked = rows.panel.columns.get(f"oracle_rate|{key.symbol}")
-        if staked is not None:
-            row = np.arange(rows.first, rows.stop)
-            back = np.maximum(row - _GROWTH, 0)
-            years = np.maximum(row - back, 1) * rows.panel.step_s / 31_536_000
-            growth[:, i] += np.log(staked[row] / staked[back]) / years
-    count = len(rows.slots.collateral)
+    slots, health = rows.slots, rows.book.head[at.HEALTH_FACTOR]
+    count = len(slots.collateral)
+    first = at.first_perp(rows.shape) - count - len(slots.debt)
+    held = rows.book.q[first : at.first_perp(rows.shape)]
+    worth = held * np.concatenate((rows.hour.threshold, rows.hour.owed))
+    growth = np.zeros_like(worth)
+    for i, key in enumerate((*slots.collateral, *slots.debt)):
+        side = "supply_apr" if key.type == "aToken" else "borrow_apr"
+        for name in (f"{side}|{key.symbol}", f"staking_week|{key.symbol}"):
+            if name in rows.panel.columns:
+                growth[i] += np.nan_to_num(rows.panel.columns[name][rows.span])
+    owes = np.isfinite(health)
     with np.errstate(divide="ignore", invalid="ignore"):
-        earned = (growth * worth)[:, :count].sum(axis=1) / worth[:, :count].sum(axis=1)
-        owed = (growth * worth)[:, count:].sum(axis=1) / worth[:, count:].sum(axis=1)
-        days = 365.0 * np.log(health) / (owed - earned)
-        falls = np.isfinite(health) & (owed > earned)
-        return {
-            "liquidation_distance": np.where(np.isfinite(health), 1.0 - 1.0 / health, 1.0),
-            "liquidation_price": np.where(np.isfinite(health), 1.0 / health, 0.0),
-            "days_to_liquidation": np.where(falls, days, np.inf),
-        }
+        earned = (growth * worth)[:count].sum(axis=0) / worth[:count].sum(axis=0)
+        owed = (growth * worth)[count:].sum(axis=0) / worth[count:].sum(axis=0)
+        days = np.where(owes & (owed > earned), 365.0 * np.log(health) / (owed - earned), np.inf)
+        ratio = np.where(owes & (health > 0.0), 1.0 / health, 0.0)
+    safe = ~owes | (health > 1.0)
+    return {
+        "liquidation_distance": np.where(owes & (health <= 0.0), 0.0, 1.0 - ratio),
+        "liquidation_price": ratio,
+        "days_to_liquidation": np.where(safe, days, 0.0),
+    }
 
 
 def pnl(rows: StateRows) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -43,24 +43,26 @@ class _Pool(NamedTuple):
     cap: float
 
 
+def _emode(config: Config, slots: Slots, name: str, when: datetime) -> Any:
+    """The e-mode an account is in: of those that take all its debts, the one for most of its collateral, then the one
+    with the highest threshold; None where none fits."""
+    debts = {debt.symbol for debt in slots.debt if debt.venue == name}
+    held = {key.symbol for key in slots.collateral if key.venue == name}
+    modes = [table.at(when) for table in config.venues[name].emodes.values()]
+    fit = [mode for mode in modes if debts and debts <= set(mode.debt) and held & set(mode.collateral)]
+    return max(fit, key=lambda mode: (len(held & set(mode.collateral)), mode.liquidation_threshold), default=None)
+
+
 def pool_terms(config: Config, slots: Slots, key: Key, when: datetime) -> _Pool:
-    """Parameters of a collateral in force: its own, or those of an e-mode that takes it and every debt of the book."""
-    venue = config.venues[key.venue]
-    own = venue.reserves[key.symbol].at(when)
+    """Parameters of a collateral in force: its own, or those of the account's e-mode where they reach further."""
+    own = config.venues[key.venue].reserves[key.symbol].at(when)
     found = _Pool(
         own.ltv, own.liquidation_threshold, own.liquidation_bonus, np.inf if own.supply_cap is None else own.supply_cap
     )
-    debts = {debt.symbol for debt in slots.debt if debt.venue == key.venue}
-    for table in venue.emodes.values():
-        mode = table.at(when)
-        if (
-            debts
-            and key.symbol in mode.collateral
-            and debts <= set(mode.debt)
-            and mode.liquidation_threshold > found.threshold
-        ):
-            found = found._replace(ltv=mode.ltv, threshold=mode.liquidation_threshold, bonus=mode.liquidation_bonus)
-    return found
+    mode = _emode(config, slots, key.venue, when)
+    if mode is None or key.symbol not in mode.collateral or mode.liquidation_threshold <= found.threshold:
+        return found
+    return found._replace(ltv=mode.ltv, threshold=mode.liquidation_threshold, bonus=mode.liquidation_bonus)
 
 
 def check_leverage(config: Config, slots: Slots, instants: list[datetime]) -> None:
@@ -297,7 +299,7 @@ def _plan_row(plan: Plan, slots: Slots) -> list[float]:
     row[at.PLAN_VENUE] = slots.venues.index(venue) if venue in slots.venues else -1
     row[at.PLAN_MARKET] = slots.markets.index(plan.market) if plan.market else -1
     row[at.PLAN_PAYS] = slots.index(plan.pays) if plan.pays else -1
-    row[at.PLAN_AT_MARKET] = float(plan.at_market)
+    row[at.PLAN_AT_MARKET] = 1.0 if plan.at_market else 2.0 * plan.leaves_at_market
     row[at.PLAN_LOOPS] = plan.loops
     row[at.PLAN_DEBT] = slots.index(plan.debt) if plan.debt else -1
     return row
@@ -415,9 +417,16 @@ def make_model(config: Config, slots: Slots, panel: Panel, strategy: Strategy, s
     ----------
     started : int64 ns UTC of row 0 of the run (before the panel's for a resumed one)
     """
+    named = [plan.asset for plan in strategy.plans(config)]
+    if len(set(named)) < len(named):
+        raise ConfigError(f"{strategy.name}: plans {', '.join(named)}. Each must have an asset of its own name.")
     instants, regime = regimes(config, slots, panel)
     flows, withdrawals, flow_rows = schedule(config, panel, started)
-    rate = strategy.rate(config, panel.columns) if strategy.rate and config.strategy.rate_rule.enabled else None
+    rate = None
+    if config.strategy.rate_rule.enabled:
+        if strategy.rate is None:
+            raise ConfigError(f"Invalid strategy.rate_rule: {strategy.name} watches no rate. Must not be enabled.")
+        rate = strategy.rate(config, panel.columns)
     check_leverage(config, slots, instants)
     thresholds = {
         key.symbol: np.array([pool_terms(config, slots, key, when).threshold for when in instants])[regime]

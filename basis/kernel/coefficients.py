@@ -208,11 +208,14 @@ class _Market:
         return quote * self.traded_rate(symbol) if symbol in RATED else quote
 
     def traded_rate(self, symbol: str) -> np.ndarray:
-        """Units of its asset per token where it trades; its protocol's rate where no market series is loaded."""
+        """Units of its asset per token where it trades, 0 in rows in which that is not known; its protocol's rate where
+        no market series is loaded."""
         if symbol not in RATED:
             return self.ones
         name = f"market_rate|{symbol}"
-        return self.columns[name] if name in self.columns else self.column(f"oracle_rate|{symbol}")
+        if name not in self.columns:
+            return self.column(f"oracle_rate|{symbol}")
+        return np.nan_to_num(self.columns[name], nan=0.0)
 
 
 def make_coefficients(
@@ -280,14 +283,9 @@ def make_coefficients(
             rate_before = _before(oracle) * _before(peg) if rated else market.ones
             h.borrow[d] = -_change(index) * rate_before * _before(price)
             h.owed[d] = index * oracle * price
-            if rated:
-                # a debt in an LST: its rate's growth is price risk of the debt
-                h.price[d + len(slots.cash) + len(slots.token) + len(slots.collateral)] -= (
-                    index * _change(oracle * peg) * _before(price)
-                )
-        if rated and key.type != "debtToken":
-            h.staking[token] = index * _change(oracle) * _before(peg) * _before(price)
-            h.peg[token] = index * oracle * _change(peg) * _before(price)
+        if rated:
+            h.staking[token] = sign * index * _change(oracle) * _before(peg) * _before(price)
+            h.peg[token] = sign * index * oracle * _change(peg) * _before(price)
         if key.type == "BaseToken" and token >= 0:
             q.spot[token] = market.traded(key.symbol)
             # what is changed for ether has a price in it

@@ -266,6 +266,8 @@ def price_change(n, cells, model, tape, desk, regime, lane, kind, slot, dest, am
     gas = at.GAS_STAKE if kind == at.STAKE else at.GAS_UNSTAKE
     if kind == at.SWAP:
         reference = tape[quote.market + token]
+        if reference <= 0.0:
+            return at.NO_MARKET
         notional = amount * tape[quote.spot + slot - len(n.cash)]
         slip = slippage_of(model.terms.spot_slippage[regime, token], notional)
         paid = reference * (1.0 + slip) if buys else reference * (1.0 - slip)
@@ -350,12 +352,19 @@ def price_lever(n, cells, model, coef, tape, desk, regime, lane, kind, pool, deb
     owed, backing, _ = lending_sums(n, cells, coef, lane)
     backing = backing / ether
     owed = owed / ether
+    # other debts and collaterals count, but only these two change
+    due = len(n.cash) + len(n.token) + len(n.collateral)
+    own = cells[b.q + debt, lane] * coef[h.owed + debt - due] / ether
+    index = tape[quote.index + c]
+    held = cells[b.q + pool, lane] * index
     up = kind == at.LEVER_STAKE or kind == at.LEVER_SWAP
     units = model.terms.gas[regime, at.GAS_LEVER if up else at.GAS_DELEVER]
     gas = units * tape[quote.gas + 0]
     flash = model.terms.lending[regime, at.FLASH_FEE]
     target = 0.0 if kind == at.UNWIND else desk.param[at.TARGET_LTV]
     rate = tape[quote.rate + token]
+    if kind != at.LEVER_STAKE and tape[quote.market + token] <= 0.0:
+        return at.NO_MARKET
     price = rate
     reference = rate
     fee = 0.0
@@ -374,10 +383,12 @@ def price_lever(n, cells, model, coef, tape, desk, regime, lane, kind, pool, deb
             price, fee = change_cost(n, model, tape, regime, token, sold, False)
             kappa = (1.0 - fee) * price / rate
             loan = (owed - target * backing + target * (gas - put_in) / kappa) / (1.0 - target * (1.0 + flash) / kappa)
-            loan = loan if loan < owed else owed
+            loan = loan if loan < own else own
+            # no more than the collateral pays for
+            most = (held * price * (1.0 - fee) + put_in - gas) / (1.0 + flash)
+            loan = loan if loan < most else most
     if loan <= 0.0 or put_in > cells[b.q + model.table.wallet[2], lane] * (1.0 + _DUST):
         return at.NOTHING_TO_DO if loan <= 0.0 else at.NO_CASH
-    index = tape[quote.index + c]
     if up:
         tokens = (loan + put_in - gas) * (1.0 - fee) / price
         most = borrowable(n, cells, model, coef, regime, lane) / ether
@@ -386,11 +397,11 @@ def price_lever(n, cells, model, coef, tape, desk, regime, lane, kind, pool, deb
             return at.NOTHING_TO_DO
         if owed + loan * (1.0 + flash) > most * (1.0 + _DUST):
             return at.BEYOND_LTV
-        if cells[b.q + pool, lane] * index + tokens > model.terms.pool[regime, c, at.SUPPLY_CAP]:
+        if held + tokens > model.terms.pool[regime, c, at.SUPPLY_CAP]:
             return at.ABOVE_CAP
     else:
         tokens = (loan * (1.0 + flash) + gas - put_in) / (price * (1.0 - fee))
-        if tokens < 0.0 or tokens > cells[b.q + pool, lane] * index * (1.0 + _DUST):
+        if tokens < 0.0 or tokens > held * (1.0 + _DUST):
             return at.NOT_HELD
     deal_in(desk, kind, pool, debt, loan, price, reference, fee, flash, units, put_in)
     return at.OK

@@ -18,6 +18,7 @@ from .settle import arrive, flow, pay, pay_rewards, release, report_funding, tes
 
 #: More steps than any route has.
 STEPS = 128
+_DAY = 86_400.0
 
 
 @stage
@@ -148,6 +149,9 @@ def observe(n, cells, model, coef, tape, desk, regime, t, lane):
     view[at.LAST] = 1.0 if t == int(model.settings[at.FINAL_ROW]) else 0.0
     view[at.RATE] = coef[h.rate + 0]
     view[at.DUST_WORTH] = dust_of(n, cells, coef, lane)
+    # a bundle that reverted would revert again: a day is waited
+    reverted = cells[b.head + at.REVERTED, lane]
+    view[at.REVERTED] = 1.0 if reverted > 0.0 and tape[quote.time + 0] < reverted + _DAY else 0.0
     e = cells[b.head + at.EQUITY, lane]
     view[at.DRIFT] = cells[b.head + at.DRIFT, lane] / e if e > 0.0 else 0.0
     view[at.INVESTED] = cells[b.head + at.INVESTED, lane] / e if e > 0.0 else 0.0
@@ -215,6 +219,7 @@ def refuse(n, cells, model, tape, desk, regime, order, status, action, t, lane):
     bundle = kind >= at.LEVER_STAKE and kind <= at.UNWIND
     if not (bundle and (status == at.BEYOND_LTV or status == at.ABOVE_CAP or status == at.NOT_HELD)):
         return 0
+    cells[b.head + at.REVERTED, lane] = tape[quote.time + 0]
     units = model.terms.gas[regime, at.GAS_LEVER if kind <= at.LEVER_SWAP else at.GAS_DELEVER]
     slot = model.table.wallet[2]
     before = cells[b.q + slot, lane]

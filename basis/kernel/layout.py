@@ -47,8 +47,8 @@ COLUMNS = len(COLUMN_NAMES)
 # --- the head of the state and of a strategy's view: fixed positions
 (
     EQUITY, GROSS, LTV, HEALTH_FACTOR, DRIFT, INVESTED, MARGIN_LOW, MARGIN_HIGH, PENDING, FLOW, FLOWS, ALERT,
-    ARRIVED, FIRST, LAST, RATE, GAS_COST, QUOTE_PRICE, TAILED, DUST_WORTH, MEMORY,
-) = range(21)  # fmt: skip
+    ARRIVED, FIRST, LAST, RATE, GAS_COST, QUOTE_PRICE, TAILED, DUST_WORTH, REVERTED, MEMORY,
+) = range(22)  # fmt: skip
 #: Rows a strategy may write to keep something from one decision to the next.
 MEMORIES = 4
 HEAD = MEMORY + MEMORIES
@@ -86,8 +86,8 @@ DEAL_WIDTH = 10
 # --- plans: what an action on an asset means
 PLAN_NONE, PLAN_HEDGE, PLAN_MARGIN, PLAN_LEND, PLAN_STAKE, PLAN_LEVER, PLAN_DUST = range(7)
 #: plan row: kind, asset, token slot, collateral slot, venue of the token (-1 wallet), market of the perps, slot of the
-#: token that pays, whether it is got at the market (1) or from its protocol (0), debt slot, loops (0: one
-#: transaction)
+#: token that pays, where it is got and given back (0 its protocol, 1 the market, 2 protocol and market), debt slot,
+#: loops (0: one transaction)
 (
     PLAN_KIND, PLAN_ASSET, PLAN_TOKEN, PLAN_COLLATERAL, PLAN_VENUE, PLAN_MARKET, PLAN_PAYS, PLAN_AT_MARKET,
     PLAN_DEBT, PLAN_LOOPS,
@@ -167,11 +167,12 @@ REASONS = (
     "health factor would fall below 1",
     "supply above the cap",
     "nothing to change at this loan to value",
+    "no market price known",
 )
 (
     OK, NO_CASH, NO_MARGIN, NO_GAS, QUEUE_FULL, BELOW_FEE, NOT_HELD, CRITICAL, UNKNOWN_ORDER, EXCEEDS_EQUITY,
-    BEYOND_LTV, BREAKS_HF, ABOVE_CAP, NOTHING_TO_DO,
-) = range(14)  # fmt: skip
+    BEYOND_LTV, BREAKS_HF, ABOVE_CAP, NOTHING_TO_DO, NO_MARKET,
+) = range(15)  # fmt: skip
 #: What a flow event is (E_CODE): money in, a request to take money out, money out.
 DEPOSITED, REQUESTED, PAID_OUT = range(3)
 FLOW_NAMES = ("deposit", "withdrawal requested", "withdrawal paid")
@@ -372,7 +373,7 @@ def rows(n):
 @shared
 def width(n):
     s = slots(n)
-    y = len(n.token) + len(n.collateral)
+    y = len(n.token) + len(n.collateral) + len(n.debt)
     return 3 * s + 2 * y + 3 * len(n.collateral) + 2 * len(n.debt) + 4 * perps(n) + len(n.asset) + 2
 
 
@@ -437,7 +438,7 @@ def book(n, block):
 def hour_at(n):
     """Place of every kind of coefficient in a row of the hour."""
     s = slots(n)
-    y = len(n.token) + len(n.collateral)
+    y = len(n.token) + len(n.collateral) + len(n.debt)
     p = perps(n)
     staking = 3 * s
     peg = staking + y

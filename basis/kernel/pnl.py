@@ -37,7 +37,10 @@ def attribute(n, cells, coef, lane):
         supply += held * coef[h.supply + i]
     borrow = 0.0
     for i in range(len(n.debt)):
+        c = len(n.token) + len(n.collateral) + i
         price += cells[b.q + debt + i, lane] * coef[h.price + debt + i]
+        staking += cells[b.q + debt + i, lane] * coef[h.staking + c]
+        peg += cells[b.q + debt + i, lane] * coef[h.peg + c]
         borrow += cells[b.q + debt + i, lane] * coef[h.borrow + i]
     basis = 0.0
     for v in range(len(n.cash)):

@@ -5,6 +5,8 @@ import math
 from . import layout as at
 from .jit import stage
 
+_BEYOND = 1e100
+
 
 @stage
 def tier_of(tiers, notional):
@@ -204,7 +206,10 @@ def compare(n, cells, coef, lane):
     h = at.hour_at(n)
     k = at.measures(n)
     changed = 0.0
-    now = level_of(cells[b.head + at.LTV, lane], cells[b.limit + 0, lane], cells[b.limit + k, lane])
+    ltv = cells[b.head + at.LTV, lane]
+    # a debt without collateral is beyond every limit there is
+    ltv = ltv if ltv < _BEYOND else _BEYOND
+    now = level_of(ltv, cells[b.limit + 0, lane], cells[b.limit + k, lane])
     changed += abs(now - cells[b.alert + 0, lane])
     cells[b.level + 0, lane] = now
     now = level_of(-cells[b.head + at.HEALTH_FACTOR, lane], cells[b.limit + 1, lane], cells[b.limit + k + 1, lane])

@@ -487,10 +487,11 @@ def loop_up(n, cells, model, coef, tape, regime, param, plan, action, step, orde
         spare -= param[at.GAS_RESERVE] * units * tape[quote.gas + 0]
         spare = action[3] if action[3] < spare else spare
         kind = at.SWAP if int(plan[at.PLAN_AT_MARKET]) == 1 else at.STAKE
-        return put(orders, 0, kind, pays, token, spare) if spare > 0.0 else DONE
+        # a loop of what stands there already begins with a loan
+        return put(orders, 0, kind, pays, token, spare) if spare > 0.0 else (0 if step == 0 else DONE)
     if part == 2:
         held = cells[b.q + token, lane]
-        return put(orders, 0, at.SUPPLY_POOL, token, pool, held) if held > 0.0 else DONE
+        return put(orders, 0, at.SUPPLY_POOL, token, pool, held) if held > 0.0 else (0 if step == 1 else DONE)
     # what the next round has to work with
     action[3] = more
     return put(orders, 0, at.BORROW_POOL, debt, pays, more) if more > _NEGLIGIBLE * backing else DONE
@@ -518,16 +519,26 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
         # what the wallet has to spare goes in, what is asked for comes out
         kept = param[at.GAS_RESERVE] * model.terms.gas[regime, at.GAS_DELEVER] * tape[quote.gas + 0]
         spare = cells[b.q + pays, lane] - kept
+        owed, backing, _ = lending_sums(n, cells, coef, lane)
+        if action[3] <= 0.0:
+            # ether of the wallet first: a repayment costs less than a bundle
+            over = (owed - param[at.TARGET_LTV] * backing) / coef[at.hour_at(n).value + pays]
+            if over <= 0.0 or not owes:
+                return DONE
+            if step == 0:
+                x = over if over < spare else spare
+                return put(orders, 0, at.REPAY_POOL, pays, debt, x) if x > _WORTH_GAS * over else 0
+            least = _WORTH_GAS * backing / coef[at.hour_at(n).value + pays]
+            return put(orders, 0, at.DELEVER, pool, debt, 0.0) if step == 1 and over > least else DONE
         if step == 0:
-            owed, backing, _ = lending_sums(n, cells, coef, lane)
             left = (backing - owed) / coef[at.hour_at(n).value + pays] + spare - action[3]
             # so little left that its costs could not be paid: leave altogether
-            if owes and action[3] > 0.0 and left < _TOO_LITTLE * backing / coef[at.hour_at(n).value + pays]:
+            if owes and left < _TOO_LITTLE * backing / coef[at.hour_at(n).value + pays]:
                 return put(orders, 0, at.UNWIND, pool, debt, 0.0)
             return put(orders, 0, at.DELEVER, pool, debt, (spare if spare > 0.0 else 0.0) - action[3]) if owes else 0
         # it was refused: so much that too little would be left to owe against, so all of it
         got = cells[b.q + pays, lane] >= action[3] * (1.0 - _NEGLIGIBLE)
-        if action[3] <= 0.0 or (step == 1 and owes and got):
+        if step == 1 and owes and got:
             return DONE
         step -= 1
     if step == 0:
@@ -536,7 +547,8 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
         held = cells[b.q + pool, lane] * tape[quote.index + pool - len(n.cash) - len(n.token)]
         return put(orders, 0, at.WITHDRAW_POOL, pool, token, held) if (held > 0.0 and not owes) else 0
     if step == 2 and cells[b.q + token, lane] > 0.0:
-        return put(orders, 0, at.SWAP if on_market else at.UNSTAKE, token, pays, cells[b.q + token, lane])
+        sold = int(plan[at.PLAN_AT_MARKET]) > 0
+        return put(orders, 0, at.SWAP if sold else at.UNSTAKE, token, pays, cells[b.q + token, lane])
     return DONE
 
 
@@ -576,6 +588,8 @@ def route(n, cells, model, coef, tape, desk, regime, param, action, step, orders
         token = int(plan[at.PLAN_TOKEN])
         pays = int(plan[at.PLAN_PAYS])
         on_market = int(plan[at.PLAN_AT_MARKET]) == 1
+        if not entering:
+            on_market = int(plan[at.PLAN_AT_MARKET]) > 0
         if entering:
             target = all_but_gas(n, cells, model, tape, regime, param, pays, target, lane)
             return put(orders, 0, at.SWAP if on_market else at.STAKE, pays, token, target) if target > 0.0 else DONE

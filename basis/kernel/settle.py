@@ -243,6 +243,14 @@ def liquidate_debt(n, cells, model, coef, tape, desk, regime, scene, t, lane):
             desk.events[e, at.E_NOTIONAL] = repaid
             desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
         done += 1
+    if done > 0:
+        owed, backing, _ = shocked_sums(n, cells, coef, tape, 0, lane)
+        if owed > 0.0 and backing <= 0.0:
+            d, _ = largest(n, cells, coef, tape, 0, h.owed, len(n.collateral), len(n.debt), lane)
+            e = emit(n, desk, cells, t, lane, at.LIQUIDATION, 2, first + len(n.collateral) + d, -1, 0)
+            if e >= 0:
+                desk.events[e, at.E_NOTIONAL] = owed
+                desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
     return done
 
 

@@ -12,7 +12,7 @@ from basis.kernel.keys import Key
 from basis.market.panel import Distributions, Panel, Settlements, first_stop
 from basis.market.sources import plan as plans
 from basis.market.sources.bars import BarSeries, Resolved
-from basis.market.sources.clock import SECOND, duration_ns, iso, span_text, staleness_ns, to_ns
+from basis.market.sources.clock import DAY, SECOND, duration_ns, iso, span_text, staleness_ns, to_ns
 from basis.market.sources.funding import FundingSeries
 
 if TYPE_CHECKING:
@@ -296,10 +296,18 @@ class PanelBuilder:
         self.put(f"oracle_rate|{symbol}", series, oracle.at(self.timestamps, self.staleness(series)), ("oracle",))
         if self.window is not None:
             self.columns[f"staking_apr|{symbol}"] = oracle.trailing_growth(self.timestamps, self.window)
+        if self.plan.debts:
+            self.columns[f"staking_week|{symbol}"] = oracle.trailing_growth(self.timestamps, 7 * DAY)
         market = self.provider.lst(symbol, market=True).at(self.timestamps, self.staleness(series))
-        # A book valued at the oracle's rate takes the market's where the whole window has it, and needs none.
-        if self.market_required or not np.isnan(market.values).any():
-            self.put(f"market_rate|{symbol}", series, market, ("market",), f"{series} (market rate)")
+        label, unknown = f"{series} (market rate)", int(np.isnan(market.values).sum())
+        self.put(f"market_rate|{symbol}", series, market, ("market",), label)
+        if not self.market_required:
+            # a book valued at the oracle's rate needs none; where there is none, it does not trade at it
+            self.holes.pop(label, None)
+            if unknown:
+                self._note(
+                    f"{label}: not known in {unknown} of {self.timestamps.size} rows; nothing is traded at it there"
+                )
 
     def panel(self, lenient: bool) -> Panel:
         """The finished panel.

@@ -16,6 +16,7 @@ Columns are named `<measure>|<key>`; units:
 `supply_apr|USDT`, `borrow_apr|…`     rate last observed, fraction per year; `…_mean|…` its trailing mean (rate rule)
 `oracle_rate|weETH`                   ETH per LST at the protocol; `market_rate|…` where it trades
 `staking_apr|weETH`                   growth of the oracle rate over the trailing window, per year (with a rate rule)
+`staking_week|weETH`                  the same over the trailing week (where something is owed)
 `gas_price_gwei`                      gwei per unit of gas
 `reward_rate|EIGEN`                   tokens per eETH of the payouts in (τ_{t−1}, τ_t], for their whole periods
 `high|spot|ETH`, `low|spot|ETH`       extremes as of a perp; where what is lent and owed moves with different assets

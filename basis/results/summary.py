@@ -35,8 +35,9 @@ def make_summary(rows: Rows, run_id: str, tables: Mapping[str, Table]) -> dict[s
     Notes
     -----
     `turnover` is the notional of all fills over the mean equity; `liquidations` counts venues and rows in which one was
-    liquidated; `components_s` and `peak_memory_mb` are of runs through the components; the smallest risk measures are
-    over after fills, before decisions and the hour's extremes.
+    liquidated; `bad_debt` is what was owed without any collateral after the last of them, share class; `components_s`
+    and `peak_memory_mb` are of runs through the components; the smallest risk measures are over after fills, before
+    decisions and the hour's extremes.
     """
     recording = rows.recording
     equity, risk, events = tables["equity"], tables["risk"], tables["events"]
@@ -49,6 +50,7 @@ def make_summary(rows: Rows, run_id: str, tables: Mapping[str, Table]) -> dict[s
     fills, struck = log[log[:, at.E_KIND] == at.FILL], log[log[:, at.E_KIND] == at.LIQUIDATION]
     # a lending liquidation (code 1) has an event per leg, whose destinations differ
     venue = np.where(struck[:, at.E_CODE] == 0.0, struck[:, at.E_DEST], -1.0)
+    ruined = struck[struck[:, at.E_CODE] == 2.0]
     traded = float(fills[:, at.E_NOTIONAL].sum())
     mean = float(held.mean()) if len(held) else 0.0
     span = recording.panel.timestamps[[recording.first, max(recording.stop - 1, recording.first)]]
@@ -71,6 +73,7 @@ def make_summary(rows: Rows, run_id: str, tables: Mapping[str, Table]) -> dict[s
         "fills": len(fills),
         "turnover": traded / mean if mean > 0.0 else None,
         "liquidations": len(np.unique(np.column_stack((struck[:, at.E_ROW], venue)), axis=0)),
+        "bad_debt": float(ruined[-1, at.E_NOTIONAL]) if len(ruined) else 0.0,
         "min_health_factor": _least(risk, "health_factor"),
         "min_margin_ratio": {venue: _least(risk, f"margin_ratio|{venue}") for _, venue in rows.margined},
         "funding_coverage": {

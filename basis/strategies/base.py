@@ -28,6 +28,7 @@ class Plan:
     market : symbol of the perps
     pays : key of the token that pays for what is staked
     at_market : whether it is traded rather than staked
+    leaves_at_market : whether it is sold at the market however it was got, where a queue would come too late
     debt : key of the debt
     loops : borrowings of a loop by hand; 0 levers in one transaction
     """
@@ -39,6 +40,7 @@ class Plan:
     market: str | None = None
     pays: str | None = None
     at_market: bool = False
+    leaves_at_market: bool = False
     debt: str | None = None
     loops: int = 0
 
@@ -80,15 +82,30 @@ def price_of(view, params):
     return view[int(params[PRICE])] if params[PRICE] >= 0.0 else 1.0
 
 
+def required(config: Config, *names: str) -> list[Any]:
+    """Settings of the strategy that its mode cannot do without.
+
+    Raises
+    ------
+    ConfigError
+        Where one is not set.
+    """
+    values = [getattr(config.strategy, name) for name in names]
+    for name, value in zip(names, values, strict=True):
+        if value is None:
+            raise ConfigError(f"Invalid strategy.{name}: None. Must be set in mode {config.mode}.")
+    return values
+
+
 def dust_plan(config: Config) -> tuple[Plan, ...]:
     """The plan by which reward tokens are sold; none where there are none."""
     return (Plan("dust", "dust", pays="wallet:BaseToken:ETH"),) if config.distributions else ()
 
 
 @stage
-def sell_dust(view, params, actions, count):
-    """Add the sale of the reward tokens to `count` actions where they are worth it; returns the number then."""
-    if params[at.DUST_PLAN] < 0.0 or view[at.DUST_WORTH] <= params[at.DUST_LIMIT]:
+def sell_dust(view, params, actions, count, least):
+    """Add the sale of the reward tokens to `count` actions where they are worth more; returns the number then."""
+    if params[at.DUST_PLAN] < 0.0 or view[at.DUST_WORTH] <= least:
         return count
     actions[count, 0] = at.SELL_DUST
     actions[count, 1] = params[at.DUST_PLAN]

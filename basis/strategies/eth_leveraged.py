@@ -2,12 +2,13 @@
 
 from ..kernel import layout as at
 from ..kernel.jit import strategy
-from .base import WALLET, Plan, Strategy, dust_plan, price_of, sell_dust, wallet_places
+from .base import WALLET, Plan, Strategy, dust_plan, price_of, required, sell_dust, wallet_places
 
 
 def plan(config):
     """The staking token supplied against the debt."""
     settings = config.strategy
+    required(config, "lst", "stake_route", "target_ltv", "ltv_band", "min_health_factor")
     return Plan(
         "lever",
         config.asset,
@@ -38,6 +39,10 @@ def _policy(config, slots):
     return {**wallet_places(config, slots), **ltv_limits(config)}
 
 
+#: While an alert is critical: how far above its target a loan to value is brought down to it, relative.
+_SETTLED = 1e-3
+
+
 @strategy
 def decide(view, hour, params, actions):
     """Hold the loan to value in its band, delever first; see `basis.kernel.jit.strategy` for the arguments."""
@@ -53,7 +58,7 @@ def decide(view, hour, params, actions):
         if held:
             actions[0, 0] = at.EXIT_FULL
             count = 1
-        return sell_dust(view, params, actions, count)
+        return sell_dust(view, params, actions, count, params[at.DUST_LIMIT])
     # a book that starts with a loan is held as it is
     if params[at.REBALANCE] == 0.0 and (held or not first):
         return 0
@@ -62,27 +67,37 @@ def decide(view, hour, params, actions):
     elif view[at.RATE] < params[at.LEAVE_RATE]:
         view[at.MEMORY] = 0.0
     if view[at.MEMORY] == 0.0 or (pending >= equity and pending > 0.0):
+        count = 0
         if held:
             actions[0, 0] = at.EXIT_FULL
-            return 1
-        return 0
+            count = 1
+        # all that there is, to pay with
+        return sell_dust(view, params, actions, count, 0.0 if pending > 0.0 else params[at.DUST_LIMIT])
     reserve = params[at.GAS_RESERVE] * view[at.GAS_COST]
     reserve = reserve if reserve > view[at.GAS_COST] else view[at.GAS_COST]
     if pending > 0.0 and held and cash < pending + view[at.GAS_COST]:
         actions[0, 0] = at.EXIT_PARTIAL
         actions[0, 2] = pending / price
         return 1
-    if held and (ltv > params[at.HIGH_LTV] or view[at.HEALTH_FACTOR] < params[at.LEAST_HEALTH]):
-        actions[0, 0] = at.EXIT_PARTIAL
-        return 1
     free = cash - pending - reserve
     free = free if free > 0.0 else 0.0
+    critical = view[at.ALERT] >= 2.0
+    unsafe = ltv > params[at.HIGH_LTV] or view[at.HEALTH_FACTOR] < params[at.LEAST_HEALTH]
+    if held and (unsafe or (critical and ltv > params[at.TARGET_LTV] * (1.0 + _SETTLED))):
+        actions[0, 0] = at.EXIT_PARTIAL
+        if critical or free <= params[at.DEVIATION] * equity:
+            return 1
+        # what of the wallet is not needed for that goes in afterwards
+        actions[1, 0] = at.ENTRY_PARTIAL
+        actions[1, 2] = free / price
+        return 2
     low = held and ltv < params[at.LOW_LTV]
-    if view[at.ALERT] < 2.0 and ((first and free > 0.0) or low or free > params[at.DEVIATION] * equity):
+    wanted = (first and free > 0.0) or low or free > params[at.DEVIATION] * equity
+    if wanted and not critical and view[at.REVERTED] == 0.0:
         actions[0, 0] = at.ENTRY_FULL if first else at.ENTRY_PARTIAL
         actions[0, 2] = free / price
         return 1
-    count = sell_dust(view, params, actions, 0)
+    count = sell_dust(view, params, actions, 0, params[at.DUST_LIMIT])
     if count > 0 and free + view[at.DUST_WORTH] > params[at.DEVIATION] * equity and view[at.ALERT] < 2.0:
         # what it is sold for is put to work at once; there is a little less than this
         actions[count, 0] = at.ENTRY_PARTIAL
@@ -91,4 +106,12 @@ def decide(view, hour, params, actions):
     return count
 
 
-STRATEGY = Strategy("eth_leveraged", decide, _plans, _policy)
+def carry(config, columns):
+    """(rows,) yearly rate of a loan at the target: L·(staking + supply) − (L − 1)·borrow, L = 1 / (1 − target_ltv)."""
+    settings = config.strategy
+    leverage = 1.0 / (1.0 - settings.target_ltv)
+    earned = columns[f"staking_apr|{settings.lst}"] + columns[f"supply_apr_mean|{settings.lst}"]
+    return leverage * earned - (leverage - 1.0) * columns["borrow_apr_mean|WETH"]
+
+
+STRATEGY = Strategy("eth_leveraged", decide, _plans, _policy, carry)

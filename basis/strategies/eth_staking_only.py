@@ -1,11 +1,12 @@
 """Liquid staking: the wallet's ether in a staking token, from its protocol or the market (mode `eth_staking_only`)."""
 
-from .base import Plan, Strategy, dust_plan
+from .base import Plan, Strategy, dust_plan, required
 from .parking import decide, policy
 
 
 def _plans(config):
     settings = config.strategy
+    required(config, "lst", "stake_route")
     token, ether = f"wallet:BaseToken:{settings.lst}", f"wallet:BaseToken:{config.asset}"
     stake = Plan("stake", config.asset, token, pays=ether, at_market=settings.stake_route == "market")
     return (stake, *dust_plan(config))

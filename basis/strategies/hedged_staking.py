@@ -6,7 +6,7 @@ follows all that is held of ether: wallet, staking token, collateral less debt, 
 pair of ether and short, plan 1 the margin, plan 2 what the ether is put into.
 """
 
-import numpy as np
+from dataclasses import replace
 
 from ..config import Config
 from ..errors import ConfigError
@@ -14,6 +14,9 @@ from ..kernel import layout as at
 from ..kernel.coefficients import Slots
 from ..kernel.jit import strategy
 from .base import Plan, dust_plan, sell_dust
+from .spot_perp import rate as funding
+
+__all__ = ["LEVERED", "decide", "funding", "plans", "policy"]
 
 PAIR, MARGIN, STAKE = 0, 1, 2
 #: Own parameters: where the view shows the asset, the wallet's ether and USDT; whether it is levered.
@@ -23,6 +26,8 @@ ASSET, ETHER, LEVERED = at.OWN, at.OWN + 1, at.OWN + 2
 def plans(config: Config, stake: Plan) -> tuple[Plan, ...]:
     """The plans of a mode that puts its ether into `stake`."""
     pair = Plan("hedge", config.asset, token=f"wallet:BaseToken:{config.asset}", market=f"{config.asset}USDT")
+    # a hedge whose margin runs low cannot wait for a queue; actions tell plans apart by their assets
+    stake = replace(stake, asset=config.strategy.lst, leaves_at_market=True)
     return (pair, Plan("margin", "USDT"), stake, *dust_plan(config))
 
 
@@ -55,13 +60,6 @@ def policy(config: Config, slots: Slots, times: float = 1.0) -> dict[int, float]
         ASSET: at.HEAD + at.SEEN * slots.assets.index(config.asset),
         ETHER: places + slots.index(f"wallet:BaseToken:{config.asset}"),
     }
-
-
-def rate(config: Config, columns: dict[str, np.ndarray]) -> np.ndarray:
-    """Funding settled over the window, per year, by weight of the venues."""
-    weights = config.strategy.hedge_allocation or {}
-    market = f"{config.asset}USDT"
-    return np.sum([w * columns[f"funding_apr|{v}:Perp:{market}"] for v, w in weights.items() if w > 0.0], axis=0)
 
 
 @strategy
@@ -111,9 +109,10 @@ def decide(view, hour, params, actions):
     astray = levered and held and (view[at.LTV] > params[at.HIGH_LTV] or view[at.LTV] < params[at.LOW_LTV])
     astray = rebalances and (astray or view[at.HEALTH_FACTOR] < params[at.LEAST_HEALTH])
     if not (moved or adrift or thin or waits or astray or target == 0.0 or entering or view[at.FIRST] > 0.0):
-        return sell_dust(view, params, actions, 0)
+        return sell_dust(view, params, actions, 0, params[at.DUST_LIMIT])
     n = 0
     unsafe = view[at.LTV] > params[at.HIGH_LTV] or view[at.HEALTH_FACTOR] < params[at.LEAST_HEALTH]
+    unsafe = unsafe or (critical and view[at.LTV] > params[at.TARGET_LTV] * (1.0 + 1e-3))
     if levered and held and rebalances and target > 0.0 and unsafe:
         actions[n, 0] = at.EXIT_PARTIAL
         actions[n, 1] = STAKE
@@ -169,4 +168,4 @@ def decide(view, hour, params, actions):
         actions[n, 1] = MARGIN
         actions[n, 2] = pending / view[at.QUOTE_PRICE]
         n += 1
-    return sell_dust(view, params, actions, n)
+    return sell_dust(view, params, actions, n, params[at.DUST_LIMIT])

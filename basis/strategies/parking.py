@@ -29,7 +29,7 @@ def decide(view, hour, params, actions):
         if at_work > 0.0:
             actions[0, 0] = at.EXIT_FULL
             count = 1
-        return sell_dust(view, params, actions, count)
+        return sell_dust(view, params, actions, count, params[at.DUST_LIMIT])
     if params[at.REBALANCE] == 0.0 and not first:
         return 0
     # memory 0: whether the carry is wanted (rate rule with hysteresis; without a rule it always is)
@@ -39,11 +39,14 @@ def decide(view, hour, params, actions):
         view[at.MEMORY] = 0.0
     reserve = params[at.GAS_RESERVE] * view[at.GAS_COST]
     if view[at.MEMORY] == 0.0 or pending >= view[at.EQUITY]:
+        count = 0
         if at_work > 0.0:
             actions[0, 0] = at.EXIT_FULL
-            return 1
-        return 0
-    short = pending + view[at.GAS_COST] - cash - coming
+            count = 1
+        # all that there is, to pay with
+        return sell_dust(view, params, actions, count, 0.0 if pending > 0.0 else params[at.DUST_LIMIT])
+    # gas is thought of once: what is on its way was asked for with it
+    short = pending - cash - coming + (view[at.GAS_COST] if coming <= 0.0 else 0.0)
     if pending > 0.0 and short > 1e-9 * pending and at_work > 0.0:
         actions[0, 0] = at.EXIT_PARTIAL
         actions[0, 2] = (short + reserve) / price
@@ -53,4 +56,4 @@ def decide(view, hour, params, actions):
         actions[0, 0] = at.ENTRY_FULL if first else at.ENTRY_PARTIAL
         actions[0, 2] = free / price
         return 1
-    return sell_dust(view, params, actions, 0)
+    return sell_dust(view, params, actions, 0, params[at.DUST_LIMIT])

@@ -1,8 +1,8 @@
 """Hedged staking with leverage: a staking token on Aave against a debt in ether (mode `usdt_market_neutral`)."""
 
 from .base import Strategy
-from .eth_leveraged import ltv_limits, plan
-from .hedged_staking import LEVERED, decide, plans, policy, rate
+from .eth_leveraged import carry, ltv_limits, plan
+from .hedged_staking import LEVERED, decide, funding, plans, policy
 
 
 def _plans(config):
@@ -14,4 +14,8 @@ def _policy(config, slots):
     return {**policy(config, slots, times), **ltv_limits(config), LEVERED: 1.0}
 
 
-STRATEGY = Strategy("usdt_market_neutral", decide, _plans, _policy, rate)
+def _rate(config, columns):
+    return config.strategy.stake_allocation * (carry(config, columns) + funding(config, columns))
+
+
+STRATEGY = Strategy("usdt_market_neutral", decide, _plans, _policy, _rate)
