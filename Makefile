@@ -12,7 +12,7 @@ ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup backtest test gates bench notebooks lab lint types format clean
+.PHONY: help setup backtest test gates bench results notebooks lab lint types format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ notebooks: $(STAMP) ## bring scripts and notebooks in step, strip outputs, run t
 
 lab: $(LAB_STAMP) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir notebooks
+
+results: $(STAMP) ## run every mode on a real data set (BASIS_TEST_DATA) and write the table into the README
+	$(BIN)/python tests/benchmarks/results.py
 
 lint: $(STAMP) ## check style, format, types and layers
 	$(BIN)/ruff check .

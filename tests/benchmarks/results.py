@@ -1,0 +1,81 @@
+"""Every mode on a real data set, as a table in the README: ``make results``.
+
+The data set is found by BASIS_TEST_DATA and is no part of the project; without it nothing is written.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import basis
+from basis.config import list_modes, load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("BASIS_TEST_DATA", ROOT.parent / "shared" / "market_data"))
+BEGIN, END = "<!-- results: made by `make results` -->", "<!-- end of results -->"
+#: Market rates of staking tokens begin on the day before.
+STAKED, START = "2024-05-14", "2024-01-01"
+HEAD = (
+    "mode", "from", "to", "return", "CAGR", "max drawdown", "funding", "lending", "staking", "rewards", "peg", "price",
+    "costs", "liquidations", "stand-ins", "seconds",
+)  # fmt: skip
+#: Columns of the attribution behind a column of the table.
+CAUSES = {
+    "funding": ("funding_pnl", "basis_pnl"),
+    "lending": ("supply_yield", "borrow_cost"),
+    "staking": ("staking_yield",),
+    "rewards": ("reward_pnl", "dust_pnl"),
+    "peg": ("peg_pnl",),
+    "price": ("delta_pnl", "liquidation_loss"),
+    "costs": ("fees", "slippage", "gas", "transfer_fees", "flash_fees"),
+}
+
+
+def row(mode: str, overrides: dict[str, str]) -> list[str]:
+    """One run: its headline, its P&L by cause in percent of the capital, and how long it takes once all is loaded."""
+    staked = load_config(mode, environ={}).strategy.lst is not None
+    config = load_config(mode, {"start": STAKED if staked else START, **overrides}, environ={})
+    provider = basis.DataProvider(DATA, config)
+    took = []
+    for _ in range(4):
+        began = time.perf_counter()
+        result = basis.backtest(config, provider)
+        took.append(time.perf_counter() - began)
+    summary, capital = result.summary, result.summary["initial_equity"]
+    earned = {name: sum(summary["attribution"][part] for part in parts) / capital for name, parts in CAUSES.items()}
+    coverage = result.manifest["coverage"]
+    worst = min(coverage, key=lambda series: coverage[series]["own"])
+    own = coverage[worst]["own"]
+    named = mode + "".join(f", {value}" for key, value in overrides.items() if key == "asset")
+    return [
+        f"`{named}`", summary["start"][:10], summary["end"][:10],
+        *(f"{summary[name]:.2%}" for name in ("total_return", "cagr_365", "max_drawdown")),
+        *(f"{value:+.2%}" if abs(value) >= 5e-5 else "" for value in earned.values()),
+        f"{summary['liquidations']}", "" if own >= 0.9995 else f"{1.0 - own:.1%} of {worst}", f"{median(took[1:]):.2f}",
+    ]  # fmt: skip
+
+
+def table() -> str:
+    runs = [(mode, {}) for mode in list_modes()]
+    lending = 1 + [mode for mode, _ in runs].index("pure_lending")
+    runs.insert(lending, ("pure_lending", {"asset": "ETH", "share_class": "ETH"}))
+    rows = [row(mode, overrides) for mode, overrides in runs]
+    rule = ["---", "---", "---", *("---:" for _ in HEAD[3:-2]), "---", "---:"]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (HEAD, rule, *rows))
+
+
+def main() -> None:
+    if not DATA.is_dir():
+        sys.exit(f"{DATA} does not exist; name a data set by BASIS_TEST_DATA.")
+    made, readme = table(), ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    readme.write_text(f"{before}{BEGIN}\n\n{made}\n\n{END}{after}", encoding="utf-8")
+    print(made)
+
+
+if __name__ == "__main__":
+    main()
