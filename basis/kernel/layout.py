@@ -38,7 +38,7 @@ def make_shape(
     reward: int = 0,
     stops: bool = False,
 ) -> Shape:
-    """Shape from counts; `reward` of the tokens are reward tokens, `stops` gives every perp a stop and a take-profit."""
+    """Shape from counts; `reward` of the tokens are reward tokens, `stops`: each perp has a stop and a take-profit."""
     counts = (lanes, cash, token, collateral, debt, market, asset, reward, cash * market if stops else 0)
     return Shape(*[(None,) * k for k in counts])
 

@@ -90,7 +90,8 @@ def touches(n, cells, i, low, high, unit, lane):
 def test_extremes(n, cells, coef, lane):
     """Margin by venue at the adverse extremes of the hour; 1 where a venue has to be looked at closely.
 
-    So it has where a stop or a take-profit lies within the extremes. The book is as the last row's fills left it. `bound` is a rate no tier exceeds up to the notional `cap`.
+    So it has where a stop or a take-profit lies within the extremes. The book is as the last row's fills left it.
+    `bound` is a rate no tier exceeds up to the notional `cap`.
     """
     b = at.book_at(n)
     h = at.hour_at(n)

@@ -8,8 +8,8 @@ An action is (action, plan, amount, target). A plan says what the asset means in
 - ``PLAN_LEVER``: a staking token as collateral against a debt in ether, in one transaction; entries put that much ether
   of the wallet in, exits get that much out, at the target loan to value.
 - ``PLAN_DUST``: the reward tokens of the wallet, all sold for ether at the market, one a step.
-- ``PLAN_LONG``, ``PLAN_SHORT``: a perp on one side over venues by weight; amounts in units of the asset. An entry's stop
-  and take-profit hold from the fill that opens.
+- ``PLAN_LONG``, ``PLAN_SHORT``: a perp on one side over venues by weight; amounts in units of the asset. An entry's
+  stop and take-profit hold from the fill that opens.
 - ``PLAN_STAKE``: ether of the wallet changed into a staking token, at its protocol or at the market; amounts in ether.
 
 A route is taken step by step: each call writes the orders of one step from the state as the last step left it, so that

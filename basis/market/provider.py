@@ -241,9 +241,10 @@ class DataProvider:
         path = plans.signals_path(name)
         if not self.folder.has(path):
             raise DataError(
-                f"{path.removesuffix('.parquet')}: no file {path} in {self.data_dir}. Add one with the columns timestamp "
-                "(UTC; when the signal is known), signal (-1 short, 0 flat, 1 long), confidence (0 to 1) and sd (standard "
-                "deviation of a bar's return, fraction of the price), or name another in strategy.signal_file."
+                f"{path.removesuffix('.parquet')}: no file {path} in {self.data_dir}. Add one with the columns "
+                "timestamp (UTC; when the signal is known), signal (-1 short, 0 flat, 1 long), confidence (0 to 1) and "
+                "sd (standard deviation of a bar's return, fraction of the price), or name another in "
+                "strategy.signal_file."
             )
 
         def make() -> dict[str, StepSeries]:

@@ -1,4 +1,4 @@
-"""One perp, long, short or none, as a signal series says, with a stop and a take-profit inside the bar (`ml_directional`).
+"""One perp, long, short or none, as a signal series says, with stop and take-profit inside the bar (`ml_directional`).
 
 A signal that is new is traded where its confidence reaches the threshold: a position of E / m, m the margin ratio aimed
 at. 0 is flat, whatever its confidence. A signal that repeats holds: what was stopped out stays out until the signal has
@@ -14,8 +14,8 @@ from .base import Plan, Strategy
 
 LONG, SHORT, MARGIN = 0, 1, 2
 #: Own parameters: where the view shows the asset, the wallet, the first cash and how many there are; the signal's
-#: place in the hour.
-ASSET, WALLET, CASH, VENUES, SIGNAL = range(at.OWN, at.OWN + 5)
+#: place in the hour; whether margin arrives in the row in which it is sent.
+ASSET, WALLET, CASH, VENUES, SIGNAL, AT_ONCE = range(at.OWN, at.OWN + 6)
 
 
 def _plans(config):
@@ -29,7 +29,9 @@ def _plans(config):
 
 def _policy(config, slots):
     first = at.HEAD + at.SEEN * len(slots.assets)
+    waits = any(config.venues[name].latency.deposit for name in slots.venues)
     return {
+        AT_ONCE: float(config.transfers.instant or not waits),
         ASSET: at.HEAD + at.SEEN * slots.assets.index(config.asset),
         WALLET: first + slots.index(f"wallet:BaseToken:{config.share_class}"),
         CASH: first,
@@ -110,15 +112,17 @@ def decide(view, hour, params, actions):
             actions[n, 2] = held - target
             n += 1
     free = view[int(params[WALLET])] - pending
-    if deploy > 0.0 and (first or free > params[at.DEVIATION] * equity):
+    sends = deploy > 0.0 and (first or free > params[at.DEVIATION] * equity)
+    if sends:
         actions[n, 0] = at.ENTRY_FULL if first else at.ENTRY_PARTIAL
         actions[n, 1] = MARGIN
         actions[n, 2] = deploy / view[at.QUOTE_PRICE]
         n += 1
-    margin = 0.0
+    arrived = arrived or (sends and params[AT_ONCE] > 0.0)
+    ready = arrived or held > 0.0
     for v in range(int(params[VENUES])):
-        margin += view[int(params[CASH]) + v]
-    opens = wanted != side and wanted != 0.0 and (margin > 0.0 or held > 0.0)
+        ready = ready or view[int(params[CASH]) + v] > 0.0
+    opens = wanted != side and wanted != 0.0 and ready
     grows = wanted == side and signal == side and trusted and arrived and held > 0.0
     grows = grows and (target - held) * price > params[at.DEVIATION] * equity
     if (opens or grows) and not critical:
