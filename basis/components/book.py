@@ -82,9 +82,9 @@ def starting_holdings(config: Config, positions: Mapping[str, float] | None) -> 
     return out
 
 
-def slots_of(config: Config, holdings: Mapping[str, float]) -> Slots:
+def slots_of(config: Config, holdings: Mapping[str, float], stops: bool = False) -> Slots:
     keys = [*config.instruments, *(name.partition("|")[0] for name in holdings)]
-    slots = make_slots(keys, config.share_class, config.distributions)
+    slots = make_slots(keys, config.share_class, config.distributions, stops)
     for venue in dict.fromkeys(k.venue for k in slots.keys):
         if venue not in config.venues:
             raise ConfigError(
@@ -145,7 +145,7 @@ class Book:
         #: Classes of one's own by component and venue: such a run cannot be repeated from its folder.
         self.own_code: dict[str, str] = {}
         self.holdings = starting_holdings(config, positions)
-        self.slots: Slots = slots_of(config, self.holdings)
+        self.slots: Slots = slots_of(config, self.holdings, strategy.signal is not None)
         self.first = 0 if resume is None else 1
         self.row: int | None = None
         #: Whether its run is over: then it is read from what was recorded, and nothing is written any more.

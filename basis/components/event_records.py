@@ -32,7 +32,10 @@ ORDERS = (
     "lever",
     "delever",
     "unwind",
+    "stop",
+    "take_profit",
 )
+_PERP_FILLS = (at.TRADE_PERP, at.STOPPED, at.TAKEN)
 #: Kinds that follow from a decision.
 _DECIDED = (at.DECISION, at.ORDER, at.FILL, at.REJECT, at.MOVE, at.ARRIVAL)
 _NUMBERS = {
@@ -188,7 +191,7 @@ class _Rendering:
         log = self.log
         fills = self.of(at.FILL)
         spot = fills[self.code[fills] == at.TRADE_SPOT]
-        perp = fills[self.code[fills] == at.TRADE_PERP]
+        perp = fills[np.isin(self.code[fills], _PERP_FILLS)]
         amount[spot] = log[spot, at.E_CASH]
         venue = log[perp, at.E_SLOT].astype(np.int64) - at.first_perp(self.rows.shape)
         venue //= max(len(self.rows.slots.markets), 1)
@@ -206,6 +209,7 @@ class _Rendering:
         out = np.full(len(self.log), "", dtype=object)
         number = self.log[:, at.E_CORRELATION].astype(np.int64)
         paid = (self.kind == at.REJECT) & (self.code == at.EXCEEDS_EQUITY)
+        paid |= (self.kind == at.FILL) & np.isin(self.code, (at.STOPPED, at.TAKEN))
         decided = np.flatnonzero(np.isin(self.kind, _DECIDED) & (number > 0) & ~paid)
         out[decided] = [f"{self.run_id}-{k:06d}" for k in number[decided]]
         return out

@@ -198,6 +198,11 @@ def risk(rows: StateRows) -> dict[str, np.ndarray]:
     for v, venue in rows.margined:
         after, worst = rows.maintenance[:, v], rows.maintenance[:, venues + v]
         add(f"maintenance_ratio|{venue}", after, book.before[2 + venues + v], worst)
+    if slots.stops:
+        for i, slot, _, key in rows.perps:
+            is_open = book.q[slot] != 0.0
+            columns[f"stop|{key}"] = np.where(is_open, book.stop[i], 0.0)
+            columns[f"take_profit|{key}"] = np.where(is_open, book.take[i], 0.0)
     if slots.debt:
         columns |= _to_liquidation(rows)
     margined = {f"margin_ratio|{venue}" for _, venue in rows.margined}

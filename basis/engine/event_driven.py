@@ -506,7 +506,7 @@ class EventDriver:
         book, timed, timestamp = self.book, self.clock.of, self.book.timestamp
         update = self._update
         book.do(hour.MARK)
-        if self.config.risk.simulate_liquidation:
+        if self.config.risk.simulate_liquidation or book.slots.stops:
             await update("margin_test")
         await update("arrivals")
         await self._pay()

@@ -23,6 +23,8 @@ _PLAN_KINDS = {
     "stake": at.PLAN_STAKE,
     "lever": at.PLAN_LEVER,
     "dust": at.PLAN_DUST,
+    "long": at.PLAN_LONG,
+    "short": at.PLAN_SHORT,
 }
 _NS = 1_000_000_000
 #: All of them may fall due in one row, each with three events: less than `loop.EVENTS_PER_ROW`.
@@ -389,6 +391,7 @@ def coefficients(
     thresholds: dict[str, np.ndarray],
     rate: np.ndarray | None,
     flows: np.ndarray,
+    signal: np.ndarray | None = None,
 ) -> Coefficients:
     """Coefficients of a panel, kept for the last few panels: runs that differ in the strategy share them."""
     key = (id(panel), slots, config.valuation, tuple((name, line.tobytes()) for name, line in thresholds.items()))
@@ -402,10 +405,12 @@ def coefficients(
     made = _made[key][1]
     n = slots.shape()
     h, q = at.hour_of(n, made.hours.T), at.quote_of(n, made.quotes.T)
-    if rate is None and not flows.any() and not h.rate.any() and not q.flow.any():
+    if rate is None and signal is None and not flows.any() and not h.rate.any() and not q.flow.any():
         return made
     own = Coefficients(made.hours.copy(), made.quotes.copy())
     at.hour_of(n, own.hours.T).rate[0] = 0.0 if rate is None else rate
+    if signal is not None:
+        at.hour_of(n, own.hours.T).signal[:] = signal
     at.quote_of(n, own.quotes.T).flow[:] = flows.T
     return own
 
@@ -427,12 +432,13 @@ def make_model(config: Config, slots: Slots, panel: Panel, strategy: Strategy, s
         if strategy.rate is None:
             raise ConfigError(f"Invalid strategy.rate_rule: {strategy.name} watches no rate. Must not be enabled.")
         rate = strategy.rate(config, panel.columns)
+    signal = strategy.signal(config, panel.columns) if strategy.signal else None
     check_leverage(config, slots, instants)
     thresholds = {
         key.symbol: np.array([pool_terms(config, slots, key, when).threshold for when in instants])[regime]
         for key in slots.collateral
     }
-    made = coefficients(config, slots, panel, thresholds, rate, flows)
+    made = coefficients(config, slots, panel, thresholds, rate, flows, signal)
     funds = np.zeros(len(panel), dtype=bool)
     for key in slots.held:
         funds |= panel.columns.get(f"funding_cash|{key}", np.zeros(1)) != 0.0
@@ -440,6 +446,9 @@ def make_model(config: Config, slots: Slots, panel: Panel, strategy: Strategy, s
     busy = at.FUNDS * funds + at.FLOWS_DUE * flow_rows
     busy[np.unique(payouts[:, at.PAYOUT_ROW].astype(np.int64))] += at.REWARDS
     busy[1:] += at.CHANGES * (np.diff(regime) != 0)
+    if signal is not None:
+        heard = signal[[at.SIGNAL, at.TRUSTED]]
+        busy[1:] += at.ASKS * (heard[:, 1:] != heard[:, :-1]).any(axis=0)
     # an exit decided in the last row would not fill any more at `next_bar`
     final = max(0, len(panel) - 1 - (config.fill == "next_bar"))
     busy[final] += at.CLOSES * config.close_at_end

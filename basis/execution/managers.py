@@ -99,7 +99,7 @@ class CEXExecutionManager(ExecutionManager):
     """Trades and transfers at exchanges."""
 
     #: Kinds of plans whose actions it carries out.
-    PLANS = (at.PLAN_HEDGE, at.PLAN_MARGIN)
+    PLANS = (at.PLAN_HEDGE, at.PLAN_MARGIN, at.PLAN_LONG, at.PLAN_SHORT)
 
 
 class OnChainExecutionManager(ExecutionManager):

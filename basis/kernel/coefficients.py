@@ -36,6 +36,7 @@ class Slots:
     assets : priced assets other than the share class and rewards, in the order of the deltas
     held : the perps of the grid that the book really has
     rewards : reward tokens of the wallet, the last of the tokens
+    stops : whether its perps have stops and take-profits, and its hours a signal
     """
 
     share_class: str
@@ -47,6 +48,7 @@ class Slots:
     assets: tuple[str, ...]
     held: frozenset[Key]
     rewards: tuple[Key, ...] = ()
+    stops: bool = False
 
     @property
     def venues(self) -> tuple[str, ...]:
@@ -82,15 +84,19 @@ class Slots:
             len(self.markets),
             len(self.assets),
             len(self.rewards),
+            self.stops,
         )
 
 
-def make_slots(keys: Iterable["str | Key"], share_class: str, rewards: Iterable[str] = ()) -> Slots:
+def make_slots(
+    keys: Iterable["str | Key"], share_class: str, rewards: Iterable[str] = (), stops: bool = False
+) -> Slots:
     """Sort instrument keys into slots; the wallet's share class and the cash of every perp venue are always there.
 
     Parameters
     ----------
     rewards : symbols of the wallet's tokens that are rewards: what their price does is dust P&L, no delta
+    stops : see `Slots`
 
     Raises
     ------
@@ -115,7 +121,7 @@ def make_slots(keys: Iterable["str | Key"], share_class: str, rewards: Iterable[
     markets = tuple(dict.fromkeys(k.symbol for k in perps))
     bases = [asset_of(k) for k in (*cash, *token, *collateral, *debt, *perps) if k not in paid]
     assets = tuple(dict.fromkeys(a for a in bases if a != share_class))
-    return Slots(share_class, cash, token, collateral, debt, markets, assets, frozenset(perps), paid)
+    return Slots(share_class, cash, token, collateral, debt, markets, assets, frozenset(perps), paid, stops)
 
 
 class Coefficients(NamedTuple):

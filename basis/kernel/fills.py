@@ -436,6 +436,18 @@ def price(n, cells, model, coef, tape, desk, regime, lane, order):
 
 
 @stage
+def set_levels(n, cells, i, q, price, lane):
+    """Stop and take-profit of a perp that has been opened at a price; once, so that a roll keeps those it has."""
+    b = at.book_at(n)
+    way = 1.0 if q > 0.0 else -1.0
+    stop = cells[b.stop_by + i, lane]
+    take = cells[b.take_by + i, lane]
+    cells[b.stop + i, lane] = max(price * (1.0 - way * stop), 0.0) if stop > 0.0 else 0.0
+    cells[b.take + i, lane] = max(price * (1.0 + way * take), 0.0) if take > 0.0 else 0.0
+    cells[b.armed + i, lane] = 0.0
+
+
+@stage
 def move_perp(n, cells, perp, i, v, dq, price, lane):
     """Change a perp at a price: the same side adds to cost, a close realises into cash (returned), a flip is both."""
     b = at.book_at(n)
@@ -454,6 +466,8 @@ def move_perp(n, cells, perp, i, v, dq, price, lane):
         cells[b.cost + i, lane] = after * price
     cells[b.q + perp + i, lane] = after
     cells[b.q + v, lane] += realised
+    if len(n.stop) > 0 and q * after <= 0.0 and cells[b.armed + i, lane] > 0.0:
+        set_levels(n, cells, i, after, price, lane)
     return realised
 
 

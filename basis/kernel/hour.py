@@ -14,7 +14,18 @@ from .jit import kernel, routine, stage
 from .pnl import attribute, settle_funding, summarise
 from .risk import assess, compare, maintenance_at, margin_at, notional_at, rate_margins, test_extremes
 from .route import aim, dearest, route
-from .settle import arrive, flow, pay, pay_rewards, release, report_funding, test_health, test_hour, test_margin
+from .settle import (
+    arrive,
+    flow,
+    pay,
+    pay_rewards,
+    release,
+    report_funding,
+    stop_at_marks,
+    test_health,
+    test_hour,
+    test_margin,
+)
 
 #: More steps than any route has.
 STEPS = 128
@@ -290,6 +301,9 @@ def valid(model, actions, count):
             return False
         if not (amount >= 0.0 and amount < 1e300):
             return False
+        # fractions of a price
+        if not (actions[a, 4] >= 0.0 and actions[a, 4] < 1e300 and actions[a, 5] >= 0.0 and actions[a, 5] < 1e300):
+            return False
     return True
 
 
@@ -306,7 +320,7 @@ def enter_row(n, cells, model, desk, t, lane):
 @stage
 def is_forced(model, t):
     """Whether every lane is attended to in a row, flagged or not."""
-    return t == 0 or (model.busy[t] & (at.FLOWS_DUE | at.CHANGES | at.CLOSES | at.REWARDS)) > 0
+    return t == 0 or (model.busy[t] & (at.FLOWS_DUE | at.CHANGES | at.CLOSES | at.REWARDS | at.ASKS)) > 0
 
 
 #: What an hour begins with, as bits: strikes, funding events, crediting of what strikes left, funding.
@@ -314,12 +328,12 @@ STRIKES, REPORTS, PAUSES, FUNDS = 1, 2, 4, 8
 
 
 @stage
-def begin(model, desk, near, t):
+def begin(n, model, desk, near, t):
     """How an hour begins whose extremes were tested; `near` where a venue needs a closer look."""
     renewed = (model.busy[t] & at.CHANGES) > 0
     funds = (model.busy[t] & at.FUNDS) > 0
     report = funds and desk.events.shape[0] > 0
-    strikes = model.settings[at.LIQUIDATE] > 0.0 and (near > 0.0 or renewed)
+    strikes = (model.settings[at.LIQUIDATE] > 0.0 or len(n.stop) > 0) and (near > 0.0 or renewed)
     return (
         (STRIKES if strikes else 0)
         | (REPORTS if report else 0)
@@ -349,14 +363,17 @@ def look(n, cells, coef, time, near, lane):
 
 @routine
 def strike_at_marks(n, cells, model, coef, tape, desk, regime, t, lane):
-    """Margin test at the marks of the row, health at its oracle prices; what is left is credited at once."""
-    if model.settings[at.LIQUIDATE] <= 0.0:
-        return False
-    struck = test_margin(n, cells, model, coef, tape, desk, regime, t, lane) > 0
-    if struck:
+    """Stops and margin test at the marks of the row, health at its oracle prices; what is left is credited at once."""
+    liquidates = model.settings[at.LIQUIDATE] > 0.0
+    struck = False
+    if len(n.stop) > 0 and stop_at_marks(n, cells, model, coef, tape, desk, regime, t, lane) > 0:
         release(n, cells, lane)
+        struck = True
+    if liquidates and test_margin(n, cells, model, coef, tape, desk, regime, t, lane) > 0:
+        release(n, cells, lane)
+        struck = True
     # a starting book is taken as it is
-    if len(n.debt) > 0 and t > 0 and test_health(n, cells, model, coef, tape, desk, regime, t, lane) > 0:
+    if liquidates and len(n.debt) > 0 and t > 0 and test_health(n, cells, model, coef, tape, desk, regime, t, lane) > 0:
         struck = True
     return struck
 
@@ -397,7 +414,7 @@ def is_wanted(n, cells, model, coef, desk, alerted, t, lane):
     last = t == int(model.settings[at.FINAL_ROW]) and desk.param[at.CLOSE_AT_END] > 0.0
     wanted = triggers(n, cells, coef, lane) > 0.0 or t == 0 or last or cells[b.head + at.ARRIVED, lane] > 0.0
     level = cells[b.head + at.ALERT, lane]
-    return wanted or (model.busy[t] & at.FLOWS_DUE) > 0 or level >= 2.0 or level != alerted
+    return wanted or (model.busy[t] & (at.FLOWS_DUE | at.ASKS)) > 0 or level >= 2.0 or level != alerted
 
 
 @stage
@@ -535,7 +552,7 @@ def attend(words, t, lane, part, given):
     elif part == ENTER:
         enter_row(n, cells, model, desk, t, lane)
     elif part == BEGIN:
-        return begin(model, desk, test_extremes(n, cells, coef, lane), t)
+        return begin(n, model, desk, test_extremes(n, cells, coef, lane), t)
     elif part == ATTRIBUTE:
         attribute(n, cells, coef, lane)
     elif part == RELEASE:

@@ -24,13 +24,23 @@ class Shape(NamedTuple):
     market: Any
     asset: Any
     reward: Any
+    stop: Any
 
 
 def make_shape(
-    lanes: int, cash: int, token: int, collateral: int, debt: int, market: int, asset: int, reward: int = 0
+    lanes: int,
+    cash: int,
+    token: int,
+    collateral: int,
+    debt: int,
+    market: int,
+    asset: int,
+    reward: int = 0,
+    stops: bool = False,
 ) -> Shape:
-    """Shape from counts; `reward` of the tokens are reward tokens."""
-    return Shape(*[(None,) * k for k in (lanes, cash, token, collateral, debt, market, asset, reward)])
+    """Shape from counts; `reward` of the tokens are reward tokens, `stops`: each perp has a stop and a take-profit."""
+    counts = (lanes, cash, token, collateral, debt, market, asset, reward, cash * market if stops else 0)
+    return Shape(*[(None,) * k for k in counts])
 
 
 # --- attribution (accounting §5), in the order of the run folder
@@ -70,11 +80,14 @@ QUEUE = 24
 # --- actions and orders
 NO_ACTION, ENTRY_FULL, ENTRY_PARTIAL, EXIT_PARTIAL, EXIT_FULL, SELL_DUST = range(6)
 ACTION_NAMES = ("", "entry_full", "entry_partial", "exit_partial", "exit_full", "sell_dust")
-#: An action is (action, plan, amount, target); the target is filled in when it is routed.
-ACTIONS, ACTION_WIDTH = 8, 4
+#: An action is (action, plan, amount, target, stop, take-profit); the target is filled in when it is routed, the last
+#: two are distances from the price of the fill that opens, as fractions of it, 0 for none.
+ACTIONS, ACTION_WIDTH = 8, 6
 TRADE_SPOT, TRADE_PERP, TRANSFER, SUPPLY_POOL, WITHDRAW_POOL, SWAP, STAKE, UNSTAKE, BORROW_POOL, REPAY_POOL = range(10)
 #: In one transaction: lever up with tokens staked or bought, down to the target, down to no debt.
 LEVER_STAKE, LEVER_SWAP, DELEVER, UNWIND = range(10, 14)
+#: Fills that nobody decides when they happen (E_CODE of a fill): at a stop, at a take-profit.
+STOPPED, TAKEN = 14, 15
 #: An order is (type, slot, destination slot, quantity).
 ORDERS, ORDER_WIDTH = 32, 4
 #: What a venue made of an order. Rate: fee by notional; fee: units of what is sent; units: of gas; wait: seconds.
@@ -84,7 +97,7 @@ ORDERS, ORDER_WIDTH = 32, 4
 DEAL_WIDTH = 10
 
 # --- plans: what an action on an asset means
-PLAN_NONE, PLAN_HEDGE, PLAN_MARGIN, PLAN_LEND, PLAN_STAKE, PLAN_LEVER, PLAN_DUST = range(7)
+PLAN_NONE, PLAN_HEDGE, PLAN_MARGIN, PLAN_LEND, PLAN_STAKE, PLAN_LEVER, PLAN_DUST, PLAN_LONG, PLAN_SHORT = range(9)
 #: plan row: kind, asset, token slot, collateral slot, venue of the token (-1 wallet), market of the perps, slot of the
 #: token that pays, where it is got and given back (0 its protocol, 1 the market, 2 protocol and market), debt slot,
 #: loops (0: one transaction)
@@ -102,6 +115,9 @@ PLAN_WIDTH = 10
 ) = range(20)  # fmt: skip
 #: ENTER_RATE where no rate rule applies: the carry is always wanted.
 NO_RULE = -1e300
+#: What an hour shows of a signal, see `Hour`.
+SIGNAL, TRUSTED, STOP_AT, TAKE_AT = range(4)
+SIGNALS = 4
 #: What a strategy keeps for itself, then one weight per venue.
 OWN, OWNS = 20, 8
 WEIGHT = OWN + OWNS
@@ -184,7 +200,7 @@ END, ASKED, FULL, BROKEN, INSOLVENT, BAD_DECISION = range(6)
 class Book(NamedTuple):
     """Kinds of rows of the state block: their first row (`book_at`) or their views (`book`).
 
-    Those up to `alert` are recorded in every row.
+    Those up to `take` are recorded in every row. Stop and take-profit are of no matter where nothing is open.
     """
 
     head: Any
@@ -198,6 +214,8 @@ class Book(NamedTuple):
     worst: Any  # the same at the adverse extremes of the hour
     before: Any  # ltv, health factor, margin and maintenance ratio by venue, before the row's decision
     alert: Any  # level by measure: ltv, health factor, margin by venue, delta by asset, drawdown
+    stop: Any  # price at which a perp is closed at a loss, quote; 0 where there is none
+    take: Any  # the same for a take-profit
     stat: Any
     level: Any  # level of each measure now; `alert` holds what was last reported
     balance: Any  # margin balance by venue at the marks, share class
@@ -214,6 +232,9 @@ class Book(NamedTuple):
     limit: Any  # alert limits by measure: warnings, then critical
     param: Any  # policy, the strategy's own, weights
     waiting: Any  # actions decided in the row before (`next_bar`)
+    armed: Any  # 1 where the fill that opens a perp sets its stop and take-profit, at
+    stop_by: Any  # this distance, and
+    take_by: Any  # that; fractions of the price of the fill, 0 for none
 
 
 class Hour(NamedTuple):
@@ -239,6 +260,7 @@ class Hour(NamedTuple):
     asset: Any  # price by asset
     rate: Any  # what a rate rule watches
     thin: Any  # what of the collateral's limit is sure to stay at the extremes of the hour
+    signal: Any  # SIGNALS of a book with stops: -1, 0 or 1; whether it is trusted; distance of stop, of take-profit
     gross: Any  # 1 where the slot counts in gross exposure
     invested: Any  # 1 where the slot is what the strategy holds long
     member: Any  # (assets * slots) 1 where a slot's units count for the asset
@@ -292,14 +314,14 @@ class Model(NamedTuple):
     hours: Any  # (rows, width)
     quotes: Any  # (rows, width)
     regime: Any  # (rows,) int64
-    busy: Any  # (rows,) uint8: FUNDS | FLOWS_DUE | CHANGES | CLOSES
+    busy: Any  # (rows,) uint8: FUNDS | FLOWS_DUE | CHANGES | CLOSES | REWARDS | ASKS (a signal is new)
     terms: Any
     settings: Any  # (4,) simulate liquidation, next bar, index of the final row, identity tolerance
 
 
 LIQUIDATE, NEXT_BAR, FINAL_ROW, TOLERANCE = range(4)
 SETTINGS = 4
-FUNDS, FLOWS_DUE, CHANGES, CLOSES, REWARDS = 1, 2, 4, 8, 16
+FUNDS, FLOWS_DUE, CHANGES, CLOSES, REWARDS, ASKS = 1, 2, 4, 8, 16, 32
 #: A payout: row, slot of the reward token, slot that earns it, tokens per stored unit of that, tokens per unit by rate.
 PAYOUT_ROW, PAYOUT_TO, PAYOUT_FROM, PAYOUT_PER_UNIT, PAYOUT_RATE = range(5)
 PAYOUT_WIDTH = 5
@@ -344,9 +366,13 @@ def measures(n):
 @shared
 def recorded(n):
     v = len(n.cash)
-    return (
-        HEAD + COLUMNS + v + slots(n) + perps(n) + v + len(n.token) + len(n.asset) + 2 * v + (2 + 2 * v) + measures(n)
-    )
+    y = v + len(n.token) + len(n.asset)
+    return HEAD + COLUMNS + v + slots(n) + perps(n) + y + 2 * v + (2 + 2 * v) + measures(n) + 2 * len(n.stop)
+
+
+@shared
+def signals(n):
+    return SIGNALS if len(n.stop) > 0 else 0
 
 
 @shared
@@ -367,14 +393,15 @@ def flag_row(n):
 @shared
 def rows(n):
     fixed = 2 * measures(n) + parameters(n)
-    return recorded(n) + STATS + measures(n) + 7 * len(n.cash) + 4 * QUEUE + fixed + 1 + ACTIONS * ACTION_WIDTH
+    fixed += 1 + ACTIONS * ACTION_WIDTH + 3 * len(n.stop)
+    return recorded(n) + STATS + measures(n) + 7 * len(n.cash) + 4 * QUEUE + fixed
 
 
 @shared
 def width(n):
     s = slots(n)
     y = len(n.token) + len(n.collateral) + len(n.debt)
-    return 3 * s + 2 * y + 3 * len(n.collateral) + 2 * len(n.debt) + 4 * perps(n) + len(n.asset) + 2
+    return 3 * s + 2 * y + 3 * len(n.collateral) + 2 * len(n.debt) + 4 * perps(n) + len(n.asset) + 2 + signals(n)
 
 
 @shared
@@ -400,7 +427,9 @@ def book_at(n):
     worst = margin + v
     before = worst + v
     alert = before + 2 + 2 * v
-    stat = alert + measures(n)
+    stop = alert + measures(n)
+    take = stop + len(n.stop)
+    stat = take + len(n.stop)
     level = stat + STATS
     balance = level + measures(n)
     notional = balance + v
@@ -416,10 +445,11 @@ def book_at(n):
     limit = queue_by + QUEUE
     param = limit + 2 * measures(n)
     waiting = param + parameters(n)
+    armed = waiting + 1 + ACTIONS * ACTION_WIDTH
     return Book(
-        0, HEAD, c, q, cost, transit, delta, margin, worst, before, alert, stat, level, balance, notional,
+        0, HEAD, c, q, cost, transit, delta, margin, worst, before, alert, stop, take, stat, level, balance, notional,
         worst_balance, worst_notional, bound, cap, due, queue_to, queue_amount, queue_due, queue_by, limit, param,
-        waiting,
+        waiting, armed, armed + len(n.stop), armed + 2 * len(n.stop),
     )  # fmt: skip
 
 
@@ -453,10 +483,10 @@ def hour_at(n):
     owed = threshold + len(n.collateral)
     asset = owed + len(n.debt)
     rate = asset + len(n.asset)
-    gross = rate + 2
+    gross = rate + 2 + signals(n)
     return Hour(
         0, s, 2 * s, staking, peg, supply, borrow, basis, funding, high, low, oracle, threshold, owed, asset, rate,
-        rate + 1, gross, gross + s, gross + 2 * s,
+        rate + 1, rate + 2, gross, gross + s, gross + 2 * s,
     )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def pass_over(n, block, row, phase, liquidates, pause, forced, funds, time, tole
     Parameters
     ----------
     phase : EXTREMES, EARN (after the strikes), LOOK (row 0 begins here) or CLOSE (after the tails)
-    liquidates : whether a lane near liquidation is a reason to stop
+    liquidates : whether a lane near liquidation, or at a stop, is a reason to stop
     pause : stop before EARN in any case
     forced : stop before CLOSE in any case
     funds : whether the row has funding
@@ -128,7 +128,7 @@ def advance(n, words, start, stop, given):
     attend = frame.attend
     row = desk.row
     lanes = len(n.lanes)
-    liquidates = model.settings[at.LIQUIDATE] > 0.0
+    liquidates = model.settings[at.LIQUIDATE] > 0.0 or len(n.stop) > 0
     tolerance = model.settings[at.TOLERANCE]
     tells = desk.events.shape[0] > 0
     flags = block[at.flag_row(n)]

@@ -77,10 +77,23 @@ def withdrawable(n, cells, marks, first, tiers, v, lane):
 
 
 @stage
+def touches(n, cells, i, low, high, unit, lane):
+    """Whether prices between `low` and `high` meet the stop or the take-profit of perp `i`; levels times `unit`."""
+    b = at.book_at(n)
+    q = cells[b.q + at.first_perp(n) + i, lane]
+    stop = cells[b.stop + i, lane] * unit
+    take = cells[b.take + i, lane] * unit
+    long = (low <= stop) | ((high >= take) & (take > 0.0))
+    short = (low <= take) | ((high >= stop) & (stop > 0.0))
+    return ((q > 0.0) & long) | ((q < 0.0) & short)
+
+
+@stage
 def test_extremes(n, cells, coef, lane):
     """Margin by venue at the adverse extremes of the hour; 1 where a venue has to be looked at closely.
 
-    The book is as the last row's fills left it. `bound` is a rate no tier exceeds up to the notional `cap`.
+    So it has where a stop or a take-profit lies within the extremes. The book is as the last row's fills left it.
+    `bound` is a rate no tier exceeds up to the notional `cap`.
     """
     b = at.book_at(n)
     h = at.hour_at(n)
@@ -102,6 +115,8 @@ def test_extremes(n, cells, coef, lane):
         cells[b.worst_notional + v, lane] = notional
         near = (m <= cells[b.bound + v, lane] * notional) | (notional > cells[b.cap + v, lane])
         flag = 1.0 if near & (notional > 0.0) else flag
+    for i in range(len(n.stop)):
+        flag = 1.0 if touches(n, cells, i, coef[h.low + i], coef[h.high + i], 1.0, lane) else flag
     return flag
 
 
@@ -172,6 +187,10 @@ def assess(n, cells, coef, lane):
         cells[b.balance + v, lane] = m
         cells[b.notional + v, lane] = notional
         flag = 1.0 if (m <= cells[b.bound + v, lane] * notional) & (notional > 0.0) else flag
+        for k in range(len(n.market) if len(n.stop) > 0 else 0):
+            i = v * len(n.market) + k
+            mark = coef[h.value + perp + i]
+            flag = 1.0 if touches(n, cells, i, mark, mark, coef[h.value + v], lane) else flag
     return flag
 
 

@@ -9,6 +9,8 @@ An action is (action, plan, amount, target). A plan says what the asset means in
 - ``PLAN_LEVER``: a staking token as collateral against a debt in ether, in one transaction; entries put that much ether
   of the wallet in, exits get that much out, at the target loan to value.
 - ``PLAN_DUST``: the reward tokens of the wallet, all sold for ether at the market, one a step.
+- ``PLAN_LONG``, ``PLAN_SHORT``: a perp on one side over venues by weight; amounts in units of the asset. An entry's
+  stop and take-profit hold from the fill that opens.
 - ``PLAN_STAKE``: ether of the wallet changed into a staking token, at its protocol or at the market; amounts in ether.
 
 A route is taken step by step: each call writes the orders of one step from the state as the last step left it, so that
@@ -84,10 +86,40 @@ def long_of(n, cells, plan, short, lane):
 
 
 @stage
+def held_on(n, cells, plan, v, lane):
+    """Units that a venue's perp holds on the side of a plan, 0 where it stands on the other."""
+    slot = at.first_perp(n) + v * len(n.market) + int(plan[at.PLAN_MARKET])
+    q = cells[at.book_at(n).q + slot, lane]
+    q = q if int(plan[at.PLAN_KIND]) == at.PLAN_LONG else -q
+    return q if q > 0.0 else 0.0
+
+
+@stage
+def aim_side(n, cells, plan, action, lane):
+    """Units on the side of a plan; an entry keeps its stop and take-profit for the fills that open."""
+    b = at.book_at(n)
+    entering = int(action[0]) == at.ENTRY_FULL or int(action[0]) == at.ENTRY_PARTIAL
+    held = 0.0
+    for v in range(len(n.cash)):
+        x = held_on(n, cells, plan, v, lane)
+        held += x
+        if entering and x == 0.0 and len(n.stop) > 0:
+            i = v * len(n.market) + int(plan[at.PLAN_MARKET])
+            cells[b.armed + i, lane] = 1.0
+            cells[b.stop_by + i, lane] = action[4]
+            cells[b.take_by + i, lane] = action[5]
+    if entering:
+        return held + action[2]
+    return held - action[2] if (int(action[0]) != at.EXIT_FULL and held > action[2]) else 0.0
+
+
+@stage
 def aim(n, cells, plan, action, lane):
     """What an action aims at, in the plan's units; fixed when its first step is taken."""
     amount = action[2]
     code = int(action[0])
+    if int(plan[at.PLAN_KIND]) == at.PLAN_LONG or int(plan[at.PLAN_KIND]) == at.PLAN_SHORT:
+        return aim_side(n, cells, plan, action, lane)
     if int(plan[at.PLAN_KIND]) != at.PLAN_HEDGE:
         return amount
     short = short_of(n, cells, int(plan[at.PLAN_MARKET]), lane)
@@ -463,6 +495,28 @@ def leave_swapped(n, cells, model, coef, tape, desk, regime, param, plan, whole,
     return j
 
 
+@routine
+def trade_side(n, cells, model, tape, regime, param, plan, entering, target, step, orders, lane):
+    """A perp up or down to `target` units on the side of a plan, one venue a step; entries by what the margin there
+    carries."""
+    v = step
+    if v >= len(n.cash):
+        return DONE
+    i = v * len(n.market) + int(plan[at.PLAN_MARKET])
+    way = 1.0 if int(plan[at.PLAN_KIND]) == at.PLAN_LONG else -1.0
+    held = held_on(n, cells, plan, v, lane)
+    units = param[at.WEIGHT + v] * target - held
+    if entering:
+        mark = tape[at.quote_at(n).mark + i]
+        carried = carried_by(n, model, tape, regime, param, mark, i, v, held + units)
+        most = margin_at(n, cells, tape, at.quote_at(n).mark, v, lane) / carried - held
+        units = units if units < most else most
+        enough = units > _NEGLIGIBLE * target
+    else:
+        enough = -units > _NEGLIGIBLE * held
+    return put(orders, 0, at.TRADE_PERP, at.first_perp(n) + i, 0, way * units) if enough else 0
+
+
 @stage
 def loop_up(n, cells, model, coef, tape, regime, param, plan, action, step, orders, lane):
     """The same by hand: change, supply, then as many times borrow, change and supply, a transaction each."""
@@ -574,6 +628,8 @@ def route(n, cells, model, coef, tape, desk, regime, param, action, step, orders
         if entering:
             return fund_margin(n, cells, model, coef, tape, desk, regime, param, target, step, orders, lane)
         return release_margin(n, cells, model, coef, tape, desk, regime, param, target, step, orders, lane)
+    if kind == at.PLAN_LONG or kind == at.PLAN_SHORT:
+        return trade_side(n, cells, model, tape, regime, param, plan, entering, target, step, orders, lane)
     if kind == at.PLAN_LEND and step == 0:
         token = int(plan[at.PLAN_TOKEN])
         pool = int(plan[at.PLAN_COLLATERAL])

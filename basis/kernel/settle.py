@@ -3,9 +3,9 @@
 import math
 
 from . import layout as at
-from .fills import emit
+from .fills import emit, slippage_of
 from .jit import routine, stage
-from .risk import maintenance_at, margin_at, notional_at, shock, shocked_sums, tier_of
+from .risk import maintenance, maintenance_at, margin_at, notional_at, shock, shocked_sums, tier_of
 
 _ITERATIONS = 64
 #: At or below this health factor a debt may be repaid whole; a leg smaller than that many USD is.
@@ -40,7 +40,7 @@ def path_to_liquidation(n, cells, coef, past, tiers, v, lane):
     perp = at.first_perp(n)
     x = 1.0
     for step in range(_ITERATIONS):
-        gap = cells[b.q + v, lane]
+        gap = cells[b.q + v, lane] + cells[b.due + v, lane]
         slope = 0.0
         for k in range(len(n.market)):
             i = v * len(n.market) + k
@@ -118,17 +118,155 @@ def liquidate(n, cells, model, coef, tape, desk, regime, past, share, v, t, lane
     cells[b.cap + v, lane] = 0.0
 
 
+@stage
+def way_to(level, past, end, falls):
+    """Share of the way from `past` to `end` at which a level is met, and the price there, never before `past`; 2 where
+    it is not met."""
+    price = (level if level < past else past) if falls else (level if level > past else past)
+    if (end > level) if falls else (end < level):
+        return 2.0, price
+    return ((price - past) / (end - past) if price != past else 0.0), price
+
+
+@routine
+def close_perp(n, cells, model, coef, tape, desk, regime, past, price, code, i, t, lane):
+    """Close a perp at its stop or take-profit: a taker's fill whose slippage is measured from `price` (accounting §4).
+
+    `past` is the mark from which the price moved there, as in `liquidate`; 0 at the marks of the row, to which the
+    holding drift has taken it.
+    """
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    quote = at.quote_at(n)
+    slot = at.first_perp(n) + i
+    v = i // len(n.market)
+    q = cells[b.q + slot, lane]
+    cost = cells[b.cost + i, lane]
+    worth = coef[h.value + v]
+    if past > 0.0:
+        cells[b.column + at.DELTA, lane] += q * (price - past) * worth + (q * past - cost) * coef[h.price + v]
+    slip = slippage_of(model.terms.perp_slippage[regime, i], abs(q) * price)
+    paid = price * (1.0 - slip) if q > 0.0 else price * (1.0 + slip)
+    rate = model.terms.venue[regime, v, at.PERP_TAKER]
+    fee = rate * (abs(q) * paid)
+    lost = -q * (paid - price) * worth
+    cash = q * paid - cost
+    cells[b.due + v, lane] += cash - fee
+    cells[b.q + slot, lane] = 0.0
+    cells[b.cost + i, lane] = 0.0
+    cells[b.column + at.FEES, lane] -= fee * worth
+    cells[b.column + at.SLIPPAGE, lane] -= lost
+    e = emit(n, desk, cells, t, lane, at.FILL, code, slot, v, 0)
+    if e >= 0:
+        desk.events[e, at.E_QUANTITY] = -q
+        desk.events[e, at.E_PRICE] = paid
+        desk.events[e, at.E_REFERENCE] = price
+        desk.events[e, at.E_RATE] = rate
+        desk.events[e, at.E_NOTIONAL] = abs(q) * paid * worth
+        desk.events[e, at.E_FEE] = fee * worth
+        desk.events[e, at.E_SLIPPAGE] = lost
+        desk.events[e, at.E_CASH] = cash
+        desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
+
+
+@stage
+def stop_first(n, cells, coef, past, share, v, lane):
+    """The perp of a venue whose stop is met first inside the hour, and the price there; -1 where none is met before
+    `share` of the way."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    quote = at.quote_at(n)
+    first = -1
+    at_price = 0.0
+    for k in range(len(n.market)):
+        i = v * len(n.market) + k
+        q = cells[b.q + at.first_perp(n) + i, lane]
+        stop = cells[b.stop + i, lane]
+        if q != 0.0 and stop > 0.0:
+            end = coef[h.low + i] if q > 0.0 else coef[h.high + i]
+            met, price = way_to(stop, past[quote.mark + i], end, q > 0.0)
+            if met <= 1.0 and met < share:
+                first = i
+                at_price = price
+                share = met
+    return first, at_price
+
+
+@routine
+def take_profits(n, cells, model, coef, tape, desk, past, regime, v, t, lane):
+    """Close what met its take-profit inside the hour."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    quote = at.quote_at(n)
+    for k in range(len(n.market)):
+        i = v * len(n.market) + k
+        q = cells[b.q + at.first_perp(n) + i, lane]
+        take = cells[b.take + i, lane]
+        if q != 0.0 and take > 0.0:
+            mark = past[quote.mark + i]
+            met, price = way_to(take, mark, coef[h.high + i] if q > 0.0 else coef[h.low + i], q < 0.0)
+            if met <= 1.0:
+                close_perp(n, cells, model, coef, tape, desk, regime, mark, price, at.TAKEN, i, t, lane)
+
+
+@routine
+def stop_at_marks(n, cells, model, coef, tape, desk, regime, t, lane):
+    """Close what the row opens beyond its stop or take-profit, at the marks; returns how many perps.
+
+    A venue whose margin had met maintenance before the stop, or is all gone, is left to the margin test.
+    """
+    b = at.book_at(n)
+    quote = at.quote_at(n)
+    tiers = model.terms.tier[regime]
+    closed = 0
+    for v in range(len(n.cash)):
+        for k in range(len(n.market)):
+            i = v * len(n.market) + k
+            q = cells[b.q + at.first_perp(n) + i, lane]
+            mark = tape[quote.mark + i]
+            stop = cells[b.stop + i, lane]
+            take = cells[b.take + i, lane]
+            stopped = q != 0.0 and stop > 0.0 and ((mark <= stop) if q > 0.0 else (mark >= stop))
+            taken = q != 0.0 and take > 0.0 and ((mark >= take) if q > 0.0 else (mark <= take))
+            if stopped and model.settings[at.LIQUIDATE] > 0.0:
+                margin = margin_at(n, cells, tape, quote.mark, v, lane) + cells[b.due + v, lane]
+                need = maintenance_at(n, cells, tape, quote.mark, tiers, v, lane)
+                need += maintenance(tiers[i], abs(q) * stop) - maintenance(tiers[i], abs(q) * mark)
+                stopped = margin > 0.0 and margin + q * (stop - mark) > need
+            if stopped or taken:
+                code = at.STOPPED if stopped else at.TAKEN
+                close_perp(n, cells, model, coef, tape, desk, regime, 0.0, mark, code, i, t, lane)
+                closed += 1
+    return closed
+
+
 @routine
 def test_hour(n, cells, model, coef, tape, desk, past, regime, t, lane):
-    """Adverse test: venues whose margin met maintenance inside the hour are liquidated there."""
+    """Adverse test: venues whose margin met maintenance inside the hour are liquidated there.
+
+    Before that, what met its stop on the way is closed there; take-profits come last (accounting §4).
+    """
     quote = at.quote_at(n)
+    tiers = model.terms.tier[regime]
+    liquidates = model.settings[at.LIQUIDATE] > 0.0
     for v in range(len(n.cash)):
         if notional_at(n, cells, past, quote.mark, v, lane) > 0.0:
-            share = path_to_liquidation(n, cells, coef, past, model.terms.tier[regime], v, lane)
+            share = path_to_liquidation(n, cells, coef, past, tiers, v, lane) if liquidates else 2.0
+            for _ in range(len(n.market) if len(n.stop) > 0 else 0):
+                i, price = stop_first(n, cells, coef, past, share, v, lane)
+                if i >= 0:
+                    mark = past[quote.mark + i]
+                    close_perp(n, cells, model, coef, tape, desk, regime, mark, price, at.STOPPED, i, t, lane)
+                    share = path_to_liquidation(n, cells, coef, past, tiers, v, lane) if liquidates else 2.0
+            if notional_at(n, cells, past, quote.mark, v, lane) <= 0.0:
+                continue
             if share <= 1.0:
                 liquidate(n, cells, model, coef, tape, desk, regime, past, share, v, t, lane)
             else:
-                bound_tiers(n, cells, past, quote.mark, model.terms.tier[regime], v, lane)
+                if len(n.stop) > 0:
+                    take_profits(n, cells, model, coef, tape, desk, past, regime, v, t, lane)
+                if liquidates:
+                    bound_tiers(n, cells, past, quote.mark, tiers, v, lane)
 
 
 @routine

@@ -71,6 +71,7 @@ class PanelBuilder:
         paths += [plans.aave_path(symbol) for symbol in (*plan.supplies, *plan.debts)]
         paths += [plans.lst_path(symbol) for symbol in plan.lsts]
         paths += [plans.GAS_PATH] if plan.gas else []
+        paths += [plans.signals_path(plan.signals)] if plan.signals else []
         folder = self.provider.folder
         present = [path for path in dict.fromkeys(paths) if folder.has(path)]
         folder.fetch((path, *plans.columns_of(path)) for path in present)
@@ -109,6 +110,9 @@ class PanelBuilder:
             yield series, provider.lst(symbol, market=False).span(self.staleness(series)), True
             if self.market_required:
                 yield f"{series} (market rate)", provider.lst(symbol, True).span(self.staleness(series)), True
+        if plan.signals:
+            series = plans.signals_path(plan.signals).removesuffix(".parquet")
+            yield series, provider.signals(plan.signals)["signal"].span(self.staleness(series)), True
         if plan.gas:
             yield "gas/ethereum", provider.gas().span(self.staleness("gas/ethereum")), True
 
@@ -192,6 +196,8 @@ class PanelBuilder:
             self._reserve(symbol, "borrow_index", "borrow_apr", debt=True)
         for symbol in self.plan.lsts:
             self._lst(symbol)
+        if self.plan.signals:
+            self._signals(self.plan.signals)
         if self.plan.gas:
             resolved = self.provider.gas().at(self.timestamps, self.staleness("gas/ethereum"))
             self.put("gas_price_gwei", "gas/ethereum", resolved, ("ethereum",))
@@ -308,6 +314,19 @@ class PanelBuilder:
                 self._note(
                     f"{label}: not known in {unknown} of {self.timestamps.size} rows; nothing is traded at it there"
                 )
+
+    def _signals(self, name: str) -> None:
+        """The latest signal of each row; 0 with no confidence where it is older than it may be."""
+        series, asset = plans.signals_path(name).removesuffix(".parquet"), self.config.asset
+        for measure, known in self.provider.signals(name).items():
+            resolved, column = known.at(self.timestamps, self.staleness(series)), f"{measure}|{asset}"
+            old = np.isnan(resolved.values)
+            self.columns[column] = np.where(old, 0.0, resolved.values)
+            self.ages[column], self.sources[column] = resolved.age, resolved.source
+            self.source_names[column] = (name,)
+            self.coverage[series] = {"own": float(resolved.fresh.mean()), "resolved": float(resolved.fresh.mean())}
+            if old.any():
+                self._note(f"{series}: {int(old.sum())} of {old.size} rows have no signal that is young enough: flat")
 
     def panel(self, lenient: bool) -> Panel:
         """The finished panel.

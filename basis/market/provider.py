@@ -230,6 +230,30 @@ class DataProvider:
 
         return self._cached(("gas",), make)
 
+    def signals(self, name: str) -> dict[str, StepSeries]:
+        """Columns of a signal series; a row with a null says nothing.
+
+        Raises
+        ------
+        DataError
+            Where the data set has no such file; the message says what it holds.
+        """
+        path = plans.signals_path(name)
+        if not self.folder.has(path):
+            raise DataError(
+                f"{path.removesuffix('.parquet')}: no file {path} in {self.data_dir}. Add one with the columns "
+                "timestamp (UTC; when the signal is known), signal (-1 short, 0 flat, 1 long), confidence (0 to 1) and "
+                "sd (standard deviation of a bar's return, fraction of the price), or name another in "
+                "strategy.signal_file."
+            )
+
+        def make() -> dict[str, StepSeries]:
+            table = _single([self._table(path)])
+            table = table.only(~np.isnan(np.array(list(table.columns.values()))).any(axis=0))
+            return {name: StepSeries(table.stamps, values) for name, values in table.columns.items()}
+
+        return self._cached((path,), make)
+
     def distribution(self, symbol: str) -> Distributions | None:
         """Payouts of a reward token, as its venue's terms read them; None where the data set has no table of them."""
         terms = self.config.distributions[symbol]

@@ -33,6 +33,9 @@ _PANEL = {
     "oracle_rate": "ETH/{base}",
     "market_rate": "ETH/{base}",
     "gas_price_gwei": "gwei per gas",
+    "signal": "-1 short, 0 flat, 1 long",
+    "confidence": "fraction",
+    "sd": "fraction of the price",
 }
 
 
@@ -68,6 +71,8 @@ def unit(table: str, column: str, share_class: str) -> str:
             "liquidation_distance": "fraction of the price of collateral in debt",
             "liquidation_price": "multiple of the price of collateral in debt",
             "days_to_liquidation": "days",
+            "stop": f"{QUOTE}/{base_of(name)}",
+            "take_profit": f"{QUOTE}/{base_of(name)}",
         }
         return fixed.get(measure, "fraction of notional" if measure.endswith("_ratio") else "fraction of collateral")
     if table == "events":

@@ -20,8 +20,8 @@ class Plan:
     Attributes
     ----------
     kind : ``hedge`` (spot and perp shorts), ``margin`` (cash at the venues), ``lend`` (token supplied to a pool),
-        ``stake`` (ether changed into a staking token), ``lever`` (such a token supplied against a debt in ether) or
-        ``dust`` (reward tokens, which are only sold)
+        ``stake`` (ether changed into a staking token), ``lever`` (such a token supplied against a debt in ether),
+        ``dust`` (reward tokens, which are only sold), ``long`` or ``short`` (perps on one side, over venues by weight)
     asset : the asset's name, as events show it
     token : key of the spot leg, or of the token that is lent
     pool : key of the supplied position
@@ -33,7 +33,7 @@ class Plan:
     loops : borrowings of a loop by hand; 0 levers in one transaction
     """
 
-    kind: Literal["hedge", "margin", "lend", "stake", "lever", "dust"]
+    kind: Literal["hedge", "margin", "lend", "stake", "lever", "dust", "long", "short"]
     asset: str
     token: str | None = None
     pool: str | None = None
@@ -127,6 +127,8 @@ class Strategy:
     plans : configuration → plans; an action names a plan by its place
     policy : configuration and slots → parameters of the strategy, ``{index: value}`` (`basis.kernel.layout`)
     rate : configuration and market columns → (rows,) the annualised rate a rate rule watches; None where it has none
+    signal : configuration and market columns → (`layout.SIGNALS`, rows) a signal, whether it is trusted, and the
+        distances of stop and take-profit; its perps then have both, and it is asked where either of the first changes
     """
 
     name: str
@@ -134,3 +136,4 @@ class Strategy:
     plans: Callable[[Config], tuple[Plan, ...]]
     policy: Callable[[Config, Slots], Mapping[int, float]] = _nothing
     rate: Callable[[Config, Mapping[str, np.ndarray]], np.ndarray] | None = None
+    signal: Callable[[Config, Mapping[str, np.ndarray]], np.ndarray] | None = None

@@ -29,12 +29,16 @@ class Action:
     ----------
     action : ``entry_full``, ``entry_partial``, ``exit_partial``, ``exit_full``; ``sell_dust`` of the asset ``dust``
     asset : asset of one of the strategy's plans (``BTC`` the hedged coin, ``USDT`` the margin, …)
-    amount : units of the asset, >= 0; of no matter to ``exit_full`` of a hedge and to ``sell_dust``
+    amount : units of the asset, >= 0; of no matter to ``exit_full`` of a hedge or perp and to ``sell_dust``
+    stop, take_profit : of an entry into a perp, in a mode with stops: distance from the price of the fill that opens,
+        fraction of it; 0 for none
     """
 
     action: str
     asset: str
     amount: float = 0.0
+    stop: float = 0.0
+    take_profit: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +171,11 @@ class StrategyManager:
         if not 0 <= count <= at.ACTIONS:
             raise BadDecision(f"The strategy wrote {count} actions; there are at most {at.ACTIONS}.")
         actions = []
-        for code, plan, amount, _ in desk.actions[:count].tolist():
+        for code, plan, amount, _, stop, take in desk.actions[:count].tolist():
             known = 0 < code < len(at.ACTION_NAMES) and 0 <= plan < len(plans)
             if not known or code != int(code) or plan != int(plan):
                 raise BadDecision(f"The strategy wrote action {code!r} on plan {plan!r}; there are no such.")
-            actions.append(Action(at.ACTION_NAMES[int(code)], plans[int(plan)], amount))
+            actions.append(Action(at.ACTION_NAMES[int(code)], plans[int(plan)], amount, stop, take))
         return Decision(tuple(actions), tuple(desk.seen[at.MEMORY : at.HEAD].tolist()))
 
     @functools.cached_property
@@ -208,6 +212,12 @@ class StrategyManager:
                 raise BadDecision(f"{wanted.action} {wanted.asset}: dust is sold by sell_dust, and only dust is.")
             if not (math.isfinite(wanted.amount) and 0.0 <= wanted.amount < 1e300):
                 raise BadDecision(f"{wanted.action} {wanted.asset}: amount {wanted.amount!r}; it must be finite, >= 0.")
+            for what, distance in (("stop", wanted.stop), ("take_profit", wanted.take_profit)):
+                if not (math.isfinite(distance) and 0.0 <= distance < 1e300):
+                    raise BadDecision(
+                        f"{wanted.action} {wanted.asset}: {what} {distance!r}; it must be finite, >= 0 (a fraction)."
+                    )
+            row[4], row[5] = wanted.stop, wanted.take_profit
             row[0], row[1], row[2] = at.ACTION_NAMES.index(wanted.action), plans.index(wanted.asset), wanted.amount
         seen, kept = desk.seen[at.MEMORY : at.HEAD], self.book.block[at.MEMORY : at.HEAD, 0]
         seen[:] = kept

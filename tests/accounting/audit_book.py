@@ -40,7 +40,8 @@ class OutsideBook:
         self.requests = []  # withdrawals not paid yet, in order
         self.before = {}  # (row, venue) → margin and maintenance ratio before the row's decision
         self.unpaid = 0.0  # what the last withdrawal paid lacks
-        self.struck = {}  # perps that a liquidation inside the hour closed: row → {key: (quantity, cost, price)}
+        self.struck = {}  # perps that were closed inside the hour: row → {key: (quantity, cost, price)}
+        self.levels = {}  # stop and take-profit of what is open, by key; None where there is none
         self.scale = max(1.0, config["initial_capital"])
 
     # --- small things --------------------------------------------------------------------------------------------
@@ -125,7 +126,7 @@ class OutsideBook:
     def _inside_the_hour(self, row, events):
         """Venues whose margin meets maintenance on the way to the hour's adverse extremes, and what is due there."""
         self.struck[row] = {}
-        if row == 0 or not self.strikes:
+        if row == 0 or not (self.strikes or self.levels):
             return
         before = self.marks(row - 1)
         for venue in self.venues():
@@ -138,25 +139,97 @@ class OutsideBook:
                 end = self.market[f"{side}|{key}"][row]
                 ends[key] = min(end, before[key]) if side == "low" else max(end, before[key])
 
+            stopped = [
+                ((price - before[key]) / (ends[key] - before[key]) if price != before[key] else 0.0, key, price)
+                for key in keys
+                for price in (self._met(key, 0, before[key], ends[key]),)
+                if price is not None
+            ]
+
             def gap(share):
                 marks = {key: before[key] + share * (ends[key] - before[key]) for key in keys}
                 return self.margin(venue, marks) - self.required(venue, marks, row - 1)
 
-            if gap(1.0) > 0.0:
+            if not self.strikes or gap(1.0) > 0.0:
+                # one perp a venue where there are stops
+                for _, key, price in stopped:
+                    self._closed(row, key, price, "stop", events)
+                self._take_profits(row, [key for key in keys if self.q[key] != 0.0], before, events)
                 continue
             low, high = 0.0, 1.0
             for _ in range(200):
                 middle = 0.5 * (low + high)
                 low, high = (middle, high) if gap(middle) > 0.0 else (low, middle)
             share = high if gap(0.0) > 0.0 else 0.0
+            if stopped and stopped[0][0] < share:
+                self._closed(row, *stopped[0][1:], "stop", events)
+                continue
             at = {key: before[key] + share * (ends[key] - before[key]) for key in keys}
             for key in keys:
                 self.struck[row][key] = (self.q[key], self.cost[key], at[key])
             self._liquidation(row, venue, at, events, row - 1)
 
+    def _met(self, key, which, start, end):
+        """Where a level is met between two marks, never before the first; None where it is not."""
+        level = self.levels.get(key, (None, None))[which]
+        if level is None:
+            return None
+        falls = (self.q[key] > 0.0) == (which == 0)
+        if (end > level) if falls else (end < level):
+            return None
+        return min(level, start) if falls else max(level, start)
+
+    def _take_profits(self, row, keys, before, events):
+        for key in keys:
+            side = "high" if self.q[key] > 0.0 else "low"
+            end = self.market[f"{side}|{key}"][row]
+            price = self._met(key, 1, before[key], max(end, before[key]) if side == "high" else min(end, before[key]))
+            if price is not None:
+                self._closed(row, key, price, "take_profit", events)
+
+    def _closed(self, row, key, price, how, events, inside=True):
+        """A stop or take-profit at a price: a taker's fill."""
+        mine = [e for e in events if e.kind == "fill" and e.detail == how and e.instrument == key]
+        if not mine:
+            self.report(how, row, f"{key} should be closed at {price}")
+            return
+        event = mine[0]
+        events.remove(event)
+        if inside:
+            self.struck[row][key] = (self.q[key], self.cost[key], price)
+        fee = self._trade(row, event, "perp", price)
+        realised = self.q[key] * event.price - self.cost[key]
+        self.expect(how, row, f"{key} quantity", event.quantity, -self.q[key])
+        self.expect(how, row, f"{key} realised cash", event.realised_cash, realised)
+        self.expect(how, row, f"{key} cash", event.amount, realised - fee)
+        self.q[self.cash(event.venue)] += event.amount
+        self.q[key] = self.cost[key] = 0.0
+
+    def _set_levels(self, row, event):
+        """By the signal of the decision, from the price of the fill that opens."""
+        sd = self.market.get(f"sd|{split(event.instrument)[2].removesuffix('USDT')}")
+        settings, way = self.config["strategy"], 1.0 if event.quantity > 0.0 else -1.0
+        if sd is None:
+            return
+        sd = min(max(sd[row - (self.config["fill"] == "next_bar")], settings["sd_floor"]), settings["sd_cap"])
+        by = (-way * (settings["stop_sd"] or 0.0) * sd, way * (settings["take_profit_sd"] or 0.0) * sd)
+        self.levels[event.instrument] = tuple(event.price * (1.0 + x) if x else None for x in by)
+
     def _at_the_mark(self, row, events):
+        marks = self.marks(row)
+        for key in [key for key in self.levels if self.q[key] != 0.0 and row > 0]:
+            venue = split(key)[0]
+            for which, how in enumerate(("stop", "take_profit")):
+                if self.q[key] == 0.0 or self._met(key, which, marks[key], marks[key]) is None:
+                    continue
+                at_stop = {**marks, key: self.levels[key][0] if which == 0 else marks[key]}
+                left = self.margin(venue, at_stop) - self.required(venue, at_stop, row)
+                if which == 1 or not self.strikes or (left > 0.0 and self.margin(venue, marks) > 0.0):
+                    self._closed(row, key, marks[key], how, events, inside=False)
+        for event in events:
+            if event.kind == "fill" and event.detail in ("stop", "take_profit"):
+                self.report(event.detail, row, f"{event.instrument} is closed without need")
         if self.strikes:
-            marks = self.marks(row)
             for venue in self.venues():
                 if self.of_venue(venue) and self.margin(venue, marks) <= self.required(venue, marks, row):
                     self._liquidation(row, venue, marks, events, row)
@@ -260,6 +333,9 @@ class OutsideBook:
             cost *= 1.0 - closed
             dq += closed * q
             q *= 1.0 - closed
+        # a roll keeps the levels it has
+        if event.action.startswith("entry") and (q == 0.0 or q * (q + dq) < 0.0):
+            self._set_levels(row, event)
         self.q[key], self.cost[key] = q + dq, cost + dq * event.price
         if abs(self.q[key]) < 1e-15:
             self.q[key] = self.cost[key] = 0.0

@@ -91,6 +91,19 @@ SAMPLE = {
         {"start": "2024-02-01", "end": "2024-02-26", "flows": LENDING_FLOWS},
         None,
     ),
+    "signals": ("ml_directional", {"start": "2024-05-20", "end": "2024-09-01", "risk.limits": {}}, None),
+    "signals, levered, next bar": (
+        "ml_directional",
+        {
+            "start": "2024-09-01",
+            "end": "2024-11-01",
+            "fill": "next_bar",
+            "strategy.margin_ratio_target": 0.1,
+            "strategy.stop_sd": 9.0,
+            "flows": [{"timestamp": "2024-09-10T00:00:00Z", "amount": -20_000}],
+        },
+        None,
+    ),
     "ETH share class": (
         "btc_basis",
         {

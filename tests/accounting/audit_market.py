@@ -172,6 +172,11 @@ class Files:
         years = (self.stamps - frame.index[since]) / pd.Timedelta(seconds=1) / SECONDS_PER_YEAR
         return (known["liquidity_index"] * (1.0 + known["supply_apr"] * years)).to_numpy()
 
+    def signal(self, column):
+        """The last signal, 0 where it is more than three hours old."""
+        frame = self._read(f"signals/{self.config['strategy']['signal_file']}.parquet")
+        return frame[column].reindex(self.stamps, method="ffill", tolerance=pd.Timedelta("3h")).fillna(0.0).to_numpy()
+
     def gas_price(self):
         """Gas price of the block sampled last."""
         frame = self._read("gas/ethereum.parquet").sort_values("sampled_at", kind="stable")

@@ -152,6 +152,8 @@ class Audit:
                 expected = files.supply_index(what)
             elif measure == "gas_price_gwei":
                 expected = files.gas_price()
+            elif measure in ("signal", "confidence", "sd"):
+                expected = files.signal(measure)
             elif measure in ("mark", "high", "low", "funding_rate", "funding_cash"):
                 venue, _, symbol = split(what)
                 series = f"perp/{venue}_{symbol.lower()}"
@@ -181,6 +183,7 @@ class Audit:
         for event in self.events.itertuples():
             by_row.setdefault(event.timestamp, []).append(event)
         rebuilt = {name: np.zeros(len(self.stamps)) for name in self.positions}
+        levels = {name: np.zeros(len(self.stamps)) for name in self.risk if name.startswith(("stop|", "take_profit|"))}
         pending = np.zeros(len(self.stamps))
         for row, stamp in enumerate(self.stamps):
             book.step(row, by_row.pop(stamp, ()), due[row])
@@ -189,6 +192,10 @@ class Audit:
                 line[row] = {"": book.q, "cost": book.cost}[measure][key] if measure != "in_transit" else (
                     book.under_way(key)
                 )  # fmt: skip
+            for name, line in levels.items():
+                how, _, key = name.partition("|")
+                stop, take = book.levels.get(key, (None, None)) if book.q[key] != 0.0 else (None, None)
+                line[row] = (stop if how == "stop" else take) or 0.0
             pending[row] = sum(book.requests)
         for stamp in by_row:
             self.report("events", None, f"{stamp} is no row of the run")
@@ -196,6 +203,8 @@ class Audit:
             # stored units weigh what they are worth
             unit = np.array([self._unit(name.removesuffix("|in_transit"), row) for row in (0, len(line) - 1)])
             self.compare(f"positions {name}", self.positions[name], line, self.money / np.abs(unit).max())
+        for name, line in levels.items():
+            self.compare(name, self.risk[name], line, 1e-12 * line)
         strangers = [key for key in book.q if key not in rebuilt and book.q[key] != 0.0]
         if strangers:
             self.report("positions", None, f"events name {strangers}")

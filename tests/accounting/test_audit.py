@@ -80,6 +80,8 @@ def test_the_cases_meet_what_they_are_meant_to_meet(sample_run):
     emptied = lending.equity["equity"][paid["timestamp"].iloc[-1]]
     assert emptied == pytest.approx(0.0, abs=1e-6)
     assert lending.equity["equity"].iloc[-1] == pytest.approx(20_000.0, rel=1e-2)
+    assert {"stop", "take_profit", "perp"} <= set(sample_run("signals")[0].events["detail"])
+    assert "stop" in set(sample_run("signals, levered, next bar")[0].events["detail"])
     in_eth = sample_run("ETH share class")[0]
     assert in_eth.attribution["delta_pnl"].abs().sum() > 1.0
 
@@ -154,7 +156,15 @@ NUMBERS = {
     "supply": "quantity price notional gas gas_units amount",
     "withdraw": "quantity price notional gas gas_units amount",
 }
-WHERE = {"flow": "leaving", "transfer": "leaving", "supply": "lending", "withdraw": "lending"}
+NUMBERS |= dict.fromkeys(("stop", "take_profit"), NUMBERS["perp"])
+WHERE = {
+    "stop": "signals",
+    "take_profit": "signals",
+    "flow": "leaving",
+    "transfer": "leaving",
+    "supply": "lending",
+    "withdraw": "lending",
+}
 
 
 @pytest.mark.parametrize(("kind", "column"), [(k, c) for k, names in NUMBERS.items() for c in names.split()])

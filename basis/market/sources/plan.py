@@ -41,6 +41,8 @@ class Plan:
     gas : bool
     rewards : list[str]
         Reward tokens of the wallet.
+    signals : str
+        Name of the signal series; empty where none is configured.
     tested : bool
         Whether a loan can be liquidated inside the hour: what is lent and owed moves with different assets.
     """
@@ -54,6 +56,7 @@ class Plan:
     gas: bool = False
     rewards: list[str] = field(default_factory=list)
     tested: bool = False
+    signals: str = ""
 
     def price(self, symbol: str) -> None:
         """Ask for what the price of a token takes."""
@@ -93,6 +96,7 @@ def plan_series(keys: Iterable[str | Key], config: Any) -> Plan:
     if plan.gas or config.share_class == "ETH":
         plan.price("ETH")
     plan.rewards = [symbol for symbol in getattr(config, "distributions", ()) if symbol in plan.spots]
+    plan.signals = getattr(config.strategy, "signal_file", None) or ""
     plan.tested = bool(plan.debts) and len({moves_with(symbol) for symbol in (*plan.supplies, *plan.debts)}) > 1
     return plan
 
@@ -144,6 +148,11 @@ def lst_path(symbol: str) -> str:
     return f"lst/{symbol.lower()}.parquet"
 
 
+def signals_path(name: str) -> str:
+    """File of a signal series."""
+    return f"signals/{name.removesuffix('.parquet')}.parquet"
+
+
 def columns_of(path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Columns to read from a file, and those that may be absent."""
     return COLUMNS[path.split("/", 1)[0].removesuffix(FINE)]
@@ -162,4 +171,5 @@ COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "aave": (("supply_apr", "variable_borrow_apr", "liquidity_index", "variable_borrow_index"), ()),
     "lst": (("oracle_rate_eth", "is_observed"), ("market_rate_eth_median24h",)),
     "gas": (("gas_price_gwei",), ("sampled_at",)),
+    "signals": (("signal", "confidence", "sd"), ()),
 }

@@ -23,7 +23,7 @@ _POSITIVE = frozenset(
     {"open", "high", "low", "close", "liquidity_index", "variable_borrow_index", "oracle_rate_eth"}
     | {"market_rate_eth_median24h"}
 )
-_NOT_NEGATIVE = frozenset({"volume", "gas_price_gwei"})
+_NOT_NEGATIVE = frozenset({"volume", "gas_price_gwei", "sd"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +220,10 @@ def _values(root: Path, path: str, name: str, column: Any, stamps: np.ndarray) -
         wrong, rule = wrong | (values <= 0.0), "> 0 and finite"
     elif name in _NOT_NEGATIVE:
         wrong, rule = wrong | (values < 0.0), ">= 0 and finite"
+    elif name == "signal":
+        wrong, rule = ~np.isin(values, (-1.0, 0.0, 1.0)) & ~np.isnan(values), "-1, 0 or 1"
+    elif name == "confidence":
+        wrong, rule = (values < 0.0) | (values > 1.0), "from 0 to 1"
     if wrong.any():
         row = int(np.argmax(wrong))
         what = (
