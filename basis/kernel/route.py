@@ -575,15 +575,14 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
         spare = cells[b.q + pays, lane] - kept
         owed, backing, _ = lending_sums(n, cells, coef, lane)
         if action[3] <= 0.0:
-            # ether of the wallet first: a repayment costs less than a bundle
             over = (owed - param[at.TARGET_LTV] * backing) / coef[at.hour_at(n).value + pays]
-            if over <= 0.0 or not owes:
+            if over <= 0.0 or not owes or step > 0:
                 return DONE
-            if step == 0:
-                x = over if over < spare else spare
-                return put(orders, 0, at.REPAY_POOL, pays, debt, x) if x > _WORTH_GAS * over else 0
-            least = _WORTH_GAS * backing / coef[at.hour_at(n).value + pays]
-            return put(orders, 0, at.DELEVER, pool, debt, 0.0) if step == 1 and over > least else DONE
+            # what the wallet has to spare goes into the bundle, unless it is enough without one
+            alone = over * (1.0 + model.terms.lending[regime, at.FLASH_FEE])
+            if spare >= alone + model.terms.gas[regime, at.GAS_DELEVER] * tape[quote.gas + 0]:
+                return put(orders, 0, at.REPAY_POOL, pays, debt, over)
+            return put(orders, 0, at.DELEVER, pool, debt, spare if spare > 0.0 else 0.0)
         if step == 0:
             left = (backing - owed) / coef[at.hour_at(n).value + pays] + spare - action[3]
             # so little left that its costs could not be paid: leave altogether

@@ -332,6 +332,7 @@ def liquidate_debt(n, cells, model, coef, tape, desk, regime, scene, t, lane):
     quote = at.quote_at(n)
     first = len(n.cash) + len(n.token)
     done = 0
+    due = -1
     for _ in range(_ITERATIONS):
         owed, backing, limit = shocked_sums(n, cells, coef, tape, scene, lane)
         if owed <= 0.0 or limit >= owed or backing <= 0.0:
@@ -384,11 +385,11 @@ def liquidate_debt(n, cells, model, coef, tape, desk, regime, scene, t, lane):
     if done > 0:
         owed, backing, _ = shocked_sums(n, cells, coef, tape, 0, lane)
         if owed > 0.0 and backing <= 0.0:
-            d, _ = largest(n, cells, coef, tape, 0, h.owed, len(n.collateral), len(n.debt), lane)
-            e = emit(n, desk, cells, t, lane, at.LIQUIDATION, 2, first + len(n.collateral) + d, -1, 0)
-            if e >= 0:
-                desk.events[e, at.E_NOTIONAL] = owed
-                desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
+            # bad debt: the last leg says what is left
+            e = desk.count[0] - 1
+            if desk.events.shape[0] > 0 and int(desk.events[e, at.E_SLOT]) == due:
+                desk.events[e, at.E_CODE] = 2
+                desk.events[e, at.E_AMOUNT] = owed
     return done
 
 

@@ -106,13 +106,13 @@ def _struck(run: RunNumbers, event: int) -> str:
     events = run.events
     quantity, price, fee = (float(events[name][event]) for name in ("quantity", "price", "fee"))
     venue, (kind, symbol) = str(events["venue"][event]), str(events["instrument"][event]).split(":")[-2:]
-    if "bad debt" in str(events["detail"][event]):
-        return f"liquidation at {venue}: bad debt of {run.money(float(events['notional'][event]))} in {symbol}"
     if kind in _LENT:
         # quantities are scaled balances, which nobody reads
         told = f"{_LENT[kind].format(symbol)} worth {run.money(float(events['notional'][event]))}"
     else:
         told = f"{'bought' if quantity > 0.0 else 'sold'} {abs(quantity):,.6g} {symbol} at {price:,.2f} USDT"
+    if "bad debt" in str(events["detail"][event]):
+        told += f", bad debt of {run.money(float(events['amount'][event]))}"
     return f"liquidation at {venue}: {told}" + (f", penalty {run.money(fee)}" if fee else "")
 
 

@@ -73,7 +73,7 @@ def make_summary(rows: Rows, run_id: str, tables: Mapping[str, Table]) -> dict[s
         "fills": len(fills),
         "turnover": traded / mean if mean > 0.0 else None,
         "liquidations": len(np.unique(np.column_stack((struck[:, at.E_ROW], venue)), axis=0)),
-        "bad_debt": float(ruined[-1, at.E_NOTIONAL]) if len(ruined) else 0.0,
+        "bad_debt": float(ruined[-1, at.E_AMOUNT]) if len(ruined) else 0.0,
         "min_health_factor": _least(risk, "health_factor"),
         "min_margin_ratio": {venue: _least(risk, f"margin_ratio|{venue}") for _, venue in rows.margined},
         "funding_coverage": {
