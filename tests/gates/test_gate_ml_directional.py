@@ -33,10 +33,10 @@ BOOKED = ("funding_pnl", "basis_pnl", "delta_pnl", *COSTS)
 BARE = {"costs.enabled": False, "start_venue": "binance", "risk.limits": {}}
 
 
-def made(prices, signal, confidence=1.0, sd=SD, extremes=(), rate=0.0, **more):
+def made(prices, signal, confidence=1.0, sd=SD, extremes=(), rate=0.0, venues=("binance",), **more):
     """A market with a signal; `extremes` are (row, high or None, low or None) of the bars that end there."""
     prices = np.asarray(prices, dtype=float)
-    panel = market(prices, venues=("binance",), wick=0.0, rate=rate, **more)
+    panel = market(prices, venues=venues, wick=0.0, rate=rate, **more)
     for name, values in (("signal", signal), ("confidence", confidence), ("sd", sd)):
         panel.columns[f"{name}|BTC"] = np.broadcast_to(np.asarray(values, dtype=float), len(prices)).copy()
     for row, high, low in extremes:
@@ -363,6 +363,22 @@ def test_a_critical_alert_blocks_entries(driver):
     result = trade(driver, panel, limits)
     assert (q(result)[3:] == 0.0).all()
     assert rows_of(result, "fill") == [1, 3]
+    check_accounts(result, ("delta_pnl",))
+
+
+def test_each_venue_has_its_own_stop(driver):
+    """Half the position at each of two exchanges; a spike at one leaves the other."""
+    two = {
+        "strategy.hedge_allocation": {"binance": 0.5, "bybit": 0.5},
+        "transfers.instant": True,
+        "start_venue": "wallet",
+    }
+    panel = made(steady(6), signals(6, r1=1), venues=("binance", "bybit"), extremes=[(3, None, 58_000.0)])
+    result = trade(driver, panel, two)
+    other = held(result, "bybit:Perp:BTCUSDT").to_numpy()
+    assert ends(result) == [(3, "stop", pytest.approx(P * (1.0 - STOP)))]
+    assert (np.sign(q(result)).tolist(), np.sign(other).tolist()) == ([0, 1, 1, 0, 0, 0], [0, 1, 1, 1, 1, 1])
+    assert other[-1] == pytest.approx(0.5 * CAPITAL / P)
     check_accounts(result, ("delta_pnl",))
 
 

@@ -105,6 +105,25 @@ def test_bound_is_a_rate_no_tier_exceeds_up_to_twice_the_notional():
     assert b.bound[0, 0] == 0.03
 
 
+@pytest.mark.parametrize(
+    ("stops", "share", "first"),
+    [
+        ([58_000.0, 29_500.0], 2.0, (1, 29_500.0)),  # met a sixth of the way down, the other a third
+        ([58_000.0, 29_500.0], 0.1, (-1, 0.0)),  # a liquidation is nearer
+        ([58_000.0, 0.0], 2.0, (0, 58_000.0)),  # the other has none
+        ([61_000.0, 29_500.0], 2.0, (0, 60_000.0)),  # beyond it from the start: never better than the mark
+        ([53_000.0, 26_000.0], 2.0, (-1, 0.0)),  # beyond the extremes
+    ],
+)
+def test_of_several_stops_of_a_venue_the_nearest_comes_first(stops, share, first):
+    n = at.make_shape(1, 1, 1, 0, 0, 2, 1, stops=True)
+    cells = np.zeros((at.rows(n), 1))
+    b = at.book(n, cells)
+    b.q[at.first_perp(n) :, 0], b.stop[:, 0] = [1.0, 2.0], stops
+    coef, past = hour(n, [60_000.0, 30_000.0], [54_000.0, 27_000.0], [60_000.0, 30_000.0])
+    assert settle.stop_first(n, cells, coef, past, share, 0, 0) == first
+
+
 # --- fills of a perp -------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import basis
 
 HERE = Path(__file__).parent
+MODES = ("eth_leveraged", "eth_staking_only", "ml_directional")
 LEAST = 95.0  # % of lines and branches, `jit` and `packing` aside: how kernels are compiled has its own tests
 
 
@@ -26,7 +27,7 @@ def test_plain_checks_hold_and_reach_every_turn(tmp_path):
     include = f"--include={package / 'kernel' / '*.py'}"
     omit = f"--omit={package / 'kernel' / 'jit.py'},{package / 'kernel' / 'packing.py'}"
     pytest_ = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
-    gates = [str(HERE.parent / "gates" / f"test_gate_{mode}.py") for mode in ("eth_leveraged", "eth_staking_only")]
+    gates = [str(HERE.parent / "gates" / f"test_gate_{mode}.py") for mode in MODES]
     for checks in ([str(HERE / "plain_checks.py")], [*gates, "-k", "kernel and not files and not closed"]):
         done = subprocess.run(
             [*coverage, "run", "--append", rules, "--branch", include, omit, *pytest_, *checks],
