@@ -96,7 +96,9 @@ def dust_by_hand(result, data, threshold, share_class="ETH", sells=True):
             now[payout.symbol] += eeth * payout.rate
         worth = {s: q * in_ether[s][t] for s, q in now.items()}
         # what the strategy has to do first comes first
-        busy = any(e["action"] != "sell_dust" for _, e in events(result, "decision", row=t).iterrows())
+        decided = [e["action"] for _, e in events(result, "decision", row=t).iterrows()]
+        # what else there was to do came first, but for what the proceeds are put into
+        busy = bool(decided) and decided[0] != "sell_dust"
         if sells and sum(worth.values()) * numeraire[t] > threshold and not busy:
             for s, ether_worth in worth.items():
                 if ether_worth > 0.0:

@@ -369,7 +369,7 @@ def test_the_end_closes_dust_above_the_threshold(driver, mode, threshold, sold):
 
 def test_a_sale_pays_slippage_by_its_size_and_gas_by_its_token(driver):
     """Notionals of 9, 50 and 500 thousand USDT: three buckets."""
-    for thousand, bps in ((9.0, 60.0), (50.0, 100.0), (500.0, 300.0)):
+    for thousand, bps in ((9.0, 10.0), (50.0, 16.0), (500.0, 35.0)):
         rate = thousand * 1e3 / 3_000.0 / PRICE / UNITS
         result = holds(market(paid=((10, rate),)), {"strategy.dust_threshold": 0.0}, driver)
         [(_, fill)] = events(result, "fill", action="sell_dust").iterrows()
@@ -433,7 +433,9 @@ def test_both_tokens_count_for_the_threshold_and_are_sold_together(driver):
     assert sold["instrument"].tolist() == [DUST["EIGEN"], DUST["ETHFI"]]
     assert held(result, DUST["EIGEN"], -1) == pytest.approx(0.3 * UNITS, rel=1e-12)
     # each sale has its own slippage and its own gas
-    assert sold["slippage"].tolist() == pytest.approx([one * 0.006, 2.0 * one * 0.006], rel=1e-9)
+    assert sold["slippage"].tolist() == pytest.approx(
+        [one * slipped("EIGEN", 1.0), 2.0 * one * slipped("ETHFI", 1.0)], rel=1e-9
+    )
     assert (sold["gas"] > 0.0).all()
 
 

@@ -111,7 +111,7 @@ class _Desk(OnChainExecutionManager):
 
     async def execute_action(self, place: int, timestamp: Any = None, market_data: Any = None) -> int:
         desk = self.book.desk
-        code, number, amount, _ = desk.actions[place]
+        code, number, amount, *_ = desk.actions[place]
         plan = self.book.model.table.plan[int(number)]
         debt, token = int(plan[at.PLAN_DEBT]), int(plan[at.PLAN_TOKEN])
         if debt < 0:
