@@ -181,7 +181,9 @@ def perp_gain(data, weights, start, end):
 
 
 def rate_growth(data, lst, start, end):
-    rate = series(data, f"lst/{lst.lower()}", "oracle_rate_eth")
+    """Growth of a protocol's rate; rows between two observations know the later one and are left out."""
+    frame = pd.read_parquet(data / "lst" / f"{lst.lower()}.parquet").set_index("timestamp")
+    rate = frame.loc[frame["is_observed"], "oracle_rate_eth"]
     before, after = (rate[rate.index <= utc(stamp)].iloc[-1] for stamp in (start, end))
     return after / before
 
