@@ -1,4 +1,4 @@
-"""What the gates of ether against perp shorts share: small markets, the two legs of a result, and the data's closed forms."""
+"""What the gates of ether against perp shorts share: small markets, the legs of a result, closed forms."""
 
 import numpy as np
 import pandas as pd
@@ -200,7 +200,7 @@ def index_growth(data, name, index, rate, compounds, start, end):
 
 
 def held_return(data, share, weights, start, end, lst=None, ltv=0.0):
-    """Return of a share of equity in ether (staked, levered) against shorts, all held from the first row to the last."""
+    """Return of a share of equity in ether (staked, levered) against shorts, all held from first row to last."""
     spot = spot_of(data)
     first, last = spot[utc(start)], spot[utc(end)]
     grown = 1.0

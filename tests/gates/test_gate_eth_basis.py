@@ -1,4 +1,4 @@
-"""Gate of `eth_basis`: spot ether against perp shorts of equal size; what differs from `btc_basis`, and closed forms."""
+"""Gate of `eth_basis`: spot ether against perp shorts of equal size; closed forms and the hedge kept."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ from hedge_book import (
     check_columns,
     check_hedged,
     equity,
-    held_return,
     hedged,
+    held_return,
     margin,
     net_delta,
     perp_gain,
@@ -35,7 +35,8 @@ LOW = 0.7 * TARGET
 
 
 @pytest.mark.parametrize(
-    ("start", "end"), [("2024-05-12", "2025-01-01"), ("2024-08-01", "2024-09-01"), ("2025-01-15T05:00:00Z", "2025-07-01")]
+    ("start", "end"),
+    [("2024-05-12", "2025-01-01"), ("2024-08-01", "2024-09-01"), ("2025-01-15T05:00:00Z", "2025-07-01")],
 )
 @pytest.mark.parametrize(
     ("target", "weights"),
