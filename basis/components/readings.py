@@ -239,37 +239,6 @@ def _tested(rows: StateRows) -> tuple[np.ndarray | None, np.ndarray | None]:
     return ltv, health
 
 
-def _tested(rows: StateRows) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """LTV and health factor of what the hour was begun with, at its worst: the row's prices, its lowest, its highest.
-
-    It is what a lending liquidation is decided by; None in a book that owes nothing, and as after fills in row 0.
-    """
-    if not rows.slots.debt:
-        return None, None
-    slots, book, hour, quote = rows.slots, rows.book, rows.hour, rows.quote
-    lent = len(slots.collateral)
-    first = len(slots.cash) + len(slots.token)
-    held = rows.whole.q[first : at.first_perp(rows.shape)]
-    held = held[:, :-1] if rows.first else np.concatenate((held[:, :1], held[:, :-1]), axis=1)
-    ltv, health = np.zeros(len(rows)), np.full(len(rows), np.inf)
-    for factor in (np.ones_like(quote.down), quote.down, quote.up):
-        worth = held * factor[:-1]
-        owed = np.einsum("ij,ij->j", worth[lent:], hour.owed)
-        backing = np.einsum("ij,ij->j", worth[:lent], hour.oracle)
-        limit = np.einsum("ij,ij->j", worth[:lent], hour.threshold)
-        owes = owed > 0.0
-        ratio = np.divide(owed, backing, out=np.where(owes, np.inf, 0.0), where=owes & (backing > 0.0))
-        ltv = np.maximum(ltv, ratio)
-        health = np.minimum(health, np.divide(limit, owed, out=np.full(len(rows), np.inf), where=owes))
-    if not rows.first:
-        ltv[:1], health[:1] = book.head[at.LTV, :1], book.head[at.HEALTH_FACTOR, :1]
-    return ltv, health
-
-
-#: Hours over which the growth of a staking rate is measured.
-_GROWTH = 7 * 24
-
-
 def _to_liquidation(rows: StateRows) -> dict[str, np.ndarray]:
     """How far a lending liquidation is: the fall of the collateral's price against the debt that brings HF to 1, that
     price as a multiple of today's, and days until HF = 1 at the rates now known: supply, borrowing, and the staking

@@ -463,7 +463,7 @@ def tail(n, cells, coef, tape, frame, regime, t, lane, given):
         flow(n, cells, model, coef, tape, desk, t, lane)
         reckon(n, cells, model, coef, lane)
         if cells[b.head + at.PENDING, lane] > 0.0:
-            pay(n, cells, model, coef, tape, desk, t, lane)
+            pay(n, cells, model, coef, tape, desk, regime, t, lane)
             reckon(n, cells, model, coef, lane)
         waiting = take_waiting(n, cells, desk, lane)
         if waiting > 0:
@@ -486,7 +486,7 @@ def tail(n, cells, coef, tape, frame, regime, t, lane, given):
             execute(n, cells, model, coef, tape, desk, regime, desk.actions, count, t, lane)
     # cash that the fills freed pays what is owed to the investor in the same row
     if cells[b.head + at.PENDING, lane] > 0.0:
-        pay(n, cells, model, coef, tape, desk, t, lane)
+        pay(n, cells, model, coef, tape, desk, regime, t, lane)
         reckon(n, cells, model, coef, lane)
     report_alerts(n, cells, model, coef, tape, desk, t, lane)
     return at.END
@@ -583,7 +583,7 @@ def attend(words, t, lane, part, given):
     elif part == FLOW:
         flow(n, cells, model, coef, tape, desk, t, lane)
     elif part == PAY:
-        pay(n, cells, model, coef, tape, desk, t, lane)
+        pay(n, cells, model, coef, tape, desk, regime, t, lane)
     elif part == WAITING:
         return take_waiting(n, cells, desk, lane)
     elif part == ALERTS:

@@ -407,8 +407,9 @@ def bring_home(n, cells, model, tape, desk, regime, param, spot, target, missing
     if missing > _WORTH_GAS * target * spot and total > 0.0:
         part = missing / total if missing < total else 1.0
         for v in range(len(n.cash)):
-            if part * desk.surplus[v] > _WORTH_GAS * target * spot:
-                j = put(orders, j, at.TRANSFER, v, pays, part * desk.surplus[v])
+            x = part * desk.surplus[v]
+            if x > _WORTH_GAS * target * spot and x > 2.0 * model.terms.venue[regime, v, at.WITHDRAWAL_FEE]:
+                j = put(orders, j, at.TRANSFER, v, pays, x)
     return j
 
 

@@ -7,6 +7,9 @@ from .fills import emit, slippage_of
 from .jit import routine, stage
 from .risk import maintenance, maintenance_at, margin_at, notional_at, shock, shocked_sums, tier_of
 
+#: Less than this share of what is owed is not sent for it.
+_UNSENT = 1e-6
+
 _ITERATIONS = 64
 #: At or below this health factor a debt may be repaid whole; a leg smaller than that many USD is.
 _CLOSE_WHOLE, _LEAST_LEG = 0.95, 2_000.0
@@ -522,8 +525,23 @@ def flow(n, cells, model, coef, tape, desk, t, lane):
             desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
 
 
+@stage
+def stranded(n, cells, model, coef, regime, lane):
+    """Worth of the cash at venues that is too little to be sent, as `release_margin` sees it."""
+    b = at.book_at(n)
+    h = at.hour_at(n)
+    out = 0.0
+    for v in range(len(n.cash)):
+        x = cells[b.q + v, lane]
+        worth = x * coef[h.value + v]
+        small = x <= 2.0 * model.terms.venue[regime, v, at.WITHDRAWAL_FEE]
+        if x > 0.0 and (small or worth <= _UNSENT * cells[b.head + at.PENDING, lane]):
+            out += worth
+    return out
+
+
 @routine
-def pay(n, cells, model, coef, tape, desk, t, lane):
+def pay(n, cells, model, coef, tape, desk, regime, t, lane):
     """Pay the withdrawals that the wallet covers; see `flow`."""
     b = at.book_at(n)
     quote = at.quote_at(n)
@@ -532,8 +550,9 @@ def pay(n, cells, model, coef, tape, desk, t, lane):
     while int(cells[b.stat + at.PAID, lane]) < asked:
         wanted = model.table.withdrawal[int(cells[b.stat + at.PAID, lane])]
         cash = cells[b.q + slot, lane]
-        # all that is left is in the wallet: no later row can pay more
-        alone = cells[b.head + at.GROSS, lane] == 0.0 and cash >= cells[b.head + at.EQUITY, lane] * (1.0 - 1e-9)
+        # all that is left, and can be sent, is in the wallet: no later row can pay more
+        movable = cells[b.head + at.EQUITY, lane] - stranded(n, cells, model, coef, regime, lane)
+        alone = cells[b.head + at.GROSS, lane] == 0.0 and cash >= movable * (1.0 - 1e-9)
         if cash < wanted and not alone:
             break
         paid = wanted if wanted <= cash else cash

@@ -120,7 +120,7 @@ def decide(view, hour, params, actions):
     shrinks = more > target * (1.0 + 1e-9) and (moved or target == 0.0) and more > 0.0 and (rebalances or last)
     if shrinks:
         # what is on its way already is not asked for again; the gas that is kept is made up
-        out = more - target + gas - coming
+        out = long - target + gas - coming if long > target else 0.0
         if target == 0.0 and held:
             actions[n, 0] = at.EXIT_FULL
             actions[n, 1] = STAKE
@@ -130,9 +130,11 @@ def decide(view, hour, params, actions):
             actions[n, 1] = STAKE
             actions[n, 2] = out
             n += 1
+        # a short that is larger than the ether goes down to it at once
+        least = long if adrift and long < target else target
         actions[n, 0] = at.EXIT_FULL if target == 0.0 else at.EXIT_PARTIAL
         actions[n, 1] = PAIR
-        actions[n, 2] = more - target
+        actions[n, 2] = more - (least if least > 0.0 else 0.0)
         n += 1
     elif adrift and rebalances and not critical:
         # yields make the ether more than the short, gas makes it less
@@ -168,4 +170,5 @@ def decide(view, hour, params, actions):
         actions[n, 1] = MARGIN
         actions[n, 2] = pending / view[at.QUOTE_PRICE]
         n += 1
-    return sell_dust(view, params, actions, n, params[at.DUST_LIMIT])
+    # all that there is, to pay with
+    return sell_dust(view, params, actions, n, 0.0 if pending > 0.0 and target == 0.0 else params[at.DUST_LIMIT])
