@@ -11,6 +11,7 @@ from statistics import median
 
 import basis
 from basis.config import list_modes, load_config
+from basis.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("BASIS_TEST_DATA", ROOT.parent / "shared" / "market_data"))
@@ -61,7 +62,12 @@ def table() -> str:
     runs = [(mode, {}) for mode in list_modes()]
     lending = 1 + [mode for mode, _ in runs].index("pure_lending")
     runs.insert(lending, ("pure_lending", {"asset": "ETH", "share_class": "ETH"}))
-    rows = [row(mode, overrides) for mode, overrides in runs]
+    rows = []
+    for mode, overrides in runs:
+        try:
+            rows.append(row(mode, overrides))
+        except DataError as error:
+            print(f"{mode}: left out, {error}", file=sys.stderr)
     rule = ["---", "---", "---", *("---:" for _ in HEAD[3:-2]), "---", "---:"]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (HEAD, rule, *rows))
 

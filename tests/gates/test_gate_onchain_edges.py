@@ -293,7 +293,8 @@ def test_bad_debt_is_an_event_and_a_key_of_the_summary(driver):
     [(_, ruined)] = events(result, "liquidation", detail="lending, bad debt").iterrows()
     owed = held(result, DEBT, 15) * panel.columns["borrow_index|WETH"][15]
     assert (ruined["row"], ruined["instrument"]) == (15, DEBT)
-    assert ruined["notional"] == pytest.approx(owed, rel=1e-12)
+    # the last leg says what is left
+    assert ruined["amount"] == pytest.approx(owed, rel=1e-12)
     assert result.summary["bad_debt"] == pytest.approx(owed, rel=1e-12)
     # without a limit nobody is alerted of a ratio
     assert events(result, "alert").empty

@@ -28,7 +28,15 @@ def test_plain_checks_hold_and_reach_every_turn(tmp_path):
     omit = f"--omit={package / 'kernel' / 'jit.py'},{package / 'kernel' / 'packing.py'}"
     pytest_ = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
     gates = [str(HERE.parent / "gates" / f"test_gate_{mode}.py") for mode in MODES]
-    for checks in ([str(HERE / "plain_checks.py")], [*gates, "-k", "kernel and not files and not closed"]):
+    # short runs in made-up markets: hedges with a leg in the wallet, loans of more than one asset
+    made_up = [str(HERE.parent / "gates" / f"test_gate_{name}.py") for name in ("usdt_market_neutral", "onchain_edges")]
+    loans = str(HERE.parent / "accounting" / "test_loans_inside_the_hour.py")
+    for checks in (
+        [str(HERE / "plain_checks.py")],
+        [*gates, "-k", "kernel and not files and not closed"],
+        [*made_up, "-k", "kernel and (story or 60 or sixty or slash or ether or debt or loop or gas or any_size)"],
+        [loans, "-k", "kernel and not real and not drawn"],
+    ):
         done = subprocess.run(
             [*coverage, "run", "--append", rules, "--branch", include, omit, *pytest_, *checks],
             env=environment, cwd=HERE, capture_output=True, text=True,
