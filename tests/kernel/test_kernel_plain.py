@@ -33,7 +33,7 @@ def test_plain_checks_hold_and_reach_every_turn(tmp_path):
     loans = str(HERE.parent / "accounting" / "test_loans_inside_the_hour.py")
     for checks in (
         [str(HERE / "plain_checks.py")],
-        [*gates, "-k", "kernel and not files and not closed"],
+        [*gates, "-k", "kernel and not files and not closed and not without_costs"],
         [*made_up, "-k", "kernel and (story or 60 or sixty or slash or ether or debt or loop or gas or any_size)"],
         [loans, "-k", "kernel and not real and not drawn"],
     ):
