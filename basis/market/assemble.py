@@ -231,9 +231,10 @@ class PanelBuilder:
         inside = (row > 0) & (row < rows.size)
         self.columns[f"reward_rate|{symbol}"] = np.bincount(row[inside], paid.rates[inside], rows.size).astype(float)
         if inside.any():
+            later = f" + {span_text(duration_ns(terms.lag))}" if terms.lag else ""
             self._note(
-                f"rewards/{terms.table}: {symbol} is paid by {terms.rate} on what is held at {terms.payout} + "
-                f"{span_text(duration_ns(terms.lag))}, {terms.on} counted as {terms.on} times its protocol's rate"
+                f"rewards/{terms.table}: {symbol} is paid by {terms.rate} on what is held at {terms.payout}{later}, "
+                f"{terms.on} counted as {terms.on} times its protocol's rate"
             )
 
     def _perp(self, key: Key) -> None:
