@@ -353,6 +353,24 @@ def enter_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, 
     return put(orders, j, at.TRADE_SPOT, slot, 0, buy) if buy > 0.0 else j
 
 
+@stage
+def bought_back(n, cells, param, market, short, target, v, lane):
+    """Units of a venue's short that go on the way down to `target`; venues above their weight give first."""
+    b = at.book_at(n)
+    over = 0.0
+    own = 0.0
+    for u in range(v, len(n.cash)):
+        held = -cells[b.q + at.first_perp(n) + u * len(n.market) + market, lane]
+        x = held - param[at.WEIGHT + u] * target
+        x = x if x > 0.0 else 0.0
+        over += x
+        own = x if u == v else own
+    if short <= target or over <= 0.0:
+        return 0.0
+    units = own * ((short - target) / over)
+    return units if units < own else own
+
+
 @routine
 def leave_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, step, orders, lane):
     """Both legs down to `target` units, one venue a step; venues above their weight give first."""
@@ -364,18 +382,7 @@ def leave_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, 
     market = int(plan[at.PLAN_MARKET])
     short = short_of(n, cells, market, lane)
     long = cells[b.q + slot, lane]
-    over = 0.0
-    own = 0.0
-    for u in range(v, len(n.cash)):
-        held = -cells[b.q + at.first_perp(n) + u * len(n.market) + market, lane]
-        x = held - param[at.WEIGHT + u] * target
-        x = x if x > 0.0 else 0.0
-        over += x
-        own = x if u == v else own
-    units = 0.0
-    if short > target and over > 0.0:
-        units = own * ((short - target) / over)
-        units = units if units < own else own
+    units = bought_back(n, cells, param, market, short, target, v, lane)
     j = 0
     if units > _NEGLIGIBLE * short:
         j = put(orders, j, at.TRADE_PERP, at.first_perp(n) + v * len(n.market) + market, 0, units)
@@ -468,19 +475,10 @@ def leave_swapped(n, cells, model, coef, tape, desk, regime, param, plan, whole,
     kept = param[at.GAS_RESERVE] * dearest(model, regime) * tape[quote.gas + 0]
     free = cells[b.q + slot, lane] - (0.0 if whole else kept)
     free = free if free > 0.0 else 0.0
-    over = 0.0
-    own = 0.0
-    for u in range(v, len(n.cash)):
-        x = -cells[b.q + at.first_perp(n) + u * len(n.market) + market, lane] - param[at.WEIGHT + u] * target
-        x = x if x > 0.0 else 0.0
-        over += x
-        own = x if u == v else own
-    units = 0.0
-    if short > target and over > 0.0:
-        units = own * ((short - target) / over)
-        units = units if units < own else own
-        most = short - long + free
-        units = units if units < most else (most if most > 0.0 else 0.0)
+    units = bought_back(n, cells, param, market, short, target, v, lane)
+    most = short - long + free
+    most = most if most > 0.0 else 0.0
+    units = units if units < most else most
     least = _NEGLIGIBLE if whole else _WORTH_GAS
     j = 0
     if units > least * short:

@@ -52,6 +52,8 @@ class Plan:
         return self.pool or self.token
 
 
+#: While an alert is critical: how far above its target a loan to value is brought down to it, relative.
+SETTLED = 1e-3
 #: Own parameters of strategies that work with one token of the wallet: where the view shows it, and its price.
 WALLET, PRICE = at.OWN, at.OWN + 1
 
@@ -80,6 +82,16 @@ def wallet_places(config: Config, slots: Slots) -> dict[int, float]:
 def price_of(view, params):
     """Share class per unit of the asset of the wallet."""
     return view[int(params[PRICE])] if params[PRICE] >= 0.0 else 1.0
+
+
+@stage
+def wants_carry(view, params):
+    """Whether the rate rule wants to be in, with hysteresis; without a rule it always does. Kept in memory 0."""
+    if view[at.RATE] > params[at.ENTER_RATE] or params[at.ENTER_RATE] == at.NO_RULE:
+        view[at.MEMORY] = 1.0
+    elif view[at.RATE] < params[at.LEAVE_RATE]:
+        view[at.MEMORY] = 0.0
+    return view[at.MEMORY] > 0.0
 
 
 def required(config: Config, *names: str) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from ..kernel import layout as at
 from ..kernel.jit import strategy
-from .base import WALLET, Plan, Strategy, dust_plan, price_of, required, sell_dust, wallet_places
+from .base import SETTLED, WALLET, Plan, Strategy, dust_plan, price_of, required, sell_dust, wallet_places, wants_carry
 
 
 def plan(config):
@@ -39,10 +39,6 @@ def _policy(config, slots):
     return {**wallet_places(config, slots), **ltv_limits(config)}
 
 
-#: While an alert is critical: how far above its target a loan to value is brought down to it, relative.
-_SETTLED = 1e-3
-
-
 @strategy
 def decide(view, hour, params, actions):
     """Hold the loan to value in its band, delever first; see `basis.kernel.jit.strategy` for the arguments."""
@@ -62,11 +58,8 @@ def decide(view, hour, params, actions):
     # a book that starts with a loan is held as it is
     if params[at.REBALANCE] == 0.0 and (held or not first):
         return 0
-    if view[at.RATE] > params[at.ENTER_RATE] or params[at.ENTER_RATE] == at.NO_RULE:
-        view[at.MEMORY] = 1.0
-    elif view[at.RATE] < params[at.LEAVE_RATE]:
-        view[at.MEMORY] = 0.0
-    if view[at.MEMORY] == 0.0 or (pending >= equity and pending > 0.0):
+    carries = wants_carry(view, params)
+    if not carries or (pending >= equity and pending > 0.0):
         count = 0
         if held:
             actions[0, 0] = at.EXIT_FULL
@@ -83,7 +76,7 @@ def decide(view, hour, params, actions):
     free = free if free > 0.0 else 0.0
     critical = view[at.ALERT] >= 2.0
     unsafe = ltv > params[at.HIGH_LTV] or view[at.HEALTH_FACTOR] < params[at.LEAST_HEALTH]
-    if held and (unsafe or (critical and ltv > params[at.TARGET_LTV] * (1.0 + _SETTLED))):
+    if held and (unsafe or (critical and ltv > params[at.TARGET_LTV] * (1.0 + SETTLED))):
         actions[0, 0] = at.EXIT_PARTIAL
         if critical or free <= params[at.DEVIATION] * equity:
             return 1

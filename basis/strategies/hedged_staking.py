@@ -13,13 +13,13 @@ from ..errors import ConfigError
 from ..kernel import layout as at
 from ..kernel.coefficients import Slots
 from ..kernel.jit import strategy
-from .base import Plan, dust_plan, sell_dust
+from .base import SETTLED, Plan, dust_plan, sell_dust, wants_carry
 from .spot_perp import rate as funding
 
 __all__ = ["LEVERED", "decide", "funding", "plans", "policy"]
 
 PAIR, MARGIN, STAKE = 0, 1, 2
-#: Own parameters: where the view shows the asset, the wallet's ether and USDT; whether it is levered.
+#: Own parameters: where the view shows the asset and the wallet's ether; whether it is levered.
 ASSET, ETHER, LEVERED = at.OWN, at.OWN + 1, at.OWN + 2
 
 
@@ -78,13 +78,9 @@ def decide(view, hour, params, actions):
     entering = (view[at.FIRST] > 0.0 and short == 0.0) or view[at.ARRIVED] > 0.0
     if not rebalances and not last and not entering:
         return 0
-    # memory 0: whether the carry is wanted (rate rule with hysteresis; without a rule it always is)
-    if view[at.RATE] > params[at.ENTER_RATE] or params[at.ENTER_RATE] == at.NO_RULE:
-        view[at.MEMORY] = 1.0
-    elif view[at.RATE] < params[at.LEAVE_RATE]:
-        view[at.MEMORY] = 0.0
+    carries = wants_carry(view, params)
     target = (equity - view[at.DUST_WORTH] - pending) / (1.0 + params[at.TARGET_MARGIN]) / price
-    if target < 0.0 or view[at.MEMORY] == 0.0 or last:
+    if target < 0.0 or not carries or last:
         target = 0.0
     gas = (params[at.GAS_RESERVE] * view[at.GAS_COST] if target > 0.0 else view[at.GAS_COST]) / price
     free = ether - gas if ether > gas else 0.0
@@ -112,7 +108,7 @@ def decide(view, hour, params, actions):
         return sell_dust(view, params, actions, 0, params[at.DUST_LIMIT])
     n = 0
     unsafe = view[at.LTV] > params[at.HIGH_LTV] or view[at.HEALTH_FACTOR] < params[at.LEAST_HEALTH]
-    unsafe = unsafe or (critical and view[at.LTV] > params[at.TARGET_LTV] * (1.0 + 1e-3))
+    unsafe = unsafe or (critical and view[at.LTV] > params[at.TARGET_LTV] * (1.0 + SETTLED))
     if levered and held and rebalances and target > 0.0 and unsafe:
         actions[n, 0] = at.EXIT_PARTIAL
         actions[n, 1] = STAKE

@@ -5,7 +5,7 @@ Plan 0 is what the token is put into.
 
 from ..kernel import layout as at
 from ..kernel.jit import strategy
-from .base import WALLET, price_of, sell_dust, wallet_places
+from .base import WALLET, price_of, sell_dust, wallet_places, wants_carry
 
 
 def policy(config, slots):
@@ -32,13 +32,9 @@ def decide(view, hour, params, actions):
         return sell_dust(view, params, actions, count, params[at.DUST_LIMIT])
     if params[at.REBALANCE] == 0.0 and not first:
         return 0
-    # memory 0: whether the carry is wanted (rate rule with hysteresis; without a rule it always is)
-    if view[at.RATE] > params[at.ENTER_RATE] or params[at.ENTER_RATE] == at.NO_RULE:
-        view[at.MEMORY] = 1.0
-    elif view[at.RATE] < params[at.LEAVE_RATE]:
-        view[at.MEMORY] = 0.0
+    carries = wants_carry(view, params)
     reserve = params[at.GAS_RESERVE] * view[at.GAS_COST]
-    if view[at.MEMORY] == 0.0 or pending >= view[at.EQUITY]:
+    if not carries or pending >= view[at.EQUITY]:
         count = 0
         if at_work > 0.0:
             actions[0, 0] = at.EXIT_FULL

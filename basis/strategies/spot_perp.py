@@ -8,7 +8,7 @@ import numpy as np
 
 from ..kernel import layout as at
 from ..kernel.jit import strategy
-from .base import Plan
+from .base import Plan, wants_carry
 
 HEDGE, MARGIN = 0, 1
 #: Own parameter: where the view shows the asset.
@@ -55,14 +55,10 @@ def decide(view, hour, params, actions):
     entering = (view[at.FIRST] > 0.0 and short == 0.0) or view[at.ARRIVED] > 0.0
     if params[at.REBALANCE] == 0.0 and not last and not entering:
         return 0
-    # memory 0: whether the carry is wanted (rate rule with hysteresis; without a rule it always is)
-    if view[at.RATE] > params[at.ENTER_RATE] or params[at.ENTER_RATE] == at.NO_RULE:
-        view[at.MEMORY] = 1.0
-    elif view[at.RATE] < params[at.LEAVE_RATE]:
-        view[at.MEMORY] = 0.0
+    carries = wants_carry(view, params)
     deploy = equity - pending
     target = deploy / (1.0 + target_margin) / price
-    if target < 0.0 or view[at.MEMORY] == 0.0 or last:
+    if target < 0.0 or not carries or last:
         target = 0.0
     more = long if long > short else short
     less = long if long < short else short
