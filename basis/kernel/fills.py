@@ -349,9 +349,10 @@ def price_lever(n, cells, model, coef, tape, desk, regime, lane, kind, pool, deb
     c = pool - len(n.cash) - len(n.token)
     token = model.table.twin[c]
     ether = coef[h.value + model.table.wallet[2]]
-    owed, backing, _ = lending_sums(n, cells, coef, lane)
+    owed, backing, limit = lending_sums(n, cells, coef, lane)
     backing = backing / ether
     owed = owed / ether
+    limit = limit / ether
     # other debts and collaterals count, but only these two change
     due = len(n.cash) + len(n.token) + len(n.collateral)
     own = cells[b.q + debt, lane] * coef[h.owed + debt - due] / ether
@@ -403,6 +404,10 @@ def price_lever(n, cells, model, coef, tape, desk, regime, lane, kind, pool, deb
         tokens = (loan * (1.0 + flash) + gas - put_in) / (price * (1.0 - fee))
         if tokens < 0.0 or tokens > held * (1.0 + _DUST):
             return at.NOT_HELD
+        # collateral is withdrawn only as far as what stays owed is still covered
+        left = owed - loan
+        if left > owed * _DUST and limit - tokens / index * coef[h.threshold + c] / ether < left * (1.0 - _DUST):
+            return at.BREAKS_HF
     deal_in(desk, kind, pool, debt, loan, price, reference, fee, flash, units, put_in)
     return at.OK
 

@@ -228,7 +228,8 @@ def refuse(n, cells, model, tape, desk, regime, order, status, action, t, lane):
     report_order(n, cells, tape, desk, order, at.REJECT, status, action, t, lane)
     kind = int(order[0])
     bundle = kind >= at.LEVER_STAKE and kind <= at.UNWIND
-    if not (bundle and (status == at.BEYOND_LTV or status == at.ABOVE_CAP or status == at.NOT_HELD)):
+    reverts = status == at.BEYOND_LTV or status == at.ABOVE_CAP or status == at.NOT_HELD or status == at.BREAKS_HF
+    if not (bundle and reverts):
         return 0
     cells[b.head + at.REVERTED, lane] = tape[quote.time + 0]
     units = model.terms.gas[regime, at.GAS_LEVER if kind <= at.LEVER_SWAP else at.GAS_DELEVER]

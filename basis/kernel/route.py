@@ -568,10 +568,14 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
         put_in = all_but_gas(n, cells, model, tape, regime, param, pays, action[3], lane)
         return put(orders, 0, up, pool, debt, put_in) if step == 0 and (put_in > 0.0 or action[3] <= 0.0) else DONE
     owes = cells[b.q + debt, lane] > 0.0
+    # a bundle's own gas is the wallet's, as far as it has it: that is what its reserve is for
+    gas = model.terms.gas[regime, at.GAS_DELEVER] * tape[quote.gas + 0]
+    gas = gas if gas < cells[b.q + pays, lane] else cells[b.q + pays, lane]
     if code == at.EXIT_PARTIAL:
         # what the wallet has to spare goes in, what is asked for comes out
         kept = param[at.GAS_RESERVE] * model.terms.gas[regime, at.GAS_DELEVER] * tape[quote.gas + 0]
         spare = cells[b.q + pays, lane] - kept
+        spare = spare if spare > gas else gas
         owed, backing, _ = lending_sums(n, cells, coef, lane)
         if action[3] <= 0.0:
             over = (owed - param[at.TARGET_LTV] * backing) / coef[at.hour_at(n).value + pays]
@@ -581,20 +585,20 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
             alone = over * (1.0 + model.terms.lending[regime, at.FLASH_FEE])
             if spare >= alone + model.terms.gas[regime, at.GAS_DELEVER] * tape[quote.gas + 0]:
                 return put(orders, 0, at.REPAY_POOL, pays, debt, over)
-            return put(orders, 0, at.DELEVER, pool, debt, spare if spare > 0.0 else 0.0)
+            return put(orders, 0, at.DELEVER, pool, debt, spare)
         if step == 0:
             left = (backing - owed) / coef[at.hour_at(n).value + pays] + spare - action[3]
             # so little left that its costs could not be paid: leave altogether
             if owes and left < _TOO_LITTLE * backing / coef[at.hour_at(n).value + pays]:
-                return put(orders, 0, at.UNWIND, pool, debt, 0.0)
-            return put(orders, 0, at.DELEVER, pool, debt, (spare if spare > 0.0 else 0.0) - action[3]) if owes else 0
+                return put(orders, 0, at.UNWIND, pool, debt, gas)
+            return put(orders, 0, at.DELEVER, pool, debt, spare - action[3]) if owes else 0
         # it was refused: so much that too little would be left to owe against, so all of it
         got = cells[b.q + pays, lane] >= action[3] * (1.0 - _NEGLIGIBLE)
         if step == 1 and owes and got:
             return DONE
         step -= 1
     if step == 0:
-        return put(orders, 0, at.UNWIND, pool, debt, 0.0) if owes else 0
+        return put(orders, 0, at.UNWIND, pool, debt, gas) if owes else 0
     if step == 1:
         held = cells[b.q + pool, lane] * tape[quote.index + pool - len(n.cash) - len(n.token)]
         return put(orders, 0, at.WITHDRAW_POOL, pool, token, held) if (held > 0.0 and not owes) else 0
