@@ -236,6 +236,13 @@ class _Rendering:
         out = np.full(len(self.log), "", dtype=object)
         named = self.order >= 0
         out[named] = np.array(ORDERS, dtype=object)[self.order[named]]
+        # a fill follows its order: where it is for less, the rest is not filled
+        traded = np.flatnonzero((self.kind == at.FILL) & np.isin(self.code, (at.TRADE_SPOT, at.TRADE_PERP)))
+        traded = traded[traded > 0]
+        traded = traded[self.kind[traded - 1] == at.ORDER]
+        asked = np.abs(self.log[traded - 1, at.E_QUANTITY])
+        part = traded[np.abs(self.log[traded, at.E_QUANTITY]) < asked * (1.0 - 1e-9)]
+        out[part] = [f"{detail}, partial" for detail in out[part]]
         moves = self.of(at.MOVE)
         out[moves] = [f"arrives {iso(int(us) * 1000)}" for us in self.effective[moves]]
         struck = self.of(at.LIQUIDATION)

@@ -138,6 +138,28 @@ class Costs(Model):
     )
 
 
+class Execution(Model):
+    """How orders at exchanges meet the market (accounting §8)."""
+
+    orders: Literal["taker", "maker"] = Field(
+        default="taker",
+        description="taker: crosses the spread at once. maker: rests for the bar at the price of the row in which it "
+        "was decided, for the maker fee; where the market does not go beyond it, it crosses after that. Needs "
+        "fill=next_bar.",
+    )
+    impact: NonNegative = Field(
+        default=0.0,
+        description="Square-root impact: slippage of an order of the whole volume of the hour that ended, in "
+        "volatilities of that hour; 0 for none.",
+    )
+    participation: Annotated[Fraction, Field(gt=0)] | None = Field(
+        default=None,
+        description="Most of the volume of the hour that ended which orders of a row may take, fraction; the rest of "
+        "an order is not filled. None: no cap.",
+    )
+    lots: Boolean = Field(default=False, description="Whether smallest orders and steps of the venues hold.")
+
+
 class Transfers(Model):
     """Transfers between venues."""
 
@@ -256,6 +278,7 @@ class Config(Model):
     seed: Annotated[Integer, Field(ge=0, lt=2**63)] = Field(default=0, description="Seed of everything random.")
     strategy: StrategySettings = Field(default=StrategySettings(), description="What the strategy aims at.")
     costs: Costs = Field(default=Costs(), description="Costs of execution.")
+    execution: Execution = Field(default=Execution(), description="How orders at exchanges meet the market.")
     transfers: Transfers = Field(default=Transfers(), description="Transfers between venues.")
     rewards: Rewards = Field(default=Rewards(), description="Reward tokens.")
     risk: Risk = Field(default=Risk(), description="Risk checks.")
@@ -276,6 +299,12 @@ class Config(Model):
     def distributions(self) -> Mapping[str, Distribution]:
         """Reward tokens that what the configuration holds is paid, by symbol; none where rewards are off."""
         return distributions(self)
+
+    @property
+    def depth(self) -> bool:
+        """Whether orders are more than fills of any size at the slippage of their bucket."""
+        costly = self.costs.enabled and (self.execution.impact > 0.0 or self.execution.orders == "maker")
+        return costly or self.execution.participation is not None or self.execution.lots
 
     @property
     def hedge_venues(self) -> tuple[str, ...]:
@@ -326,6 +355,9 @@ class Config(Model):
         for name, venue in self.venues.items():
             if venue.name != name:
                 refuse(f"venues.{name}.name", venue.name, f"must be {name}, the key of the venue")
+        if self.execution.orders == "maker" and self.fill != "next_bar":
+            must = "needs fill=next_bar: an order rests for the bar after the row in which it was decided"
+            refuse("execution.orders", "maker", must)
         self._check_venue_names()
         check_instruments(self)
         return self

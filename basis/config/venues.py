@@ -152,6 +152,13 @@ class Value(Entry):
     value: NonNegative = Field(description="The number, in the unit of the key that holds it.")
 
 
+class Lot(Entry):
+    """What a venue takes as an order."""
+
+    step: NonNegative = Field(description="Step of the quantity, units of the base.")
+    min_notional: NonNegative = Field(description="Smallest order, USDT.")
+
+
 class Tiers(Entry):
     """Margin tiers of one symbol."""
 
@@ -249,6 +256,12 @@ class Venue(Model):
     perp_slippage: SlippageTables = Field(
         default=FrozenDict(),
         description="Perp slippage in bps by symbol (BTCUSDT) or `default`, by size of the order in USDT.",
+    )
+    spot_lots: FrozenDict[str, Dated[Lot]] = Field(
+        default=FrozenDict(), description="Smallest spot orders and steps by symbol (BTCUSDT)."
+    )
+    perp_lots: FrozenDict[str, Dated[Lot]] = Field(
+        default=FrozenDict(), description="Smallest perp orders and steps by symbol."
     )
     liquidation_fee: Dated[Value] | None = Field(
         default=None, description="Fee of a liquidation, fraction of the notional."

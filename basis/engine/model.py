@@ -11,7 +11,7 @@ from ..config import Config
 from ..config.instruments import DEX, changers_of
 from ..errors import ConfigError
 from ..kernel import layout as at
-from ..kernel.coefficients import Coefficients, Slots, make_coefficients
+from ..kernel.coefficients import Coefficients, Depth, Slots, make_coefficients
 from ..kernel.keys import Key
 from ..market.panel import Panel
 from ..strategies.base import Plan, Strategy
@@ -109,6 +109,8 @@ def _tables(config: Config, slots: Slots):
         for group in (
             venue.spot_slippage,
             venue.perp_slippage,
+            venue.spot_lots,
+            venue.perp_lots,
             venue.tiers,
             venue.withdrawal_fee,
             venue.gas_units,
@@ -149,6 +151,7 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
     stake = np.zeros((r, k, at.STAKE_TERMS))
     pool = np.zeros((r, len(slots.collateral), at.POOL_TERMS))
     lending = np.zeros((r, at.LENDING_TERMS))
+    lots = np.zeros((r, k + p if slots.depth else 0, at.LOT_TERMS))
     flat = np.array([[np.inf, 0.0]])
     tiers: list[np.ndarray] = []
     spot: list[np.ndarray] = []
@@ -170,12 +173,20 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
             need(None, venue_name, f"{market}_slippage.{symbol}")
         return np.array([[b.max_notional, b.bps * 1e-4] for b in buckets])
 
+    def lot(venue_name: str, market: Literal["spot", "perp"], symbol: str, when: datetime) -> tuple[float, float]:
+        if not (slots.depth and config.execution.lots):
+            return 0.0, 0.0
+        tables = getattr(config.venues[venue_name], f"{market}_lots")
+        rule = need(tables.get(symbol), venue_name, f"{market}_lots.{symbol}").at(when)
+        return rule.step, rule.min_notional
+
     for i, when in enumerate(instants):
         for j, name in enumerate(slots.venues):
             terms = config.venues[name]
             out = venue[i, j]
-            out[at.SPOT_TAKER] = on * need(terms.spot_fee, name, "spot_fee").at(when).taker
-            out[at.PERP_TAKER] = on * need(terms.perp_fee, name, "perp_fee").at(when).taker
+            spot_fee, perp_fee = need(terms.spot_fee, name, "spot_fee"), need(terms.perp_fee, name, "perp_fee")
+            out[at.SPOT_TAKER], out[at.SPOT_MAKER] = (on * x for x in (spot_fee.at(when).taker, spot_fee.at(when).maker))
+            out[at.PERP_TAKER], out[at.PERP_MAKER] = (on * x for x in (perp_fee.at(when).taker, perp_fee.at(when).maker))
             out[at.LIQUIDATION_FEE] = need(terms.liquidation_fee, name, "liquidation_fee").at(when).value
             out[at.WITHDRAWAL_FEE] = (
                 on * need(terms.withdrawal_fee.get("USDT"), name, "withdrawal_fee.USDT").at(when).value
@@ -183,7 +194,9 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
             latency = need(terms.latency, name, "latency")
             out[at.DEPOSIT_LATENCY] = travel * latency.deposit.total_seconds()
             out[at.WITHDRAWAL_LATENCY] = travel * latency.withdrawal.total_seconds()
-        for key in slots.perp:
+        for j, key in enumerate(slots.perp):
+            if slots.depth and key in slots.held:
+                lots[i, k + j] = lot(key.venue, "perp", key.symbol, when)
             if key in slots.held:
                 table = need(config.venues[key.venue].tiers.get(key.symbol), key.venue, f"tiers.{key.symbol}").at(when)
                 tiers.append(np.array([tuple(b) for b in table.brackets], dtype=float))
@@ -206,6 +219,8 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
             # a staking token that came with the starting book has no venue to be changed at
             changers = tuple(name for name in changers_of(config, key.symbol) if name in config.venues)
             protocols.update(changers)
+            if trades and slots.depth:
+                lots[i, j] = lot(key.venue, "spot", f"{key.symbol}USDT", when)
             if trades:
                 spot.append(slippage(key.venue, "spot", f"{key.symbol}USDT", when))
             elif DEX not in changers:
@@ -244,6 +259,7 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
         stake,
         pool,
         lending,
+        lots,
     )
 
 
@@ -381,6 +397,13 @@ def schedule(config: Config, panel: Panel, started: int) -> tuple[np.ndarray, np
     return out, np.array(withdrawals, dtype=float), busy
 
 
+def depth_of(config: Config) -> Depth:
+    """What orders meet under a configuration; without costs neither impact nor the price of a resting order."""
+    execution, on = config.execution, config.costs.enabled
+    cap = np.inf if execution.participation is None else execution.participation
+    return Depth(execution.impact if on else 0.0, cap, on and execution.orders == "maker")
+
+
 _made: OrderedDict[tuple, tuple[Panel, Coefficients]] = OrderedDict()
 
 
@@ -394,11 +417,13 @@ def coefficients(
     signal: np.ndarray | None = None,
 ) -> Coefficients:
     """Coefficients of a panel, kept for the last few panels: runs that differ in the strategy share them."""
-    key = (id(panel), slots, config.valuation, tuple((name, line.tobytes()) for name, line in thresholds.items()))
+    depth = depth_of(config) if slots.depth else None
+    lines = tuple((name, line.tobytes()) for name, line in thresholds.items())
+    key = (id(panel), slots, config.valuation, depth, lines)
     if key not in _made:
         seconds = panel.timestamps / 1e9
         # the panel is kept with its coefficients, so its id stays its own
-        _made[key] = (panel, make_coefficients(slots, panel.columns, seconds, config.valuation, thresholds))
+        _made[key] = (panel, make_coefficients(slots, panel.columns, seconds, config.valuation, thresholds, depth=depth))
         while len(_made) > 4:
             _made.popitem(last=False)
     _made.move_to_end(key)

@@ -37,6 +37,7 @@ class Slots:
     held : the perps of the grid that the book really has
     rewards : reward tokens of the wallet, the last of the tokens
     stops : whether its perps have stops and take-profits, and its hours a signal
+    depth : whether tokens and perps trade against the volume of the hour
     """
 
     share_class: str
@@ -49,6 +50,7 @@ class Slots:
     held: frozenset[Key]
     rewards: tuple[Key, ...] = ()
     stops: bool = False
+    depth: bool = False
 
     @property
     def venues(self) -> tuple[str, ...]:
@@ -85,18 +87,23 @@ class Slots:
             len(self.assets),
             len(self.rewards),
             self.stops,
+            self.depth,
         )
 
 
 def make_slots(
-    keys: Iterable["str | Key"], share_class: str, rewards: Iterable[str] = (), stops: bool = False
+    keys: Iterable["str | Key"],
+    share_class: str,
+    rewards: Iterable[str] = (),
+    stops: bool = False,
+    depth: bool = False,
 ) -> Slots:
     """Sort instrument keys into slots; the wallet's share class and the cash of every perp venue are always there.
 
     Parameters
     ----------
     rewards : symbols of the wallet's tokens that are rewards: what their price does is dust P&L, no delta
-    stops : see `Slots`
+    stops, depth : see `Slots`
 
     Raises
     ------
@@ -121,7 +128,22 @@ def make_slots(
     markets = tuple(dict.fromkeys(k.symbol for k in perps))
     bases = [asset_of(k) for k in (*cash, *token, *collateral, *debt, *perps) if k not in paid]
     assets = tuple(dict.fromkeys(a for a in bases if a != share_class))
-    return Slots(share_class, cash, token, collateral, debt, markets, assets, frozenset(perps), paid, stops)
+    return Slots(share_class, cash, token, collateral, debt, markets, assets, frozenset(perps), paid, stops, depth)
+
+
+class Depth(NamedTuple):
+    """What orders meet beyond the slippage of their size (accounting §8).
+
+    Attributes
+    ----------
+    impact : slippage of an order of the whole volume of the hour that ended, in volatilities of that hour
+    participation : most of that volume which a run's orders of a row may take, fraction; inf for any
+    rests : whether orders rest at the price of the row before for a bar, before they cross the spread
+    """
+
+    impact: float = 0.0
+    participation: float = np.inf
+    rests: bool = False
 
 
 class Coefficients(NamedTuple):
@@ -224,6 +246,30 @@ class _Market:
         return np.nan_to_num(self.columns[name], nan=0.0)
 
 
+def _fill_depth(q: at.Quote, slots: Slots, market: _Market, depth: Depth) -> None:
+    """What is to be had in the row's market, by token and perp; a token that no exchange trades is without limit."""
+    q.room[:] = at.NO_LIMIT
+    traded = [(i, f"spot|{asset_of(k)}", q.spot[i]) for i, k in enumerate(slots.token) if k.venue in slots.venues]
+    traded += [(len(slots.token) + i, str(k), q.mark[i]) for i, k in enumerate(slots.perp) if k in slots.held]
+    for place, name, price in traded:
+        if depth.impact > 0.0 or depth.participation < np.inf:
+            # a volume that is not known is none
+            volume = np.nan_to_num(market.column(f"volume|{name}"), nan=0.0)
+            if depth.participation < np.inf:
+                q.room[place] = depth.participation * volume
+            if depth.impact > 0.0:
+                volatility = np.nan_to_num(market.column(f"volatility|{name}"), nan=0.0)
+                root = np.sqrt(volume)
+                q.impact[place] = np.divide(
+                    depth.impact * volatility, root, out=np.full(market.rows, at.NO_LIMIT), where=root > 0.0
+                )
+        if depth.rests:
+            # it is filled where the market went beyond it; a touch may leave it in the queue
+            limit = _before(price)
+            q.buy[place, 1:] = np.where(market.column(f"low|{name}") < limit, limit, 0.0)[1:]
+            q.sell[place, 1:] = np.where(market.column(f"high|{name}") > limit, limit, 0.0)[1:]
+
+
 def make_coefficients(
     slots: Slots,
     columns: Mapping[str, np.ndarray],
@@ -232,6 +278,7 @@ def make_coefficients(
     thresholds: Mapping[str, float | np.ndarray] | None = None,
     rate: np.ndarray | None = None,
     flows: np.ndarray | None = None,
+    depth: Depth | None = None,
 ) -> Coefficients:
     """Coefficients of accounting §5 for every slot and row.
 
@@ -244,6 +291,7 @@ def make_coefficients(
     thresholds : liquidation threshold by collateral symbol, one or (rows,)
     rate : (rows,) the carry rate a rate rule watches, annualised; zeros where there is none
     flows : (rows, 2) deposit of the row, number of withdrawals asked so far
+    depth : of a book with depth
 
     Raises
     ------
@@ -329,6 +377,8 @@ def make_coefficients(
     if slots.debt and lent:
         for scene in (down, up):
             h.thin[0] = np.minimum(h.thin[0], scene[:lent].min(axis=0) / scene[lent:-1].max(axis=0))
+    if slots.depth:
+        _fill_depth(q, slots, market, depth or Depth())
     # USD as the lending protocol counts it
     q.usd[0] = cash / columns["usd|USDT"] if "usd|USDT" in columns else cash
     q.time[0] = seconds

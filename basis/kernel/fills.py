@@ -4,6 +4,7 @@ A fill has two halves: `price` is the venue's (what it makes of the order; it ch
 """
 
 from . import layout as at
+from .depth import admitted, dealt_at, note_traded, slippage_of
 from .jit import apart, routine, stage
 from .risk import initial_margin, lending_sums, margin_at
 
@@ -52,15 +53,6 @@ def emit(n, desk, cells, t, lane, kind, code, slot, dest, action):
         float(dest),
         float(action),
     )
-
-
-@stage
-def slippage_of(buckets, notional):
-    """Fraction of price lost by an order of that notional; `buckets` is (buckets, 2): largest notional, fraction."""
-    j = 0
-    while (j < buckets.shape[0] - 1) & (notional > buckets[j, 0]):
-        j += 1
-    return buckets[j, 1]
 
 
 @stage
@@ -130,9 +122,12 @@ def price_spot(n, cells, model, tape, desk, regime, lane, slot, dq):
             return at.NOT_HELD
         dq = -cells[b.q + slot, lane]
     reference = tape[quote.spot + token]
-    slip = slippage_of(model.terms.spot_slippage[regime, token], abs(dq) * reference)
-    price = reference * (1.0 + slip) if dq > 0.0 else reference * (1.0 - slip)
-    rate = model.terms.venue[regime, v, at.SPOT_TAKER]
+    dq, status = admitted(n, cells, model, tape, regime, token, dq, 0.0, reference, lane)
+    if status != at.OK:
+        return status
+    price, rate = dealt_at(n, cells, model, tape, regime, token, v, dq, reference, lane)
+    if price <= 0.0:
+        return at.NO_VOLUME
     if dq > 0.0 and dq * price + rate * (abs(dq) * price) > cells[b.q + v, lane] * (1.0 + _DUST):
         return at.NO_CASH
     deal_in(desk, at.TRADE_SPOT, slot, v, dq, price, reference, rate, 0.0, 0.0, 0.0)
@@ -148,10 +143,14 @@ def price_perp(n, cells, model, tape, desk, regime, lane, slot, dq):
     i = slot - perp
     v = i // len(n.market)
     reference = tape[quote.mark + i]
-    slip = slippage_of(model.terms.perp_slippage[regime, i], abs(dq) * reference)
-    price = reference * (1.0 + slip) if dq > 0.0 else reference * (1.0 - slip)
-    rate = model.terms.venue[regime, v, at.PERP_TAKER]
     q = cells[b.q + slot, lane]
+    place = len(n.token) + i
+    dq, status = admitted(n, cells, model, tape, regime, place, dq, q, reference, lane)
+    if status != at.OK:
+        return status
+    price, rate = dealt_at(n, cells, model, tape, regime, place, v, dq, reference, lane)
+    if price <= 0.0:
+        return at.NO_VOLUME
     if abs(q + dq) > abs(q):
         needed = 0.0
         for k in range(len(n.market)):
@@ -493,9 +492,11 @@ def book_trade(n, cells, coef, tape, desk, t, lane, action):
         cash = -(dq * price + fee)
         cells[b.q + slot, lane] += dq
         cells[b.q + v, lane] += cash
+        note_traded(n, cells, slot - len(n.cash), abs(dq), lane)
     else:
         perp = at.first_perp(n)
         cash = move_perp(n, cells, perp, slot - perp, v, dq, price, lane)
+        note_traded(n, cells, len(n.token) + slot - perp, abs(dq), lane)
         cells[b.q + v, lane] -= fee
     worth = coef[h.value + v]
     lost = dq * (price - deal[at.D_REFERENCE]) * worth

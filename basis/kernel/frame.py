@@ -53,6 +53,7 @@ _ARRAYS: dict[str, dict[str, str]] = {
         "stake": "f8 regimes tokens stake",
         "pool": "f8 regimes collaterals pool",
         "lending": "f8 regimes lending",
+        "lot": "f8 regimes deep lot",
     },
     "model": {
         "hours": "f8 hours width",
@@ -87,6 +88,7 @@ def _axes(n: at.Shape) -> dict[str, int]:
         "payout": at.PAYOUT_WIDTH,
         "wallet": 3, "terms": at.VENUE_TERMS, "gas": at.GAS_TERMS,
         "stake": at.STAKE_TERMS, "pool": at.POOL_TERMS, "lending": at.LENDING_TERMS, "collaterals": len(n.collateral),
+        "deep": len(n.depth), "lot": at.LOT_TERMS,
         "tier": 4, "bucket": 2, "settings": at.SETTINGS,
         "actions": at.ACTIONS, "action": at.ACTION_WIDTH, "orders": at.ORDERS, "order": at.ORDER_WIDTH,
         "deal": at.DEAL_WIDTH, "event": at.EVENT_WIDTH, "one": 1,

@@ -7,6 +7,7 @@ loop has `tail` done through it, and the components of the event engine have eve
 import math
 
 from . import layout as at
+from .depth import open_trading
 from .exposure import delta_of, expose
 from .fills import book, emit, pay_gas, price
 from .frame import DECISION, ROW, view
@@ -457,6 +458,7 @@ def tail(n, cells, coef, tape, frame, regime, t, lane, given):
         if frame.asks == ROW:
             return at.ASKED
         cells[b.head + at.TAILED, lane] = 1.0
+        open_trading(n, cells, lane)
         if strike_at_marks(n, cells, model, coef, tape, desk, regime, t, lane):
             reckon(n, cells, model, coef, lane)
         arrive(n, cells, tape, desk, t, lane)
@@ -574,6 +576,7 @@ def attend(words, t, lane, part, given):
         return 1 if near > 0.0 or is_forced(model, t) else 0
     elif part == MARK:
         cells[b.head + at.TAILED, lane] = 1.0
+        open_trading(n, cells, lane)
         # the pass over all lanes compares products and leaves ratios alone
         rate_margins(n, cells, lane)
     elif part == STRIKE_AT_MARKS:

@@ -25,6 +25,7 @@ class Shape(NamedTuple):
     asset: Any
     reward: Any
     stop: Any
+    depth: Any
 
 
 def make_shape(
@@ -37,9 +38,13 @@ def make_shape(
     asset: int,
     reward: int = 0,
     stops: bool = False,
+    depth: bool = False,
 ) -> Shape:
-    """Shape from counts; `reward` of the tokens are reward tokens, `stops`: each perp has a stop and a take-profit."""
-    counts = (lanes, cash, token, collateral, debt, market, asset, reward, cash * market if stops else 0)
+    """Shape from counts; `reward` of the tokens are reward tokens, `stops`: each perp has a stop and a take-profit,
+    `depth`: tokens and perps trade against the volume of the hour."""
+    stop = cash * market if stops else 0
+    deep = token + cash * market if depth else 0
+    counts = (lanes, cash, token, collateral, debt, market, asset, reward, stop, deep)
     return Shape(*[(None,) * k for k in counts])
 
 
@@ -124,9 +129,10 @@ WEIGHT = OWN + OWNS
 
 # --- terms of venues, one row per venue and regime
 (
-    SPOT_TAKER, PERP_TAKER, LIQUIDATION_FEE, WITHDRAWAL_FEE, DEPOSIT_LATENCY, WITHDRAWAL_LATENCY,
-) = range(6)  # fmt: skip
-VENUE_TERMS = 6
+    SPOT_TAKER, PERP_TAKER, LIQUIDATION_FEE, WITHDRAWAL_FEE, DEPOSIT_LATENCY, WITHDRAWAL_LATENCY, SPOT_MAKER,
+    PERP_MAKER,
+) = range(8)  # fmt: skip
+VENUE_TERMS = 8
 (
     GAS_TRANSFER, GAS_SUPPLY, GAS_WITHDRAW, GAS_SWAP, GAS_STAKE, GAS_UNSTAKE, GAS_BORROW, GAS_REPAY, GAS_LEVER,
     GAS_DELEVER,
@@ -141,6 +147,9 @@ LENDING_TERMS = 2
 #: What a token of the wallet costs to change into ether and back: fee at the market, seconds at its protocol.
 SWAP_FEE, STAKE_LATENCY, UNSTAKE_LATENCY = range(3)
 STAKE_TERMS = 3
+#: Smallest step of a quantity (0: none) and smallest notional of an order, quote units.
+LOT_STEP, LOT_LEAST = range(2)
+LOT_TERMS = 2
 #: margin tier: largest notional, maintenance rate, maintenance amount, largest leverage
 TIER_NOTIONAL, TIER_RATE, TIER_AMOUNT, TIER_LEVERAGE = range(4)
 
@@ -184,11 +193,13 @@ REASONS = (
     "supply above the cap",
     "nothing to change at this loan to value",
     "no market price known",
+    "no volume left to take in this hour",
+    "below the smallest order of the venue",
 )
 (
     OK, NO_CASH, NO_MARGIN, NO_GAS, QUEUE_FULL, BELOW_FEE, NOT_HELD, CRITICAL, UNKNOWN_ORDER, EXCEEDS_EQUITY,
-    BEYOND_LTV, BREAKS_HF, ABOVE_CAP, NOTHING_TO_DO, NO_MARKET,
-) = range(15)  # fmt: skip
+    BEYOND_LTV, BREAKS_HF, ABOVE_CAP, NOTHING_TO_DO, NO_MARKET, NO_VOLUME, BELOW_LOT,
+) = range(17)  # fmt: skip
 #: What a flow event is (E_CODE): money in, a request to take money out, money out.
 DEPOSITED, REQUESTED, PAID_OUT = range(3)
 FLOW_NAMES = ("deposit", "withdrawal requested", "withdrawal paid")
@@ -235,6 +246,7 @@ class Book(NamedTuple):
     armed: Any  # 1 where the fill that opens a perp sets its stop and take-profit, at
     stop_by: Any  # this distance, and
     take_by: Any  # that; fractions of the price of the fill, 0 for none
+    traded: Any  # units traded in this row, by token and perp; of a book with depth only
 
 
 class Hour(NamedTuple):
@@ -281,6 +293,11 @@ class Quote(NamedTuple):
     gas: Any  # ETH per unit of gas, price of ETH in share class
     flow: Any  # deposit of this row, number of withdrawals asked so far
     time: Any  # seconds since the epoch
+    # of a book with depth, by token and perp (accounting §8)
+    room: Any  # most units an hour's orders may take; NO_LIMIT for any
+    impact: Any  # slippage of one unit: it grows with the root of the units
+    buy: Any  # price at which a buying order that rested over the bar was filled, 0 where it was not reached
+    sell: Any  # the same for selling
 
 
 class Table(NamedTuple):
@@ -305,6 +322,7 @@ class Terms(NamedTuple):
     stake: Any  # (regimes, tokens, STAKE_TERMS)
     pool: Any  # (regimes, collaterals, POOL_TERMS)
     lending: Any  # (regimes, LENDING_TERMS)
+    lot: Any  # (regimes, tokens + perps, LOT_TERMS); none of a book without depth
 
 
 class Model(NamedTuple):
@@ -393,7 +411,7 @@ def flag_row(n):
 @shared
 def rows(n):
     fixed = 2 * measures(n) + parameters(n)
-    fixed += 1 + ACTIONS * ACTION_WIDTH + 3 * len(n.stop)
+    fixed += 1 + ACTIONS * ACTION_WIDTH + 3 * len(n.stop) + len(n.depth)
     return recorded(n) + STATS + measures(n) + 7 * len(n.cash) + 4 * QUEUE + fixed
 
 
@@ -406,7 +424,7 @@ def width(n):
 
 @shared
 def quote_width(n):
-    return perps(n) + 3 * len(n.token) + 3 * len(n.collateral) + 3 * len(n.debt) + 8
+    return perps(n) + 3 * len(n.token) + 3 * len(n.collateral) + 3 * len(n.debt) + 8 + 4 * len(n.depth)
 
 
 @shared
@@ -449,7 +467,7 @@ def book_at(n):
     return Book(
         0, HEAD, c, q, cost, transit, delta, margin, worst, before, alert, stop, take, stat, level, balance, notional,
         worst_balance, worst_notional, bound, cap, due, queue_to, queue_amount, queue_due, queue_by, limit, param,
-        waiting, armed, armed + len(n.stop), armed + 2 * len(n.stop),
+        waiting, armed, armed + len(n.stop), armed + 2 * len(n.stop), armed + 3 * len(n.stop),
     )  # fmt: skip
 
 
@@ -507,7 +525,12 @@ def quote_at(n):
     up = down + len(n.collateral) + len(n.debt) + 1
     usd = up + len(n.collateral) + len(n.debt) + 1
     gas = usd + 1
-    return Quote(0, spot, market, rate, index, debt_index, down, up, usd, gas, gas + 2, gas + 4)
+    room = gas + 5
+    deep = len(n.depth)
+    return Quote(
+        0, spot, market, rate, index, debt_index, down, up, usd, gas, gas + 2, gas + 4,
+        room, room + deep, room + 2 * deep, room + 3 * deep,
+    )  # fmt: skip
 
 
 def quote_of(n, row):

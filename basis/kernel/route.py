@@ -18,7 +18,8 @@ legs are sized by what has really arrived. Orders of a step belong together: whe
 """
 
 from . import layout as at
-from .fills import change_cost, slippage_of
+from .depth import dealt_at, room_at, slippage_of, whole_lots, worst_at
+from .fills import change_cost
 from .jit import routine, stage
 from .risk import initial_margin, lending_sums, margin_at, notional_at, withdrawable
 
@@ -212,6 +213,17 @@ def fund_margin(n, cells, model, coef, tape, desk, regime, param, total, step, o
     return DONE
 
 
+@stage
+def rolled_over(n, cells, model, tape, regime, i, q, lane):
+    """How much of a perp can be closed and opened again in this row."""
+    place = len(n.token) + i
+    room = 0.5 * room_at(n, cells, tape, place, lane)
+    if abs(q) <= room:
+        return q
+    units = whole_lots(n, model, regime, place, room)
+    return units if q > 0.0 else -units
+
+
 @routine
 def release_margin(n, cells, model, coef, tape, desk, regime, param, wanted, step, orders, lane):
     """Cash back to the wallet: what stands above the margin the open perps need, in proportion to it.
@@ -242,8 +254,10 @@ def release_margin(n, cells, model, coef, tape, desk, regime, param, wanted, ste
                     profit = q * tape[quote.mark + i] - cells[b.cost + i, lane]
                     # two taker fees must be worth it
                     if locked > 0.01 * wanted and profit > 0.01 * wanted and j < orders.shape[0] - 1:
-                        j = put(orders, j, at.TRADE_PERP, slot, 0, -q)
-                        j = put(orders, j, at.TRADE_PERP, slot, 0, q)
+                        rolled = rolled_over(n, cells, model, tape, regime, i, q, lane)
+                        if rolled != 0.0:
+                            j = put(orders, j, at.TRADE_PERP, slot, 0, -rolled)
+                            j = put(orders, j, at.TRADE_PERP, slot, 0, rolled)
         return j
     if step == 1:
         part = wanted / total if wanted < total else 1.0
@@ -260,12 +274,12 @@ def release_margin(n, cells, model, coef, tape, desk, regime, param, wanted, ste
 
 
 @stage
-def unit_cost(n, model, tape, regime, slot, venue, units):
+def unit_cost(n, cells, model, tape, regime, slot, venue, units, lane):
     """Cash a bought unit takes, slippage and fee included, quote units."""
-    quote = at.quote_at(n)
     token = slot - len(n.cash)
-    slip = slippage_of(model.terms.spot_slippage[regime, token], units * tape[quote.spot + token])
-    return tape[quote.spot + token] * (1.0 + slip) * (1.0 + model.terms.venue[regime, venue, at.SPOT_TAKER])
+    reference = tape[at.quote_at(n).spot + token]
+    price, rate = dealt_at(n, cells, model, tape, regime, token, venue, units, reference, lane)
+    return price * (1.0 + rate)
 
 
 @routine
@@ -298,12 +312,13 @@ def bring_cash(n, cells, model, tape, desk, regime, param, spot, cost, target, s
 
 
 @stage
-def carried_by(n, model, tape, regime, param, spot, i, v, units):
+def carried_by(n, cells, model, tape, regime, param, spot, i, v, units, lane):
     """Margin a unit of a short needs at its venue, quote units: the lower band, or what opening it takes if more."""
     mark = tape[at.quote_at(n).mark + i]
     notional = abs(units) * mark
     asked = initial_margin(model.terms.tier[regime, i], notional) / notional if notional > 0.0 else 0.0
-    asked += model.terms.venue[regime, v, at.PERP_TAKER] + slippage_of(model.terms.perp_slippage[regime, i], notional)
+    lost = worst_at(n, cells, model, tape, regime, len(n.token) + i, abs(units), mark, lane)
+    asked += model.terms.venue[regime, v, at.PERP_TAKER] + lost
     band = param[at.BAND_LOW] * spot
     return asked * mark if asked * mark > band else band
 
@@ -319,7 +334,7 @@ def enter_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, 
     spot = tape[quote.spot + slot - len(n.cash)]
     short = short_of(n, cells, market, lane)
     long = cells[b.q + slot, lane]
-    cost = unit_cost(n, model, tape, regime, slot, venue, target - long if target > long else 0.0)
+    cost = unit_cost(n, cells, model, tape, regime, slot, venue, target - long if target > long else 0.0, lane)
     if step == 0:
         return bring_cash(n, cells, model, tape, desk, regime, param, spot, cost, target, slot, venue, orders, lane)
     v = step - 1
@@ -328,7 +343,7 @@ def enter_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, 
     i = v * len(n.market) + market
     held = -cells[b.q + at.first_perp(n) + i, lane]
     units = param[at.WEIGHT + v] * target - held
-    carried = carried_by(n, model, tape, regime, param, spot, i, v, held + units)
+    carried = carried_by(n, cells, model, tape, regime, param, spot, i, v, held + units, lane)
     margin = margin_at(n, cells, tape, quote.mark, v, lane)
     most = margin / carried - held
     units = units if units < most else most
@@ -345,6 +360,10 @@ def enter_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, 
         spare = spare if spare < cells[b.q + venue, lane] else cells[b.q + venue, lane]
         most = spare / cost + (long - short)
     units = units if units < most else most
+    # both legs by what the thinner market takes
+    most = room_at(n, cells, tape, slot - len(n.cash), lane) + (long - short)
+    units = units if units < most else most
+    units = sold_short(n, cells, model, tape, regime, i, units, lane)
     if units <= _NEGLIGIBLE * target:
         return 0
     # the short first: where its margin is refused, no spot is bought that nothing would hedge
@@ -354,8 +373,19 @@ def enter_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, 
 
 
 @stage
-def bought_back(n, cells, param, market, short, target, v, lane):
-    """Units of a venue's short that go on the way down to `target`; venues above their weight give first."""
+def sold_short(n, cells, model, tape, regime, i, units, lane):
+    """Units by which a short may grow in this row: no more than its market takes, in whole lots."""
+    place = len(n.token) + i
+    room = room_at(n, cells, tape, place, lane)
+    return whole_lots(n, model, regime, place, units if units < room else room)
+
+
+@stage
+def bought_back(n, cells, model, tape, regime, param, market, short, target, most, v, lane):
+    """Units of a venue's short that go on the way down to `target`; venues above their weight give first.
+
+    No more than `most`, than the market takes, and in whole lots, unless the short is closed.
+    """
     b = at.book_at(n)
     over = 0.0
     own = 0.0
@@ -368,7 +398,13 @@ def bought_back(n, cells, param, market, short, target, v, lane):
     if short <= target or over <= 0.0:
         return 0.0
     units = own * ((short - target) / over)
-    return units if units < own else own
+    units = units if units < own else own
+    units = units if units < most else most
+    place = len(n.token) + v * len(n.market) + market
+    room = room_at(n, cells, tape, place, lane)
+    units = units if units < room else room
+    held = -cells[b.q + at.first_perp(n) + v * len(n.market) + market, lane]
+    return units if units >= held * (1.0 - _NEGLIGIBLE) else whole_lots(n, model, regime, place, units)
 
 
 @routine
@@ -382,7 +418,11 @@ def leave_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, 
     market = int(plan[at.PLAN_MARKET])
     short = short_of(n, cells, market, lane)
     long = cells[b.q + slot, lane]
-    units = bought_back(n, cells, param, market, short, target, v, lane)
+    # no more than the spot that can be sold with it
+    room = room_at(n, cells, tape, slot - len(n.cash), lane)
+    most = room + short - long
+    most = most if most > 0.0 else 0.0
+    units = bought_back(n, cells, model, tape, regime, param, market, short, target, most, v, lane)
     j = 0
     if units > _NEGLIGIBLE * short:
         j = put(orders, j, at.TRADE_PERP, at.first_perp(n) + v * len(n.market) + market, 0, units)
@@ -391,6 +431,8 @@ def leave_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, 
     left = short - units
     left = left if left > target else target
     sell = long - left
+    sell = sell if sell < room else room
+    sell = whole_lots(n, model, regime, slot - len(n.cash), sell)
     if sell > _NEGLIGIBLE * long:
         j = put(orders, j, at.TRADE_SPOT, slot, 0, -sell)
     return j
@@ -442,12 +484,16 @@ def enter_swapped(n, cells, model, coef, tape, desk, regime, param, plan, target
     i = v * len(n.market) + market
     held = -cells[b.q + at.first_perp(n) + i, lane]
     units = param[at.WEIGHT + v] * target - held
-    carried = carried_by(n, model, tape, regime, param, spot, i, v, held + units)
+    carried = carried_by(n, cells, model, tape, regime, param, spot, i, v, held + units, lane)
     most = margin_at(n, cells, tape, quote.mark, v, lane) / carried - held
     units = units if units < most else most
-    # what is long already is hedged first; of the rest no more than the wallet pays
-    most = cells[b.q + pays, lane] / cost + (long - short)
+    # what is long already is hedged first; of the rest no more than the wallet pays, gas of the swap kept back
+    gas = model.terms.gas[regime, at.GAS_SWAP] * tape[quote.gas + 0] - cells[b.q + slot, lane]
+    gas = gas * tape[quote.gas + 1] if gas > 0.0 else 0.0
+    spare = cells[b.q + pays, lane] - gas
+    most = (spare if spare > 0.0 else 0.0) / cost + (long - short)
     units = units if units < most else most
+    units = sold_short(n, cells, model, tape, regime, i, units, lane)
     if units <= _WORTH_GAS * target:
         return 0
     # the short first: where its margin is refused, nothing is bought that nothing would hedge
@@ -475,10 +521,9 @@ def leave_swapped(n, cells, model, coef, tape, desk, regime, param, plan, whole,
     kept = param[at.GAS_RESERVE] * dearest(model, regime) * tape[quote.gas + 0]
     free = cells[b.q + slot, lane] - (0.0 if whole else kept)
     free = free if free > 0.0 else 0.0
-    units = bought_back(n, cells, param, market, short, target, v, lane)
     most = short - long + free
     most = most if most > 0.0 else 0.0
-    units = units if units < most else most
+    units = bought_back(n, cells, model, tape, regime, param, market, short, target, most, v, lane)
     least = _NEGLIGIBLE if whole else _WORTH_GAS
     j = 0
     if units > least * short:
@@ -507,7 +552,7 @@ def trade_side(n, cells, model, tape, regime, param, plan, entering, target, ste
     units = param[at.WEIGHT + v] * target - held
     if entering:
         mark = tape[at.quote_at(n).mark + i]
-        carried = carried_by(n, model, tape, regime, param, mark, i, v, held + units)
+        carried = carried_by(n, cells, model, tape, regime, param, mark, i, v, held + units, lane)
         most = margin_at(n, cells, tape, at.quote_at(n).mark, v, lane) / carried - held
         units = units if units < most else most
         enough = units > _NEGLIGIBLE * target

@@ -3,7 +3,8 @@
 import math
 
 from . import layout as at
-from .fills import emit, slippage_of
+from .depth import lost_at
+from .fills import emit
 from .jit import routine, stage
 from .risk import maintenance, maintenance_at, margin_at, notional_at, shock, shocked_sums, tier_of
 
@@ -148,7 +149,7 @@ def close_perp(n, cells, model, coef, tape, desk, regime, past, price, code, i, 
     worth = coef[h.value + v]
     if past > 0.0:
         cells[b.column + at.DELTA, lane] += q * (price - past) * worth + (q * past - cost) * coef[h.price + v]
-    slip = slippage_of(model.terms.perp_slippage[regime, i], abs(q) * price)
+    slip = lost_at(n, cells, model, tape, regime, len(n.token) + i, abs(q), price, lane)
     paid = price * (1.0 - slip) if q > 0.0 else price * (1.0 + slip)
     rate = model.terms.venue[regime, v, at.PERP_TAKER]
     fee = rate * (abs(q) * paid)

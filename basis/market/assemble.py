@@ -214,8 +214,10 @@ class PanelBuilder:
             if unlisted.any() and span:
                 self._note(f"{series}: no market before {iso(span[0])}; {asset} is worth 0 until then")
         self.put(f"spot|{asset}", series, resolved, names)
-        if self.plan.tested and not series.endswith("weth"):
+        if (self.plan.tested or self.plan.depth) and not series.endswith("weth"):
             candles = self.provider.ranges(series, names)
+            if self.plan.depth:
+                self.columns[f"volatility|spot|{asset}"] = candles.volatility(self.timestamps, self.step, limit)
             high, low = candles.extremes(self.timestamps, self.columns[f"spot|{asset}"])
             self.columns[f"high|spot|{asset}"], self.columns[f"low|spot|{asset}"] = high, low
         volume = bars.volume(self.timestamps, self.step, limit)
@@ -247,6 +249,8 @@ class PanelBuilder:
         volume = bars.volume(self.timestamps, self.step, limit)
         if volume is not None:
             self.columns[f"volume|{text}"] = volume
+        if self.plan.depth:
+            self.columns[f"volatility|{text}"] = bars.volatility(self.timestamps, self.step, limit)
         self._note("marks: the open of a perp's candle stands in for the mark price, its high and low for the extremes")
         self._funding(key, bars, series, limit)
 

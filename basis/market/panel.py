@@ -9,6 +9,7 @@ Columns are named `<measure>|<key>`; units:
 `mark|<perp key>`                     USDT per base unit; the open of the perp's candle stands in for the mark
 `high|…`, `low|…`                     extremes of the candles ended in (τ_{t−1}, τ_t]; in row 0 and in holes the mark
 `volume|<perp key>`, `volume|spot|…`  base units of the candles ended in (τ_t − step, τ_t], else of the last one
+`volatility|<perp key>`, `…|spot|…`   of the same from their range, per step (where orders meet the market's depth)
 `funding_rate|<perp key>`             Σ of the rates settled in (τ_{t−1}, τ_t], fraction of notional
 `funding_cash|<perp key>`             Σ mark(t_f)·rate of the same, USDT per base unit held
 `funding_apr|<perp key>`              settled rates over the trailing window, per year of 365 days (with a rate rule)

@@ -28,6 +28,7 @@ _PANEL = {
     "funding_cash": f"{QUOTE}/{{base}}",
     "funding_apr": "1/year",
     "volume": "{base}",
+    "volatility": "fraction of the price, per step",
     "liquidity_index": "{base} per scaled unit",
     "borrow_index": "{base} per scaled unit",
     "oracle_rate": "ETH/{base}",

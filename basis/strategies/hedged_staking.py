@@ -132,8 +132,9 @@ def decide(view, hour, params, actions):
         actions[n, 1] = PAIR
         actions[n, 2] = more - (least if least > 0.0 else 0.0)
         n += 1
-    elif adrift and rebalances and not critical:
-        # yields make the ether more than the short, gas makes it less
+    elif adrift and rebalances and (not critical or short > long):
+        # yields make the ether more than the short, gas makes it less; buying back a short that is too large only
+        # reduces
         actions[n, 0] = at.ENTRY_PARTIAL if long > short else at.EXIT_PARTIAL
         actions[n, 1] = PAIR
         actions[n, 2] = more - less

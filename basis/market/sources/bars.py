@@ -121,6 +121,28 @@ class BarSeries:
             low[some] = np.minimum.reduceat(np.append(candles.low[keep], 0.0), bounds)[::2]
         return high, low
 
+    def volatility(self, timestamps: np.ndarray, step: int, max_staleness: int) -> np.ndarray:
+        """Volatility of the candles that ended in (τ_t − step, τ_t], from their range: ln(high / low) / (2 √ln 2).
+
+        Parkinson (1980); of the step, not of a year. Where none ended it is that of the last closed candle, at most
+        `max_staleness` old; NaN without one.
+        """
+        candles = self.candles()
+        keep = ~(np.isnan(candles.high) | np.isnan(candles.low))
+        ends, high, low = candles.ends[keep], candles.high[keep], candles.low[keep]
+        out = np.full(timestamps.shape, np.nan)
+        if not ends.size:
+            return out
+        last = np.searchsorted(ends, timestamps, "right")
+        first = np.minimum(np.searchsorted(ends, timestamps - step, "right"), np.maximum(last - 1, 0))
+        known = (last > 0) & (timestamps - ends[np.maximum(last - 1, 0)] <= max_staleness)
+        bounds = np.column_stack((first[known], last[known])).ravel()
+        if known.any():
+            top = np.maximum.reduceat(np.append(high, 0.0), bounds)[::2]
+            bottom = np.minimum.reduceat(np.append(low, 0.0), bounds)[::2]
+            out[known] = np.log(top / bottom) / (2.0 * np.sqrt(np.log(2.0)))
+        return out
+
     def volume(self, timestamps: np.ndarray, step: int, max_staleness: int) -> np.ndarray | None:
         """Volume, in base units, of the candles that ended in (τ_t − step, τ_t].
 

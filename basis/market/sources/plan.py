@@ -45,6 +45,8 @@ class Plan:
         Name of the signal series; empty where none is configured.
     tested : bool
         Whether a loan can be liquidated inside the hour: what is lent and owed moves with different assets.
+    depth : bool
+        Whether orders meet volume, impact or a resting price (`Config.depth`).
     """
 
     spots: list[str] = field(default_factory=list)
@@ -56,6 +58,7 @@ class Plan:
     gas: bool = False
     rewards: list[str] = field(default_factory=list)
     tested: bool = False
+    depth: bool = False
     signals: str = ""
 
     def price(self, symbol: str) -> None:
@@ -97,6 +100,7 @@ def plan_series(keys: Iterable[str | Key], config: Any) -> Plan:
         plan.price("ETH")
     plan.rewards = [symbol for symbol in getattr(config, "distributions", ()) if symbol in plan.spots]
     plan.signals = getattr(config.strategy, "signal_file", None) or ""
+    plan.depth = bool(getattr(config, "depth", False))
     plan.tested = bool(plan.debts) and len({moves_with(symbol) for symbol in (*plan.supplies, *plan.debts)}) > 1
     return plan
 
