@@ -185,8 +185,12 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
             terms = config.venues[name]
             out = venue[i, j]
             spot_fee, perp_fee = need(terms.spot_fee, name, "spot_fee"), need(terms.perp_fee, name, "perp_fee")
-            out[at.SPOT_TAKER], out[at.SPOT_MAKER] = (on * x for x in (spot_fee.at(when).taker, spot_fee.at(when).maker))
-            out[at.PERP_TAKER], out[at.PERP_MAKER] = (on * x for x in (perp_fee.at(when).taker, perp_fee.at(when).maker))
+            out[at.SPOT_TAKER], out[at.SPOT_MAKER] = (
+                on * x for x in (spot_fee.at(when).taker, spot_fee.at(when).maker)
+            )
+            out[at.PERP_TAKER], out[at.PERP_MAKER] = (
+                on * x for x in (perp_fee.at(when).taker, perp_fee.at(when).maker)
+            )
             out[at.LIQUIDATION_FEE] = need(terms.liquidation_fee, name, "liquidation_fee").at(when).value
             out[at.WITHDRAWAL_FEE] = (
                 on * need(terms.withdrawal_fee.get("USDT"), name, "withdrawal_fee.USDT").at(when).value
@@ -423,7 +427,10 @@ def coefficients(
     if key not in _made:
         seconds = panel.timestamps / 1e9
         # the panel is kept with its coefficients, so its id stays its own
-        _made[key] = (panel, make_coefficients(slots, panel.columns, seconds, config.valuation, thresholds, depth=depth))
+        _made[key] = (
+            panel,
+            make_coefficients(slots, panel.columns, seconds, config.valuation, thresholds, depth=depth),
+        )
         while len(_made) > 4:
             _made.popitem(last=False)
     _made.move_to_end(key)

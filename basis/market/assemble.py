@@ -220,9 +220,24 @@ class PanelBuilder:
                 self.columns[f"volatility|spot|{asset}"] = candles.volatility(self.timestamps, self.step, limit)
             high, low = candles.extremes(self.timestamps, self.columns[f"spot|{asset}"])
             self.columns[f"high|spot|{asset}"], self.columns[f"low|spot|{asset}"] = high, low
+        self._volume(f"volume|spot|{asset}", bars, series, limit)
+
+    def _volume(self, column: str, bars: BarSeries, series: str, limit: int) -> None:
         volume = bars.volume(self.timestamps, self.step, limit)
         if volume is not None:
-            self.columns[f"volume|spot|{asset}"] = volume
+            self.columns[column] = volume
+            return
+        execution = getattr(self.config, "execution", None)
+        # a reward token is sold at a pool, whose price has its size in it
+        if (
+            execution
+            and (execution.impact > 0.0 or execution.participation is not None)
+            and not series.endswith("weth")
+        ):
+            raise DataError(
+                f"{series}: its files have no volume, which execution.impact and execution.participation need. "
+                "Name another source in data.sources, or leave them out."
+            )
 
     def _rewards(self, symbol: str) -> None:
         paid, terms, rows = self.provider.distribution(symbol), self.config.distributions[symbol], self.timestamps
@@ -246,9 +261,7 @@ class PanelBuilder:
         self.put(f"mark|{text}", series, resolved, names)
         mark = self.columns[f"mark|{text}"]
         self.columns[f"high|{text}"], self.columns[f"low|{text}"] = bars.extremes(self.timestamps, mark)
-        volume = bars.volume(self.timestamps, self.step, limit)
-        if volume is not None:
-            self.columns[f"volume|{text}"] = volume
+        self._volume(f"volume|{text}", bars, series, limit)
         if self.plan.depth:
             self.columns[f"volatility|{text}"] = bars.volatility(self.timestamps, self.step, limit)
         self._note("marks: the open of a perp's candle stands in for the mark price, its high and low for the extremes")
