@@ -281,6 +281,26 @@ def test_a_liquidation_under_shipped_limits_is_answered_too(mode, driver):
     check_columns(result, mode, "liquidation_loss")
 
 
+@pytest.mark.parametrize("venue", VENUES)
+def test_a_single_venue_opens_no_short_whose_ether_cannot_be_paid(mode, driver, venue):
+    """The gas of the swap comes out of the USDT it swaps: the short is no larger than what is left pays for."""
+    result = trade(mode, driver, hedged(steady(60, 3_000.0)), {"strategy.hedge_allocation": {venue: 1.0}})
+    check_hedged(result)
+    assert not reasons(result)
+    assert short(result)[-1] > 0.0
+
+
+def test_a_short_larger_than_the_ether_is_bought_back_while_an_alert_is_critical(mode, driver):
+    book = {TOKEN: 5.0, cash("bybit"): 60_000.0, WALLET: 5_000.0, ETHER: 0.5}
+    book |= {perp("bybit"): -20.0, f"{perp('bybit')}|cost": -60_000.0}
+    limits = {"net_delta_ratio": {"warning": 0.05, "critical": 0.1}}
+    overrides = {"strategy.hedge_allocation": {"bybit": 1.0}, "risk.limits": limits}
+    result = trade(mode, driver, hedged(steady(10, 3_000.0)), overrides, positions=book)
+    assert result.events.query("kind == 'alert' and level == 'critical'").shape[0]
+    check_hedged(result)
+    assert short(result)[0] < 20.0
+
+
 def test_a_critical_alert_only_reduces(mode, driver):
     panel = hedged(path((0, 3_000.0), (20, 3_000.0), (40, 3_900.0), (80, 2_900.0), (120, 2_900.0)), wick=0.0)
     limits = {"margin_ratio": {"warning": 0.6, "critical": 0.55}}
