@@ -14,10 +14,10 @@ import numpy as np
 
 import basis
 from basis.engine import model
-from basis.kernel import coefficients, exposure, fills, hour, layout, loop, pnl, risk, route, settle
+from basis.kernel import coefficients, depth, exposure, fills, hour, layout, loop, pnl, risk, route, settle
 from basis.market import DataProvider
 
-_MODULES = (coefficients, exposure, fills, hour, layout, loop, pnl, risk, route, settle, model)
+_MODULES = (coefficients, depth, exposure, fills, hour, layout, loop, pnl, risk, route, settle, model)
 
 #: Enters at once, is paid funding, and is liquidated by the wick of the squeeze.
 HEDGED = (
