@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from basis.engine.health import unified_health_manager
     from basis.execution.simulation import SimulationClient
     from basis.market import DataProvider
+    from basis.results.comparison import Comparison, compare
     from basis.strategies.manager import Action, Decision, StrategyManager
 
 #: Public name → the module that holds it.
@@ -47,6 +48,8 @@ _HOMES = {
     "unified_health_manager": "basis.engine.health",
     "SimulationClient": "basis.execution.simulation",
     "DataProvider": "basis.market",
+    "Comparison": "basis.results.comparison",
+    "compare": "basis.results.comparison",
     "Action": "basis.strategies.manager",
     "Decision": "basis.strategies.manager",
     "StrategyManager": "basis.strategies.manager",
@@ -54,6 +57,7 @@ _HOMES = {
 __all__ = [
     "Action",
     "BtcBasis",
+    "Comparison",
     "Config",
     "DataProvider",
     "Decision",
@@ -69,6 +73,7 @@ __all__ = [
     "UsdtMarketNeutralNoLeverage",
     "__version__",
     "backtest",
+    "compare",
     "list_modes",
     "load_config",
     "open_run",
