@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from basis.engine.health import unified_health_manager
     from basis.execution.simulation import SimulationClient
     from basis.market import DataProvider
-    from basis.results.comparison import Comparison, compare
+    from basis.results import Comparison, compare
     from basis.strategies.manager import Action, Decision, StrategyManager
 
 #: Public name → the module that holds it.
@@ -48,8 +48,8 @@ _HOMES = {
     "unified_health_manager": "basis.engine.health",
     "SimulationClient": "basis.execution.simulation",
     "DataProvider": "basis.market",
-    "Comparison": "basis.results.comparison",
-    "compare": "basis.results.comparison",
+    "Comparison": "basis.results",
+    "compare": "basis.results",
     "Action": "basis.strategies.manager",
     "Decision": "basis.strategies.manager",
     "StrategyManager": "basis.strategies.manager",

@@ -218,17 +218,19 @@ def _opened(run: Any) -> Result:
         return run
     if not isinstance(run, str | os.PathLike):
         raise InputError(f"{run!r} is no run; give a result, a run folder or the id of a run in {RUNS}/.")
-    by_id = RUNS / Path(run)
-    if not Path(run).exists() and (by_id / MANIFEST).is_file():
-        return open_run(by_id)
-    if not Path(run).exists() and len(Path(run).parts) == 1 and RUNS.is_dir():
+    folder = Path(run)
+    if folder.exists() or len(folder.parts) > 1:
+        return open_run(folder)
+    if (RUNS / folder / MANIFEST).is_file():
+        return open_run(RUNS / folder)
+    if RUNS.is_dir():
         from basis.config.layers import propose
 
         held = sorted(path.parent.name for path in RUNS.glob(f"*/{MANIFEST}"))
         raise InputError(
             f"No run {run}, neither a folder nor an id in {RUNS}/." + (propose(str(run), held) if held else "")
         )
-    return open_run(run)
+    return open_run(folder)
 
 
 def _names(results: Sequence[Result]) -> list[str]:
