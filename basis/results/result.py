@@ -453,6 +453,13 @@ def open_run(path: str | Path) -> Result:
     ------
     InputError
         Where the folder is no run folder; the message names what is missing.
+
+    Examples
+    --------
+    >>> result = basis.backtest("pure_lending", start="2024-06-01", end="2024-06-08", out="runs/week")
+    >>> again = basis.open_run("runs/week")
+    >>> again.equity.equals(result.equity)
+    True
     """
     folder = Path(path)
     needed = [MANIFEST, SUMMARY, CONFIG, *(f"{name}.parquet" for name in TABLES)]
