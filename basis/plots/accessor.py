@@ -225,14 +225,14 @@ class Plots:
 class ComparisonPlots:
     """Figures of several runs beside each other; each method takes ``backend`` as those of `Plots` do.
 
-    Parameters
+    Attributes
     ----------
     runs : name → numbers of the run
-    differences : rows of texts, a key of the configuration and its value in each run
+    rows : texts, a key of the configuration that differs and its value in each run
     """
 
-    def __init__(self, runs: Mapping[str, RunNumbers], differences: Sequence[tuple[str, ...]]) -> None:
-        self._runs, self._differences = runs, differences
+    def __init__(self, runs: Mapping[str, RunNumbers], rows: Sequence[tuple[str, ...]]) -> None:
+        self.runs, self.rows = runs, rows
 
     @overload
     def overview(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
@@ -240,7 +240,7 @@ class ComparisonPlots:
     def overview(self, backend: Literal["matplotlib"]) -> "Figure": ...
     def overview(self, backend: Backend = "plotly") -> Any:
         """Growth of 1 and drawdowns, on one axis of time."""
-        return drawn(comparison.overview(self._runs), backend)
+        return drawn(comparison.overview(self.runs), backend)
 
     @overload
     def growth(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
@@ -248,7 +248,7 @@ class ComparisonPlots:
     def growth(self, backend: Literal["matplotlib"]) -> "Figure": ...
     def growth(self, backend: Backend = "plotly") -> Any:
         """What 1 grew to in each run; flows do not count."""
-        return drawn(comparison.growth(self._runs), backend)
+        return drawn(comparison.growth(self.runs), backend)
 
     @overload
     def drawdown(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
@@ -256,7 +256,7 @@ class ComparisonPlots:
     def drawdown(self, backend: Literal["matplotlib"]) -> "Figure": ...
     def drawdown(self, backend: Backend = "plotly") -> Any:
         """Growth of each run against its highest so far, fraction <= 0."""
-        return drawn(comparison.drawdown(self._runs), backend)
+        return drawn(comparison.drawdown(self.runs), backend)
 
     @overload
     def attribution(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
@@ -264,7 +264,7 @@ class ComparisonPlots:
     def attribution(self, backend: Literal["matplotlib"]) -> "Figure": ...
     def attribution(self, backend: Backend = "plotly") -> Any:
         """What each column earned in each run, side by side, as a fraction of its equity at the start."""
-        return drawn(comparison.attribution(self._runs), backend)
+        return drawn(comparison.attribution(self.runs), backend)
 
     @overload
     def differences(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
@@ -272,7 +272,7 @@ class ComparisonPlots:
     def differences(self, backend: Literal["matplotlib"]) -> "Figure": ...
     def differences(self, backend: Backend = "plotly") -> Any:
         """Keys of the configuration that differ, as a table."""
-        return drawn(comparison.differences(self._runs, self._differences), backend)
+        return drawn(comparison.differences(self.runs, self.rows), backend)
 
 
 def drawn(picture: Picture, backend: str) -> Any:

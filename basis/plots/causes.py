@@ -79,10 +79,7 @@ def monthly_returns(run: RunNumbers) -> Picture:
         x=named,
         y=np.array([str(year) for year in years]),
         values=values,
-        words=np.array([
-            [f"{'the year' if name == 'year' else name} {year}: {texts[j, i]}" for i, name in enumerate(named)]
-            for j, year in enumerate(years)
-        ]),
+        words="{x} {y}: {z:.2%}",
         # in the cells without the sign, for which there is no room
         labels=np.where(there, np.char.rstrip(texts, "%"), ""),
         middle=0.0,

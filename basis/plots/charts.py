@@ -98,9 +98,12 @@ def _stack(panel: Panel, stack: Stack, data: list[dict[str, Any]], layout: dict[
         layout["barmode"] = "overlay"
         layout["hovermode"] = "closest"
     else:
-        step = -(-len(names) // _NAMED)
+        # of many months some have a name; of causes every one
+        many = len(names) > _NAMED
+        step = -(-len(names) // _NAMED) if not stack.grouped else 1
         lines = [theme.two_lines(name) for name in names]
-        along |= {"tickvals": names[::step], "ticktext": ["<br>".join(line) for line in lines[::step]], "tickangle": 0}
+        along |= {"tickvals": names[::step], "ticktext": ["<br>".join(line) for line in lines[::step]]}
+        along |= {"tickangle": -45, "ticktext": names} if many and stack.grouped else {"tickangle": 0}
         layout["xaxis"] = along
         layout["barmode"] = "group" if stack.grouped else "relative"
         layout["hovermode"] = "x unified"
@@ -166,13 +169,12 @@ def _grid(grid: Grid, data: list[dict[str, Any]], layout: dict[str, Any]) -> Non
         "zmin": grid.middle - grid.reach,
         "zmax": grid.middle + grid.reach,
         "zmid": grid.middle,
-        "colorscale": [[0.0, theme.BELOW], [0.5, theme.MIDDLE], [1.0, theme.ABOVE]],
+        "colorscale": [*zip((0.0, 0.5, 1.0), theme.LIGHT_MAP if named else theme.MAP, strict=True)],
         "colorbar": {
             "title": {"text": grid.scale, "side": "right", "font": {"size": theme.FONT_SIZE - 1}}, "thickness": 12,
             "outlinewidth": 0, "tickformat": ",.6~%" if grid.scale.endswith("%") else ",.6~g", "nticks": 6,
         },
-        "hovertext": grid.words.tolist(),
-        "hovertemplate": "%{hovertext}<extra></extra>",
+        "hovertemplate": grid.words.replace("{", "%{") + "<extra></extra>",
         "hoverongaps": False,
         "xgap": 2 if named else 0,
         "ygap": 2 if named else 0,
@@ -183,7 +185,8 @@ def _grid(grid: Grid, data: list[dict[str, Any]], layout: dict[str, Any]) -> Non
         layout["margin"] |= {"t": 84, "b": 24}
         if grid.labels is not None:
             data[-1] |= {
-                "text": grid.labels.tolist(), "texttemplate": "%{text}", "textfont": {"size": theme.FONT_SIZE - 3},
+                "text": grid.labels.tolist(), "texttemplate": "%{text}",
+                "textfont": {"size": theme.FONT_SIZE - 3, "color": theme.LIGHT.ink},
             }  # fmt: skip
         return
     layout["hovermode"] = "closest"

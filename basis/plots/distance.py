@@ -15,6 +15,7 @@ collateral then grows at a rate e a year and its debt at b for T years, has
 and is liquidated where h' < 1 (accounting §6; e and b as in `days_to_liquidation` of the risk table).
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -140,6 +141,15 @@ def liquidation_map(
     return picture_of(run, "liquidation_map", title, "fraction", Panel(grid.scale, "percent", grid=grid))
 
 
+def maps(run: RunNumbers) -> list[Picture]:
+    """The map of the exchange that was nearest to liquidation and that of the loan, where the book had them."""
+    nearest = {name: np.nanmin(np.abs(values)) for name, values in moves(run).items() if np.isfinite(values).any()}
+    made = [liquidation_map(run, venue=min(nearest, key=lambda name: nearest[name]))] if nearest else []
+    if np.isfinite(fall(run)).any():
+        made.append(replace(liquidation_map(run, venue=_LOAN), name="liquidation_map_loan"))
+    return made
+
+
 def _row(run: RunNumbers, at: np.datetime64 | None, away: dict[str, np.ndarray]) -> int | None:
     """The last row at or before an instant; without one, the last row that has something to liquidate."""
     if at is None:
@@ -176,7 +186,7 @@ def _perp_map(run: RunNumbers, row: int, venue: str) -> Grid:
     values = state.after(x[None], y[:, None])
     struck = state.least * (1.0 + x) - state.side * x
     edge = np.stack([x, np.where((struck >= 0.0) & (struck <= top), struck, np.nan)])
-    words = _worded(x, y, values, state.least, "margin ratio {:.1%} before and {:.1%} after a move of {:+.1%}")
+    words = "margin ratio {y:.1%} before and {z:.1%} after a move of {x:+.1%}"
     now = Point(
         0.0, state.ratio, "in the row",
         f"in the row: margin ratio {state.ratio:.2%}, liquidation at a move of {away:+.2%}",
@@ -199,9 +209,7 @@ def _loan_map(run: RunNumbers, row: int, days: float) -> Grid:
     values = state.after(x[None], y[:, None], years)
     edge_x = np.exp((y - state.earned) * years) / state.health - 1.0
     edge = np.stack([np.where((edge_x >= x[0]) & (edge_x <= x[-1]), edge_x, np.nan), y])
-    words = _worded(
-        x, y, values, 1.0, f"{days:g} days at {{:.1%}} a year, health factor {{:.3f}} after a move of {{:+.1%}}"
-    )
+    words = f"{days:g} days at {{y:.1%}} a year and a move of {{x:+.1%}}: health factor {{z:.3f}}"
     now = Point(
         0.0, state.owed, "in the row",
         f"in the row: health factor {state.health:.4f}, borrow rate {state.owed:.2%} a year; "
@@ -212,12 +220,3 @@ def _loan_map(run: RunNumbers, row: int, days: float) -> Grid:
         "move of the collateral's oracle price against the debt, %", f"borrow rate for {days:g} days, % a year", edge,
         "liquidation at 1", (now,),
     )  # fmt: skip
-
-
-def _worded(x: np.ndarray, y: np.ndarray, values: np.ndarray, least: float, form: str) -> np.ndarray:
-    """(rows, columns) words of the cells; the form takes what is on y, the value, and the move."""
-
-    def told(up: float, value: float, move: float) -> str:
-        return form.format(up, value, move) + (": liquidated" if value <= least else "")
-
-    return np.array([[told(up, *pair) for pair in zip(row, x, strict=True)] for up, row in zip(y, values, strict=True)])

@@ -97,7 +97,11 @@ SCRIPT = """
     for (const figure of figures) Plotly.react(figure.place, figure.data, paint(figure), options);
   };
   dark.addEventListener("change", repaint);
-  window.addEventListener("beforeprint", () => { paper = true; repaint(); });
+  window.addEventListener("beforeprint", () => {
+    for (const folded of document.querySelectorAll("details.printed")) folded.open = true;
+    paper = true;
+    repaint();
+  });
   window.addEventListener("afterprint", () => { paper = false; repaint(); });
   document.documentElement.dataset.drawn = figures.length;
 })();

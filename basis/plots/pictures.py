@@ -135,7 +135,7 @@ class Grid:
     ----------
     x, y : (columns,), (rows,) names of cells, or numbers
     values : (rows, columns) NaN where there is none
-    words : (rows, columns) texts for the hover
+    words : what the hover says of a cell, by its ``{x}``, ``{y}`` and ``{z}`` with formats such as ``{z:.1%}``
     labels : (rows, columns) texts in the cells, None for none
     middle, reach : the colours go from ``middle − reach`` to ``middle + reach``
     scale : what the colours are, with its unit
@@ -147,7 +147,7 @@ class Grid:
     x: np.ndarray
     y: np.ndarray
     values: np.ndarray
-    words: np.ndarray
+    words: str
     labels: np.ndarray | None
     middle: float
     reach: float

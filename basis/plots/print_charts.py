@@ -100,7 +100,7 @@ def _stack(panel: Panel, stack: Stack, ax: "Axes") -> None:
         ax.margins(x=0.14)
         ax.axvline(0.0, color=theme.LIGHT.faint, linewidth=0.8)
     else:
-        step = -(-count // _NAMED)
+        step = -(-count // _NAMED) if not stack.grouped else 1
         ax.set_xticks(places[::step], ["\n".join(theme.two_lines(name)) for name in stack.categories[::step]])
         ax.tick_params(axis="x", length=0, labelsize=8)
         ax.axhline(0.0, color=theme.LIGHT.faint, linewidth=0.8)
@@ -111,7 +111,7 @@ def _grid(grid: Grid, ax: "Axes") -> None:
 
     named = grid.x.dtype.kind == "U"
     x, y = (np.arange(len(axis)) if named else axis for axis in (grid.x, grid.y))
-    colours = LinearSegmentedColormap.from_list("map", [theme.BELOW, theme.MIDDLE, theme.ABOVE])
+    colours = LinearSegmentedColormap.from_list("map", theme.LIGHT_MAP if named else theme.MAP)
     scale = Normalize(grid.middle - grid.reach, grid.middle + grid.reach, clip=True)
     drawn = ax.pcolormesh(x, y, grid.values, cmap=colours, norm=scale, shading="nearest", gid="grid", rasterized=True)
     ax.grid(visible=False)
@@ -127,10 +127,7 @@ def _grid(grid: Grid, ax: "Axes") -> None:
         ax.spines[:].set_visible(False)
         for row, column in np.ndindex(grid.values.shape):
             if grid.labels is not None and grid.labels[row, column]:
-                value = grid.values[row, column]
-                strong = np.isfinite(value) and abs(value - grid.middle) > 0.6 * grid.reach
-                ink = "#ffffff" if strong else theme.LIGHT.ink
-                ax.text(column, row, str(grid.labels[row, column]), ha="center", va="center", fontsize=7, color=ink)
+                ax.text(column, row, str(grid.labels[row, column]), ha="center", va="center", fontsize=7)
         return
     ax.set_xlabel(grid.x_title)
     ax.set_ylabel(grid.y_title)

@@ -16,6 +16,8 @@ def __getattr__(name: str) -> Any:
     """Load on first use, so that what needs no result imports no engine."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from basis.results import comparison, result
-
-    return getattr(comparison if name in ("Comparison", "compare") else result, name)
+    if name in ("Comparison", "compare"):
+        from basis.results import comparison as home
+    else:
+        from basis.results import result as home
+    return getattr(home, name)

@@ -16,6 +16,8 @@ from basis.results.result import Result, open_run
 if TYPE_CHECKING:
     import pandas as pd
 
+    from basis.plots.accessor import ComparisonPlots
+
 #: Where `basis backtest` puts runs, by their id.
 RUNS = Path("runs")
 _ABSENT = "–"
@@ -40,6 +42,8 @@ class Comparison:
         Growth of 1 by row, time-weighted (flows do not count), before costs of row 0; NaN where a run has no row.
     config : pandas.DataFrame
         Keys of the resolved configuration in which the runs differ; ``–`` where a run has no such key.
+    plot : ComparisonPlots
+        Figures: ``plot.overview()``, ``.growth()``, ``.drawdown()``, ``.attribution()``, ``.differences()``.
     """
 
     def __init__(self, results: Mapping[str, Result]) -> None:
@@ -121,12 +125,35 @@ class Comparison:
                 frame.at[key, name] = value
         return frame
 
+    @functools.cached_property
+    def plot(self) -> "ComparisonPlots":
+        from basis.plots.accessor import ComparisonPlots
+        from basis.results.numbers import run_numbers
+
+        differences = zip(self.config.index, self.config.to_numpy().tolist(), strict=True)
+        rows = [(str(key), *map(_short, values)) for key, values in differences]
+        return ComparisonPlots({name: run_numbers(result) for name, result in self.results.items()}, rows)
+
+    def report(self, path: "str | Path") -> Path:
+        """Write the comparison: one HTML file that needs no network; replaces the file if it is there.
+
+        Raises
+        ------
+        InputError
+            Where it cannot be written, or what is there is no page.
+        """
+        from basis.results.comparison_page import make_page
+        from basis.results.page import write_page
+
+        return write_page(make_page(self), path)
+
     def _in_units(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         frame.attrs = {"share_class": self.share_classes}
         return frame
 
     @property
-    def _notes(self) -> list[str]:
+    def notes(self) -> list[str]:
+        """What a reader should know before comparing, one sentence each."""
         notes = [f"{name}: {line}" for name, result in self.results.items() for line in _graver(result)]
         if len(set(self.share_classes.values())) > 1:
             told = ", ".join(f"{name} in {share_class}" for name, share_class in self.share_classes.items())
@@ -144,7 +171,7 @@ class Comparison:
         parts = [self.formatted.to_string()]
         if len(self.config):
             parts.append("configuration:\n" + self.config.map(_short).to_string(header=False, index_names=False))
-        return "\n\n".join([*parts, *self._notes])
+        return "\n\n".join([*parts, *self.notes])
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -163,7 +190,7 @@ class Comparison:
             for title, table in tables.items()
             if len(table)
         )
-        notes = "".join(f"<li>{escape(note)}</li>" for note in self._notes)
+        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
         return f"<div>{made}" + (f"<ul style='font-size:90%'>{notes}</ul>" if notes else "") + "</div>"
 
 

@@ -367,8 +367,6 @@ def test_the_map_of_perps_is_the_margin_worked_out_again(results):
     # what the line says at the row's own ratio is the distance of the other figure
     away = trace_of(result.plot.liquidation_distance(), "move|okx").y[row]
     assert np.interp(point.y[0], edge.y[there], edge.x[there]) == pytest.approx(away, abs=1e-9)
-    liquidated = np.array([["liquidated" in words for words in line] for line in grid.hovertext])
-    assert (liquidated == (np.array(grid.z) <= least)).all()
 
 
 def test_the_map_of_a_loan_meets_the_recorded_distance_and_days(results):
