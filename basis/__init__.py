@@ -11,46 +11,86 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from basis.api import EventDrivenStrategyEngine, backtest, open_run
-    from basis.config import load_config
+    from basis.config import Config, load_config
+    from basis.config.modes import (
+        BtcBasis,
+        EthBasis,
+        EthLeveraged,
+        EthStakingOnly,
+        MlDirectional,
+        PureLending,
+        UsdtMarketNeutral,
+        UsdtMarketNeutralNoLeverage,
+        list_modes,
+    )
     from basis.engine.health import unified_health_manager
     from basis.execution.simulation import SimulationClient
     from basis.market import DataProvider
+    from basis.results import Comparison, compare
     from basis.strategies.manager import Action, Decision, StrategyManager
-
-__all__ = [
-    "Action",
-    "DataProvider",
-    "Decision",
-    "EventDrivenStrategyEngine",
-    "SimulationClient",
-    "StrategyManager",
-    "__version__",
-    "backtest",
-    "load_config",
-    "open_run",
-    "unified_health_manager",
-]
 
 #: Public name → the module that holds it.
 _HOMES = {
     "backtest": "basis.api",
     "open_run": "basis.api",
     "EventDrivenStrategyEngine": "basis.api",
+    "Config": "basis.config",
     "load_config": "basis.config",
+    "list_modes": "basis.config.modes",
+    "BtcBasis": "basis.config.modes",
+    "EthBasis": "basis.config.modes",
+    "EthLeveraged": "basis.config.modes",
+    "EthStakingOnly": "basis.config.modes",
+    "MlDirectional": "basis.config.modes",
+    "PureLending": "basis.config.modes",
+    "UsdtMarketNeutral": "basis.config.modes",
+    "UsdtMarketNeutralNoLeverage": "basis.config.modes",
     "unified_health_manager": "basis.engine.health",
     "SimulationClient": "basis.execution.simulation",
+    "DataProvider": "basis.market",
+    "Comparison": "basis.results",
+    "compare": "basis.results",
     "Action": "basis.strategies.manager",
     "Decision": "basis.strategies.manager",
     "StrategyManager": "basis.strategies.manager",
-    "DataProvider": "basis.market",
 }
+__all__ = [
+    "Action",
+    "BtcBasis",
+    "Comparison",
+    "Config",
+    "DataProvider",
+    "Decision",
+    "EthBasis",
+    "EthLeveraged",
+    "EthStakingOnly",
+    "EventDrivenStrategyEngine",
+    "MlDirectional",
+    "PureLending",
+    "SimulationClient",
+    "StrategyManager",
+    "UsdtMarketNeutral",
+    "UsdtMarketNeutralNoLeverage",
+    "__version__",
+    "backtest",
+    "compare",
+    "list_modes",
+    "load_config",
+    "open_run",
+    "unified_health_manager",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name on first use (PEP 562)."""
     home = _HOMES.get(name)
     if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, _HOMES, 1)
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}." + (f" Did you mean {near[0]}?" if near else "")
+        )
     value = getattr(import_module(home), name)
     globals()[name] = value
     return value

@@ -126,6 +126,17 @@ def backtest(
     ------
     InputError
         Where configuration, data or usage are wrong; nothing is written then.
+
+    Examples
+    --------
+    >>> result = basis.backtest("btc_basis", start="2024-06-01", end="2024-06-30", out="runs/june")
+    >>> result.status, len(result.equity)
+    ('complete', 697)
+    >>> bool(result.attribution["funding_pnl"].sum() > 0)
+    True
+    >>> same = basis.backtest(basis.BtcBasis(start="2024-06-01", end="2024-06-30"), driver="event")
+    >>> same.equity.equals(result.equity)
+    True
     """
     began = time.perf_counter()
     if driver not in ("kernel", "event"):

@@ -148,14 +148,36 @@ def replay(
 def report(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run.")],
     out: Annotated[
-        str | None, typer.Option(metavar="FILE", help="File to write. Default: report.html in the run's folder.")
+        str | None,
+        typer.Option(metavar="FILE", help="File to write. Default: report.html (report.pdf) in the run's folder."),
     ] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Print it to PDF with a headless Chromium or Chrome.")] = False,
 ) -> None:
     """Write a run's report: figures, attribution, events and data on one page that needs no network."""
     from basis.results import open_run
 
-    open_run(run).report(out)
-    typer.echo(out if out is not None else Path(run) / "report.html")
+    open_run(run).report(out, pdf)
+    typer.echo(out if out is not None else Path(run) / ("report.pdf" if pdf else "report.html"))
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Folders of runs, or ids of runs in runs/.")],
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write a page with figures as well, an HTML file.")
+    ] = None,
+) -> None:
+    """Compare runs: metrics, P&L by cause, and what differs in their configuration."""
+    from basis.cli.show import print_comparison
+    from basis.results import compare as side_by_side
+    from basis.results.comparison_page import tables
+
+    comparison = side_by_side(*runs)
+    if out is not None:
+        comparison.report(out)
+    print_comparison(tables(comparison), comparison.notes)
+    if out is not None:
+        typer.echo(out)
 
 
 @app.command()

@@ -47,6 +47,16 @@ def print_summary(summary: Mapping[str, Any], warnings: Sequence[str]) -> None:
         screen.print(Text(f"warning: {warning}", style="yellow"))
 
 
+def print_comparison(tables: Iterable[tuple[Sequence[str], Sequence[Sequence[str]]]], notes: Sequence[str]) -> None:
+    """Print tables of texts, the first about the runs and the others with a column a run, and notes."""
+    for place, (head, rows) in enumerate(tables):
+        if place:
+            console().print()
+        print_table(head, rows, () if place == 0 else head[1:])
+    for note in notes:
+        console().print(Text(f"note: {note}", style="yellow"))
+
+
 def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Name and value of each line under the headline; the causes are those that the P&L above them is the sum of."""
     unit = summary["share_class"]

@@ -64,6 +64,15 @@ def load_config(
     ConfigError
         For a key that is unknown or a value that is wrong, with the path, what was given, what is allowed, and the
         nearest name.
+
+    Examples
+    --------
+    >>> config = basis.load_config("btc_basis", {"initial_capital": 250_000, "strategy.margin_ratio_target": 0.6})
+    >>> config.strategy.margin_ratio_target, config.fill
+    (0.6, 'same_bar')
+    >>> basis.load_config("btc_bassis")
+    Traceback (most recent call last):
+    basis.errors.ConfigError: Unknown mode: btc_bassis. Did you mean btc_basis? Allowed: ...
     """
     if isinstance(x, Config):
         if not overrides:

@@ -1,18 +1,29 @@
-"""`result.plot`: the figures of a run, by name. plotly and matplotlib are imported when a figure is drawn."""
+"""`result.plot` and the figures of a comparison, by name. plotly and matplotlib are imported when a figure is drawn."""
 
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import numpy as np
+
 from basis.errors import InputError
-from basis.plots import prepare
+from basis.plots import causes, comparison, distance, holdings, marks, prepare
 from basis.plots.pictures import Picture
-from basis.plots.run import RunNumbers
+from basis.plots.run import EVENT_KINDS, RunNumbers
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
     from matplotlib.figure import Figure
 
 Backend = Literal["plotly", "matplotlib"]
-Kind = Literal["area", "waterfall"]
+Kind = Literal["area", "waterfall", "monthly", "share"]
+#: What `attribution` draws, by kind.
+_KINDS = {
+    "area": prepare.attribution_area,
+    "waterfall": prepare.waterfall,
+    "monthly": causes.monthly,
+    "share": causes.share,
+}
 
 
 class Plots:
@@ -21,64 +32,250 @@ class Plots:
     Every method takes ``backend``: ``plotly`` gives a plain `plotly.graph_objects.Figure` for the screen,
     ``matplotlib`` a `matplotlib.figure.Figure` for print (``.savefig("equity.pdf")``). Both hold the run's own numbers,
     row by row; money is in share class, ratios are fractions that the axes show in percent, instants are UTC.
+
+    Every figure over time takes ``events``, kinds of the event table that are marked on its upper panel, with their
+    words in the hover: ``result.plot.equity(events=("fill", "transfer"))``. The kinds are decision, order, fill,
+    reject, transfer, arrival, funding, reward, liquidation, alert, flow, data and error.
+
+    Raises
+    ------
+    InputError
+        For a backend, kind or event that is not known; the message names the nearest.
     """
 
     def __init__(self, run: RunNumbers) -> None:
         self._run = run
 
     @overload
-    def equity(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
+    def overview(self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = ()) -> "go.Figure": ...
     @overload
-    def equity(self, backend: Literal["matplotlib"]) -> "Figure": ...
-    def equity(self, backend: Backend = "plotly") -> Any:
+    def overview(self, backend: Literal["matplotlib"], *, events: Sequence[str] = ()) -> "Figure": ...
+    def overview(self, backend: Backend = "plotly", *, events: Sequence[str] = ()) -> Any:
+        """What is asked first, on one axis of time.
+
+        Equity, drawdown, P&L by cause, and below them the health factor where there is debt, else the lowest margin
+        ratio of all venues, else the gross exposure.
+        """
+        return self._timed(prepare.overview(self._run), events, backend)
+
+    @overload
+    def equity(self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = ()) -> "go.Figure": ...
+    @overload
+    def equity(self, backend: Literal["matplotlib"], *, events: Sequence[str] = ()) -> "Figure": ...
+    def equity(self, backend: Backend = "plotly", *, events: Sequence[str] = ()) -> Any:
         """Worth of the book in share class, with flows, liquidations and a stop marked and critical alerts shaded."""
-        return _drawn(prepare.equity(self._run), backend)
+        return self._timed(prepare.equity(self._run), events, backend)
 
     @overload
-    def drawdown(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
+    def drawdown(self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = ()) -> "go.Figure": ...
     @overload
-    def drawdown(self, backend: Literal["matplotlib"]) -> "Figure": ...
-    def drawdown(self, backend: Backend = "plotly") -> Any:
+    def drawdown(self, backend: Literal["matplotlib"], *, events: Sequence[str] = ()) -> "Figure": ...
+    def drawdown(self, backend: Backend = "plotly", *, events: Sequence[str] = ()) -> Any:
         """Growth of capital against its highest so far, fraction <= 0; flows do not count."""
-        return _drawn(prepare.drawdown(self._run), backend)
+        return self._timed(prepare.drawdown(self._run), events, backend)
 
     @overload
-    def attribution(self, kind: Kind = "area", backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
+    def attribution(
+        self, kind: Kind = "area", backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = ()
+    ) -> "go.Figure": ...
     @overload
-    def attribution(self, kind: Kind = "area", *, backend: Literal["matplotlib"]) -> "Figure": ...
-    def attribution(self, kind: Kind = "area", backend: Backend = "plotly") -> Any:
+    def attribution(
+        self, kind: Kind = "area", *, backend: Literal["matplotlib"], events: Sequence[str] = ()
+    ) -> "Figure": ...
+    def attribution(self, kind: Kind = "area", backend: Backend = "plotly", *, events: Sequence[str] = ()) -> Any:
         """P&L by cause, share class; what is no more than rounding (1e-9 of the capital) is not drawn.
 
         Parameters
         ----------
         kind : ``area``, cumulative by column over time, gains stacked above zero and losses below, and the
             balance-based P&L as a line; ``waterfall``, from the equity at the start over the total of each column and
-            the net flows to the equity at the end
+            the net flows to the equity at the end; ``monthly``, each month's P&L stacked by column (a month ends at
+            00:00 UTC of the next one's first day), its balance-based P&L a mark; ``share``, the total of each column,
+            with its share of the P&L beside it
+        events : marked on the area, which alone is over time
 
         Raises
         ------
         InputError
             For another kind.
         """
-        if kind not in ("area", "waterfall"):
-            raise InputError(f"kind {kind!r} is not known; use 'area' or 'waterfall'.")
-        return _drawn((prepare.attribution_area if kind == "area" else prepare.waterfall)(self._run), backend)
+        if kind not in _KINDS:
+            raise InputError(
+                f"kind {kind!r} is not known; use 'area', 'waterfall', 'monthly' or 'share'.{_near(kind, _KINDS)}"
+            )
+        return self._timed(_KINDS[kind](self._run), events, backend)
 
     @overload
-    def risk(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
+    def monthly_returns(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
     @overload
-    def risk(self, backend: Literal["matplotlib"]) -> "Figure": ...
-    def risk(self, backend: Backend = "plotly") -> Any:
+    def monthly_returns(self, backend: Literal["matplotlib"]) -> "Figure": ...
+    def monthly_returns(self, backend: Backend = "plotly") -> Any:
+        """Time-weighted return of each month and year, a table in colours: blue gains, red losses.
+
+        A month that the run holds a part of has that part's return.
+        """
+        return drawn(causes.monthly_returns(self._run), backend)
+
+    @overload
+    def funding(self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = ()) -> "go.Figure": ...
+    @overload
+    def funding(self, backend: Literal["matplotlib"], *, events: Sequence[str] = ()) -> "Figure": ...
+    def funding(self, backend: Backend = "plotly", *, events: Sequence[str] = ()) -> Any:
+        """Funding by venue since the start, share class.
+
+        Below it the rate each venue settled last, fraction of the notional, and what those of seven days are a year.
+        """
+        return self._timed(causes.funding(self._run), events, backend)
+
+    @overload
+    def exposure(self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = ()) -> "go.Figure": ...
+    @overload
+    def exposure(self, backend: Literal["matplotlib"], *, events: Sequence[str] = ()) -> "Figure": ...
+    def exposure(self, backend: Backend = "plotly", *, events: Sequence[str] = ()) -> Any:
+        """Worth of every instrument, share class, stacked: what is owed hangs below zero, and all sum to the equity.
+
+        Below it the gross exposure, and the net delta by asset where the run watches it.
+        """
+        return self._timed(holdings.exposure(self._run), events, backend)
+
+    @overload
+    def positions(self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = ()) -> "go.Figure": ...
+    @overload
+    def positions(self, backend: Literal["matplotlib"], *, events: Sequence[str] = ()) -> "Figure": ...
+    def positions(self, backend: Backend = "plotly", *, events: Sequence[str] = ()) -> Any:
+        """Quantities held, in units of the asset, a panel for each asset; what is short or owed is below zero.
+
+        Supplied and owed tokens are with their interest: the stored quantity times its index.
+        """
+        return self._timed(holdings.positions(self._run), events, backend)
+
+    @overload
+    def risk(self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = ()) -> "go.Figure": ...
+    @overload
+    def risk(self, backend: Literal["matplotlib"], *, events: Sequence[str] = ()) -> "Figure": ...
+    def risk(self, backend: Backend = "plotly", *, events: Sequence[str] = ()) -> Any:
         """How near the book came to its limits.
 
         Margin ratio by venue (worst of the hour, and after fills), health factor and LTV where there is debt, net delta
         where there are perps; limits as lines, alerts shaded, liquidations marked. A row without a position has no
         ratio and leaves a gap.
         """
-        return _drawn(prepare.risk(self._run), backend)
+        return self._timed(prepare.risk(self._run), events, backend)
+
+    @overload
+    def liquidation_distance(
+        self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = ()
+    ) -> "go.Figure": ...
+    @overload
+    def liquidation_distance(self, backend: Literal["matplotlib"], *, events: Sequence[str] = ()) -> "Figure": ...
+    def liquidation_distance(self, backend: Backend = "plotly", *, events: Sequence[str] = ()) -> Any:
+        """How far a liquidation was, after each row's fills.
+
+        Of perps the move of a venue's marks, fraction of the price, at which its margin is that of maintenance, at the
+        row's maintenance ratio; of a loan the fall of the collateral against what is owed at which its health factor
+        is 1, and, unless that is never, the days until then at the rates known in the row (`liquidation_distance` and
+        `days_to_liquidation` of the risk table). `basis.plots.distance` has the formulas.
+        """
+        return self._timed(distance.liquidation_distance(self._run), events, backend)
+
+    @overload
+    def liquidation_map(
+        self, timestamp: Any = None, venue: str | None = None, days: float = 30.0, backend: Literal["plotly"] = "plotly"
+    ) -> "go.Figure": ...
+    @overload
+    def liquidation_map(
+        self, timestamp: Any = None, venue: str | None = None, days: float = 30.0, *, backend: Literal["matplotlib"]
+    ) -> "Figure": ...
+    def liquidation_map(
+        self, timestamp: Any = None, venue: str | None = None, days: float = 30.0, backend: Backend = "plotly"
+    ) -> Any:
+        """Where the book is liquidated, from its state after the fills of one row.
+
+        For perps of a venue the margin ratio after a move of its marks, by the margin ratio before it; for a loan the
+        health factor after a move of the collateral's oracle price against the debt (a depeg, a fall of the price) and
+        some days at a borrow rate. The line is where the book is liquidated, the dot is the row. `basis.plots.distance`
+        has the formulas.
+
+        Parameters
+        ----------
+        timestamp : instant, UTC; the last row at or before it. None: the last row that has something to liquidate
+        venue : an exchange, or ``aave_v3`` for the loan. None: the one that is nearest to liquidation in that row
+        days : at the borrow rate
+
+        Raises
+        ------
+        InputError
+            For an instant outside the run, a venue that has nothing to liquidate, or days that are not above 0.
+        """
+        picture = distance.liquidation_map(self._run, _instant(timestamp), venue, days)
+        return drawn(picture, backend)
+
+    def _timed(self, picture: Picture, events: Sequence[str], backend: str) -> Any:
+        """A picture over time drawn, with events marked."""
+        events = (events,) if isinstance(events, str) else tuple(events)
+        for kind in events:
+            if kind not in EVENT_KINDS:
+                allowed = ", ".join(EVENT_KINDS)
+                raise InputError(
+                    f"events: {kind!r} is no kind of event; there are {allowed}.{_near(kind, EVENT_KINDS)}"
+                )
+        return drawn(marks.with_events(self._run, picture, events) if events else picture, backend)
 
 
-def _drawn(picture: Picture, backend: str) -> Any:
+class ComparisonPlots:
+    """Figures of several runs beside each other; each method takes ``backend`` as those of `Plots` do.
+
+    Attributes
+    ----------
+    runs : name → numbers of the run
+    rows : texts, a key of the configuration that differs and its value in each run
+    """
+
+    def __init__(self, runs: Mapping[str, RunNumbers], rows: Sequence[tuple[str, ...]]) -> None:
+        self.runs, self.rows = runs, rows
+
+    @overload
+    def overview(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
+    @overload
+    def overview(self, backend: Literal["matplotlib"]) -> "Figure": ...
+    def overview(self, backend: Backend = "plotly") -> Any:
+        """Growth of 1 and drawdowns, on one axis of time."""
+        return drawn(comparison.overview(self.runs), backend)
+
+    @overload
+    def growth(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
+    @overload
+    def growth(self, backend: Literal["matplotlib"]) -> "Figure": ...
+    def growth(self, backend: Backend = "plotly") -> Any:
+        """What 1 grew to in each run; flows do not count."""
+        return drawn(comparison.growth(self.runs), backend)
+
+    @overload
+    def drawdown(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
+    @overload
+    def drawdown(self, backend: Literal["matplotlib"]) -> "Figure": ...
+    def drawdown(self, backend: Backend = "plotly") -> Any:
+        """Growth of each run against its highest so far, fraction <= 0."""
+        return drawn(comparison.drawdown(self.runs), backend)
+
+    @overload
+    def attribution(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
+    @overload
+    def attribution(self, backend: Literal["matplotlib"]) -> "Figure": ...
+    def attribution(self, backend: Backend = "plotly") -> Any:
+        """What each column earned in each run, side by side, as a fraction of its equity at the start."""
+        return drawn(comparison.attribution(self.runs), backend)
+
+    @overload
+    def differences(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
+    @overload
+    def differences(self, backend: Literal["matplotlib"]) -> "Figure": ...
+    def differences(self, backend: Backend = "plotly") -> Any:
+        """Keys of the configuration that differ, as a table."""
+        return drawn(comparison.differences(self.runs, self.rows), backend)
+
+
+def drawn(picture: Picture, backend: str) -> Any:
     """A picture drawn.
 
     Raises
@@ -93,3 +290,33 @@ def _drawn(picture: Picture, backend: str) -> Any:
     else:
         raise InputError(f"backend {backend!r} is not known; use 'plotly' or 'matplotlib'.")
     return drawing.figure(picture)
+
+
+def _near(given: object, names: Any) -> str:
+    """The nearest name as a question, or nothing."""
+    found = difflib.get_close_matches(str(given), list(names), n=1)
+    return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def _instant(timestamp: Any) -> np.datetime64 | None:
+    """An instant as UTC without a zone.
+
+    Raises
+    ------
+    InputError
+        Where it is none.
+    """
+    if timestamp is None or isinstance(timestamp, np.datetime64):
+        return timestamp
+    import datetime
+
+    try:
+        if isinstance(timestamp, str):
+            timestamp = datetime.datetime.fromisoformat(timestamp)
+        if not isinstance(timestamp, datetime.datetime):
+            timestamp = datetime.datetime(timestamp.year, timestamp.month, timestamp.day)
+        if timestamp.tzinfo is not None:
+            timestamp = timestamp.astimezone(datetime.UTC).replace(tzinfo=None)
+        return np.datetime64(timestamp, "us")
+    except (ValueError, AttributeError):
+        raise InputError(f"{timestamp!r} is no instant; write it as in '2024-08-05T02:00'.") from None

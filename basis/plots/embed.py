@@ -58,7 +58,8 @@ def _plain(value: Any) -> Any:
         return [None if np.isnat(stamp) else str(stamp.astype("M8[s]")) for stamp in value]
     if isinstance(value, np.ndarray):
         numbers = np.ascontiguousarray(value, dtype=np.float64)
-        return {"dtype": "f8", "bdata": _base64(numbers)}
+        shape = {"shape": ", ".join(map(str, value.shape))} if value.ndim > 1 else {}
+        return {"dtype": "f8", "bdata": _base64(numbers), **shape}
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"not JSON: {type(value).__name__}")
@@ -87,7 +88,7 @@ SCRIPT = """
   });
   const paint = ({data, layout}) => {
     const {template, ink} = themes[dark.matches && !paper ? "dark" : "light"];
-    for (const trace of data) if (trace.meta && trace.meta.ink) trace.line.color = ink;
+    for (const trace of data) if (trace.meta && trace.meta.ink) (trace.line || trace.marker).color = ink;
     return {...layout, template, ...(paper ? {width: 680} : {autosize: true})};
   };
   const options = {displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"]};
@@ -96,7 +97,11 @@ SCRIPT = """
     for (const figure of figures) Plotly.react(figure.place, figure.data, paint(figure), options);
   };
   dark.addEventListener("change", repaint);
-  window.addEventListener("beforeprint", () => { paper = true; repaint(); });
+  window.addEventListener("beforeprint", () => {
+    for (const folded of document.querySelectorAll("details.printed")) folded.open = true;
+    paper = true;
+    repaint();
+  });
   window.addEventListener("afterprint", () => { paper = false; repaint(); });
   document.documentElement.dataset.drawn = figures.length;
 })();

@@ -1,20 +1,22 @@
-"""Pictures drawn with plotly. A figure is made as plain data, so that a report needs no plotly; imports numpy only."""
+"""Pictures drawn with plotly. A figure is made as plain data, so that a report needs no plotly; imports numpy only.
 
-from itertools import pairwise
+Here are the panels over time; those that have another axis are in `charts`.
+"""
+
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from basis.plots import theme
-from basis.plots.pictures import Band, Bar, Limit, Line, Marks, Panel, Picture, Shade
+from basis.plots import charts, theme
+from basis.plots.pictures import Band, Limit, Line, Marks, Panel, Picture, Shade
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 #: Space between panels, share of the height: for their headings.
 _GAP = 0.085
-#: Pixels: of a plot as it is commonly drawn, and between the words of two limits.
-_PLOT_HEIGHT, _LINE_HEIGHT = 420.0, 15.0
+#: Pixels: of a plot of one panel and of all panels of one with more, as small as they are drawn; between two words.
+_PLOT_HEIGHT, _PANELS_HEIGHT, _LINE_HEIGHT = 420.0, 240.0, 15.0
 #: Symbol and size of marks by kind.
 _MARKS = {
     "liquidation": ("x", 12),
@@ -23,6 +25,18 @@ _MARKS = {
     "deposit": ("triangle-up", 11),
     "withdrawal": ("triangle-down", 11),
     "deepest": ("circle", 8),
+    "decision": ("line-ns-open", 8),
+    "order": ("triangle-right", 8),
+    "fill": ("circle", 7),
+    "reject": ("x-thin-open", 8),
+    "transfer": ("arrow-right", 9),
+    "arrival": ("arrow-left", 9),
+    "funding": ("diamond", 6),
+    "reward": ("star", 9),
+    "alert": ("diamond-open", 8),
+    "flow": ("triangle-up", 11),
+    "data": ("square", 7),
+    "error": ("octagon", 13),
 }
 #: With more rows than this a line needs no markers to be seen.
 _FEW = 2
@@ -46,10 +60,25 @@ def spec(picture: Picture, stamps: Any = None) -> dict[str, Any]:
     panels = picture.panels
     layout: dict[str, Any] = {
         "template": theme.template(),
-        "title": {"text": picture.title, "subtitle": {"text": picture.subtitle, "font": {"size": theme.FONT_SIZE - 1}}},
-        "margin": {"l": 70, "r": 20, "t": 76, "b": 50},
+        "title": {
+            "text": picture.title,
+            "y": 1.0,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 12},
+            "subtitle": {"text": picture.subtitle, "font": {"size": theme.FONT_SIZE - 1}},
+        },
+        "margin": {"l": 70, "r": 20, "t": 64, "b": 46},
         # below everything, where it may grow to a second line
-        "legend": {"orientation": "h", "x": 0.0, "xanchor": "left", "y": 0.0, "yref": "container", "yanchor": "bottom"},
+        "legend": {
+            "orientation": "h",
+            "x": 0.0,
+            "xanchor": "left",
+            "y": 0.0,
+            "yref": "container",
+            "yanchor": "bottom",
+            "tracegroupgap": 0,
+        },
         "shapes": [],
         "annotations": [],
     }
@@ -58,22 +87,27 @@ def spec(picture: Picture, stamps: Any = None) -> dict[str, Any]:
         layout["annotations"].append(_centred(picture.note))
         layout |= {"xaxis": {"visible": False}, "yaxis": {"visible": False}}
         return {"data": data, "layout": layout}
-    bars = any(panel.bars for panel in panels)
-    if not bars:
-        layout |= {"hovermode": "x unified", "hoversubplots": "axis", "xaxis": _time_axis(picture)}
+    if not picture.timed:
+        layout["showlegend"] = charts.draw(panels[0], data, layout)
+        if panels[0].note:
+            layout["margin"]["t"] += 18
+            layout["annotations"].append(_heading(panels[0].note, "y"))
+        return {"data": data, "layout": layout}
+    layout |= {"hovermode": "x unified", "hoversubplots": "axis", "xaxis": _time_axis(picture)}
     weights = np.array([panel.weight for panel in panels])
     free = 1.0 - _GAP * (len(weights) - 1)
     tops = 1.0 - np.concatenate(([0.0], np.cumsum(free * weights / weights.sum() + _GAP)[:-1]))
     for place, (panel, top, weight) in enumerate(zip(panels, tops, weights, strict=True), start=1):
         bottom = max(float(top - free * weight / weights.sum()), 0.0)
         _draw(panel, place, (bottom, float(top)), picture, x, data, layout)
-    if bars:
-        _bars(panels[0], data, layout)
     layout["showlegend"] = _once_in_the_legend(data) > 1
     if any(limit.words for panel in panels for limit in panel.limits):
         layout["margin"]["r"] = 110
     if len(panels) > 1 or panels[0].note:
-        layout["margin"]["t"] += 28
+        layout["margin"]["t"] += 18
+    if len(panels) > 1:
+        layout["legend"]["font"] = {"size": theme.FONT_SIZE - 2}
+        layout["xaxis"]["title"]["standoff"] = 2
     if len(panels) > 2:
         layout["height"] = 180 + 110 * len(panels)
     return {"data": data, "layout": layout}
@@ -134,6 +168,9 @@ def _draw(
     y = "y" if place == 1 else f"y{place}"
     alone = len(picture.panels) == 1
     axis: dict[str, Any] = {"title": {"text": panel.title if alone else ""}, "domain": list(domain), **_ticks(panel)}
+    if not alone:
+        # low panels: few ticks, that do not touch
+        axis["nticks"] = 3 if len(picture.panels) > 2 else 5
     if panel.window is not None:
         axis["range"] = list(panel.window)
     layout["yaxis" if place == 1 else f"yaxis{place}"] = axis
@@ -156,7 +193,9 @@ def _draw(
         elif marks.kind in ("liquidation", "stop"):
             layout["shapes"] += [_rule(stamp, y) for stamp in np.unique(marks.stamps)[:100]]
     layout["shapes"] += [_limit(limit, y) for limit in panel.limits]
-    layout["annotations"] += _limit_words(panel, domain[1] - domain[0], y)
+    layout["annotations"] += _limit_words(
+        panel, (domain[1] - domain[0]) * (_PLOT_HEIGHT if alone else _PANELS_HEIGHT), y
+    )
     # panels one above the other are too low for words along their axes
     heading = " · ".join(filter(None, ("" if alone else f"<b>{panel.title}</b>", panel.note)))
     if heading:
@@ -170,13 +209,13 @@ def _ticks(panel: Panel) -> dict[str, Any]:
     return {"tickformat": ",.6~g" if panel.kind == "ratio" else ",.12~g"}
 
 
-def _number(panel: Panel, variable: str, unit: str) -> str:
+def _number(panel: Panel, variable: str) -> str:
     """How a value reads in the hover."""
     if panel.kind == "percent":
         return f"%{{{variable}:.3%}}"
     if panel.kind == "ratio":
         return f"%{{{variable}:.{panel.places}f}}"
-    return f"%{{{variable}:,.{panel.places}f}} {unit}"
+    return f"%{{{variable}:,.{panel.places}f}} {panel.unit}"
 
 
 def _line(line: Line, panel: Panel, picture: Picture, x: Any, y: str) -> dict[str, Any]:
@@ -193,12 +232,16 @@ def _line(line: Line, panel: Panel, picture: Picture, x: Any, y: str) -> dict[st
         "yaxis": y,
         "line": {"color": colour, "width": 0.8 if line.faint else (2.2 if not line.colour else 1.5)},
         "opacity": 0.6 if line.faint else 0.9,
-        "hovertemplate": f"{line.name} {_number(panel, 'y', picture.unit)}<extra></extra>",
+        "hovertemplate": f"{line.name} {_number(panel, 'y')}<extra></extra>",
         "connectgaps": False,
     }
     if line.group:
         # what is faint follows the line it belongs to
         trace |= {"legendgroup": line.group, "name": line.group, "showlegend": not line.faint}
+    if not line.listed:
+        trace["showlegend"] = False
+    if line.stepped:
+        trace["line"]["shape"] = "hv"
     if line.filled:
         trace |= {"fill": "tozeroy", "fillcolor": theme.faded(colour, 0.18)}
     return trace
@@ -230,7 +273,7 @@ def _band(band: Band, panel: Panel, picture: Picture, x: Any, y: str) -> list[di
             trace["customdata"] = band.values
         if index == 0:
             variable = "customdata" if len(parts) == 2 else "y"
-            trace["hovertemplate"] = f"{band.name} {_number(panel, variable, picture.unit)}<extra></extra>"
+            trace["hovertemplate"] = f"{band.name} {_number(panel, variable)}<extra></extra>"
         else:
             trace["hoverinfo"] = "skip"
         traces.append(trace)
@@ -296,12 +339,12 @@ def _limit(limit: Limit, y: str) -> dict[str, Any]:
 
 
 def _limit_words(panel: Panel, height: float, y: str) -> list[dict[str, Any]]:
-    """The words of the limits in the margin at their ends, pushed apart where they would touch."""
+    """The words of the limits in the margin at their ends, pushed apart where they would touch; height in pixels."""
     named = sorted((limit for limit in panel.limits if limit.words), key=lambda limit: limit.value)
     if not named:
         return []
     low, high = panel.window or (named[0].value, named[-1].value)
-    scale = height * _PLOT_HEIGHT / ((high - low) or 1.0)
+    scale = height / ((high - low) or 1.0)
     at = [limit.value * scale + (0.5 if limit.above else -0.5) * _LINE_HEIGHT for limit in named]
     for lower in range(len(at) - 1):
         short = _LINE_HEIGHT - (at[lower + 1] - at[lower])
@@ -347,51 +390,3 @@ def _heading(text: str, y: str) -> dict[str, Any]:
 
 def _centred(text: str) -> dict[str, Any]:
     return {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "text": text, "showarrow": False}
-
-
-# --- bars ------------------------------------------------------------------------------------------------------------
-
-
-def _bars(panel: Panel, data: list[dict[str, Any]], layout: dict[str, Any]) -> None:
-    """A step per bar, each standing where the one before ended, and a thin line between them."""
-    few = len(panel.bars) <= 12
-    data += [_bar(bar, panel, few) for bar in panel.bars]
-    joints: list[tuple[Any, Any]] = []
-    for bar, after in pairwise(panel.bars):
-        joints += [(bar.name, bar.end), (after.name, bar.end), (None, None)]
-    data.append({
-        "type": "scatter", "mode": "lines", "meta": {"key": "joints"}, "x": [x for x, _ in joints],
-        "y": [y for _, y in joints], "line": {"color": theme.OTHER, "width": 1, "dash": "dot"}, "hoverinfo": "skip",
-    })  # fmt: skip
-    for trace in data:
-        trace["showlegend"] = False
-    names = [bar.name for bar in panel.bars]
-    layout["xaxis"] = {
-        "type": "category",
-        "tickvals": names,
-        "ticktext": ["<br>".join(theme.two_lines(name)) for name in names],
-        "tickangle": 0 if few else -45,
-        "tickfont": {"size": theme.FONT_SIZE - 2 if len(names) > 8 else theme.FONT_SIZE},
-    }
-    layout["bargap"] = 0.35
-
-
-def _bar(bar: Bar, panel: Panel, few: bool) -> dict[str, Any]:
-    unit = panel.title.rpartition(", ")[2]
-    shown = f"{bar.value:{'' if bar.level else '+'},.{panel.places}f}"
-    return {
-        "type": "bar",
-        "name": bar.name,
-        "meta": {"key": bar.key},
-        "x": [bar.name],
-        "y": [bar.value],
-        "base": [bar.base],
-        "marker": {"color": bar.colour},
-        "text": [bar.words],
-        "textposition": "outside",
-        "constraintext": "none",
-        "textangle": 0,
-        "textfont": {"size": theme.FONT_SIZE - 1 if few else theme.FONT_SIZE - 3},
-        "cliponaxis": False,
-        "hovertemplate": f"{bar.name}: {shown} {unit}<extra></extra>",
-    }

@@ -1,12 +1,13 @@
 """What must be seen on a figure: limits, spans beyond them, alerts, liquidations, flows, a stop. Imports numpy only."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from basis.plots import theme
-from basis.plots.pictures import Limit, Marks, Shade
-from basis.plots.run import LESS_IS_WORSE, RunNumbers, in_words, minute, value_in_words
+from basis.plots.pictures import Limit, Marks, Panel, Picture, Shade
+from basis.plots.run import LESS_IS_WORSE, RunNumbers, held_in_words, in_words, minute, value_in_words
 
 #: Kind of a token of a lending market → what a liquidation does with it.
 _LENT = {"aToken": "seized {} collateral", "debtToken": "repaid {} debt"}
@@ -129,3 +130,80 @@ def stop(run: RunNumbers, line: np.ndarray) -> tuple[Marks, ...]:
     if run.cause is None or not len(run):
         return ()
     return (Marks("stopped", "stop", run.stamps[-1:], line[-1:], (f"the run stopped itself: {run.cause}",)),)
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+def with_events(run: RunNumbers, picture: Picture, kinds: Sequence[str]) -> Picture:
+    """The picture with events of some kinds on its upper panel; those of one kind and row are one mark.
+
+    What the panel marks already is not marked twice.
+    """
+    if not picture.panels or not picture.timed:
+        return picture
+    panel, *others = picture.panels
+    there = {marks.kind for marks in panel.marks}
+    there |= {"flow"} if there & {"deposit", "withdrawal"} else set()
+    heights = _heights(panel, len(run))
+    found = [marks for kind in dict.fromkeys(kinds) if kind not in there for marks in _events(run, kind, heights)]
+    return replace(picture, panels=(replace(panel, marks=(*panel.marks, *found)), *others))
+
+
+def _heights(panel: Panel, rows: int) -> np.ndarray:
+    """(rows,) where a mark stands: on the first line of the panel that has a value there, else at its foot."""
+    found = np.full(rows, np.nan)
+    for line in sorted(panel.lines, key=lambda line: line.faint):
+        found = np.where(np.isfinite(found), found, line.values)
+    return np.where(np.isfinite(found), found, 0.0 if panel.window is None else panel.window[0])
+
+
+def _events(run: RunNumbers, kind: str, heights: np.ndarray) -> Iterator[Marks]:
+    found = np.flatnonzero(run.events["kind"] == kind)
+    if not len(found) or not len(run):
+        return
+    rows = np.minimum(np.searchsorted(run.stamps, run.events["timestamp"][found]), len(run) - 1)
+    stamps = run.stamps[rows]
+    texts = _together(stamps, [_told(run, int(event)) for event in found])
+    _, first = np.unique(rows, return_index=True)
+    yield Marks(kind, kind, stamps[first], heights[rows[first]], tuple(texts[at] for at in first))
+
+
+def _told(run: RunNumbers, event: int) -> str:
+    """An event in words."""
+    events = run.events
+    kind, venue, detail = (str(events[name][event]) for name in ("kind", "venue", "detail"))
+    quantity, amount = float(events["quantity"][event]), float(events["amount"][event])
+    instrument = str(events["instrument"][event])
+    what = held_in_words(instrument)
+    if kind == "liquidation":
+        return _struck(run, event)
+    if kind == "fill":
+        costs = [
+            (name.replace("_", " "), float(events[name][event])) for name in ("fee", "slippage", "gas", "flash_fee")
+        ]
+        paid = "".join(f", {name} {run.money(cost)}" for name, cost in costs if cost)
+        # quantities of lent tokens are scaled balances, which nobody reads
+        size = "" if "Token:" in instrument and venue == "aave_v3" else f"{quantity:+,.6g} "
+        return f"{detail} fill: {size}{what}, worth {run.money(float(events['notional'][event]))}{paid}"
+    if kind == "transfer":
+        return f"transfer of {abs(quantity):,.6g} from {what} to {events['destination'][event]}, {detail}"
+    if kind == "arrival":
+        return f"arrival of {quantity:,.6g} {what}"
+    if kind == "funding":
+        rate = float(events["rate"][event])
+        return f"funding on {what}: {amount:+,.2f} USDT at a rate of {rate:.4%}"
+    if kind == "reward":
+        return f"reward of {quantity:,.6g} {what}, worth {run.money(float(events['notional'][event]))}"
+    if kind == "alert":
+        shown = value_in_words(amount, "ratio" if instrument == "health_factor" else "percent")
+        return f"{in_words(instrument)} {events['level'][event]}: {shown}"
+    if kind == "decision":
+        return f"decision: {events['action'][event]} {instrument} {amount:,.6g}"
+    if kind == "order":
+        return f"{detail} order: {quantity:+,.6g} {what}" if quantity else f"{detail} order: {what}"
+    if kind == "reject":
+        return f"rejected, {what}: {detail}"
+    if kind == "flow":
+        return f"flow of {amount:+,.6g}" + (f" ({detail})" if detail else "")
+    return f"{kind}: {detail}"

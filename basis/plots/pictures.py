@@ -21,6 +21,8 @@ class Line:
     faint : drawn thin, behind the others
     filled : the area to zero is filled
     group : lines of a group share the entry of the legend that bears its name
+    listed : it has an entry in the legend; its panel's title may say enough
+    stepped : a value holds until the next
     """
 
     name: str
@@ -30,6 +32,8 @@ class Line:
     faint: bool = False
     filled: bool = False
     group: str = ""
+    listed: bool = True
+    stepped: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,100 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One series of a `Stack`.
+
+    Attributes
+    ----------
+    values : (categories,) NaN where it has no bar
+    words : a text per category, for the hover
+    labels : a text per category beside its bar, or empty
+    """
+
+    name: str
+    key: str
+    values: np.ndarray
+    colour: str
+    words: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Bars by category, on either side of zero.
+
+    Attributes
+    ----------
+    categories : names along the axis
+    parts : series; those of one category stand on each other, or ``grouped`` beside each other
+    lying : categories stand on the vertical axis, the first on top
+    totals : marks over the bars, or None
+    """
+
+    categories: tuple[str, ...]
+    parts: tuple[Part, ...]
+    grouped: bool = False
+    lying: bool = False
+    totals: Part | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a map, with its words."""
+
+    x: float
+    y: float
+    name: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Values over two axes, coloured: one hue below `middle` and another above it.
+
+    Attributes
+    ----------
+    x, y : (columns,), (rows,) names of cells, or numbers
+    values : (rows, columns) NaN where there is none
+    words : what the hover says of a cell, by its ``{x}``, ``{y}`` and ``{z}`` with formats such as ``{z:.1%}``
+    labels : (rows, columns) texts in the cells, None for none
+    middle, reach : the colours go from ``middle − reach`` to ``middle + reach``
+    scale : what the colours are, with its unit
+    x_title, y_title : of the axes, with their units
+    edge : (2, points) a line across, NaN where it leaves the map, with `edge_name`
+    points : what is marked
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    values: np.ndarray
+    words: str
+    labels: np.ndarray | None
+    middle: float
+    reach: float
+    scale: str
+    x_title: str = ""
+    y_title: str = ""
+    edge: np.ndarray | None = None
+    edge_name: str = ""
+    points: tuple[Point, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A table of texts."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class Marks:
     """Instants that must be seen, each with its words.
 
     Attributes
     ----------
-    kind : ``liquidation``, ``critical``, ``stop``, ``deposit``, ``withdrawal`` or ``deepest``
+    kind : ``critical``, ``stop``, ``deposit``, ``withdrawal``, ``deepest``, or a kind of event
     stamps, values : (marks,)
     words : a text per mark, lines divided by newlines
     """
@@ -120,11 +212,12 @@ class Panel:
     Attributes
     ----------
     title : what is measured, and its unit
-    kind : ``money``, ``percent`` (values are fractions) or ``ratio``
+    kind : ``money``, ``amount``, ``days``, ``percent`` (values are fractions), ``ratio`` or ``text``
     places : digits after the point of an amount
     window : range of the axis, None for that of the values
     note : what the reader must know about the axis, or empty
     weight : height, in parts of the figure's
+    stack, grid, cells : the one thing on a panel that is none of instants
     """
 
     title: str
@@ -139,6 +232,19 @@ class Panel:
     window: tuple[float, float] | None = None
     note: str = ""
     weight: float = 1.0
+    stack: Stack | None = None
+    grid: Grid | None = None
+    cells: Cells | None = None
+
+    @property
+    def unit(self) -> str:
+        """Unit of what is measured, the last part of the title."""
+        return self.title.rpartition(", ")[2]
+
+    @property
+    def timed(self) -> bool:
+        """Whether it stands on the axis of instants."""
+        return not (self.bars or self.stack or self.grid or self.cells)
 
 
 @dataclass(frozen=True)
@@ -147,7 +253,7 @@ class Picture:
 
     Attributes
     ----------
-    name : ``equity``, ``drawdown``, ``area``, ``waterfall`` or ``risk``
+    name : what `Plots` calls it; the kinds of attribution have their own
     title, subtitle : what it shows, and of which run
     stamps : (rows,) datetime64[us] UTC of lines and bands
     panels : from top to bottom; none where there is nothing to draw, and `note` says why
@@ -162,6 +268,11 @@ class Picture:
     panels: tuple[Panel, ...] = ()
     note: str = ""
     of_rows: int | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether its panels stand on an axis of instants; one that has another stands alone."""
+        return all(panel.timed for panel in self.panels)
 
     def at_rows(self, rows: np.ndarray) -> "Picture":
         """The same with lines and bands at some of the rows only; everything else stays whole."""

@@ -1,6 +1,10 @@
-"""From a run's numbers to pictures of it; the one place where what a figure shows is worked out. Imports numpy only."""
+"""From a run's numbers to pictures of it: worth, causes and risk. Imports numpy only.
+
+What a figure shows is worked out here and in `causes`, `holdings`, `distance` and `comparison`, and nowhere else.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,10 +19,40 @@ _FAR = 4.0
 # --- the figures -----------------------------------------------------------------------------------------------------
 
 
+def overview(run: RunNumbers) -> Picture:
+    """What is asked first, on one axis of time: worth, drawdown, causes, and what was nearest to its limit."""
+    worth, fall = equity_panel(run), drawdown_panel(run)
+    panels = [
+        replace(worth, lines=tuple(replace(line, listed=False) for line in worth.lines), weight=1.2),
+        replace(fall, lines=tuple(replace(line, listed=False) for line in fall.lines), weight=0.8),
+        replace(area_panel(run), weight=1.5),
+    ]
+    panels.append(nearest_panel(run) or gross_panel(run))
+    return picture_of(run, "overview", "Overview", run.share_class, *panels)
+
+
+def nearest_panel(run: RunNumbers) -> Panel | None:
+    """Health factor, or the lowest margin ratio of all venues, at the worst of each hour; None without either."""
+    panel = next((panel for make in (_health, _margin) for panel in make(run)), None)
+    if panel is None:
+        return None
+    worst = [line for line in panel.lines if not line.faint]
+    name, key = (worst[0].name, worst[0].key) if len(worst) == 1 else ("lowest of all venues", "margin_ratio")
+    colour = worst[0].colour if len(worst) == 1 else theme.EQUITY
+    lowest = Line(name, key, np.fmin.reduce([line.values for line in worst]), colour, listed=False)
+    title = panel.title if len(worst) == 1 else f"lowest {panel.title}"
+    limits = tuple(limit for limit in panel.limits if limit.name != "liquidation")
+    return replace(panel, title=title, lines=(lowest,), limits=limits, weight=1.0, note="")
+
+
 def equity(run: RunNumbers) -> Picture:
     """Worth of the book; flows, liquidations and a stop are marked, critical alerts shaded."""
+    return picture_of(run, "equity", "Equity", run.share_class, equity_panel(run))
+
+
+def equity_panel(run: RunNumbers) -> Panel:
     line = Line("equity", "equity", run.equity, theme.EQUITY)
-    panel = Panel(
+    return Panel(
         f"equity, {run.share_class}",
         "money",
         theme.places(run.share_class),
@@ -26,11 +60,14 @@ def equity(run: RunNumbers) -> Picture:
         marks=(*marks.flows(run), *marks.liquidations(run, run.equity), *marks.stop(run, run.equity)),
         shades=marks.shades(run, tuple(marks.levels(run)), (2,)),
     )
-    return _picture(run, "equity", "Equity", run.share_class, panel)
 
 
 def drawdown(run: RunNumbers) -> Picture:
     """Growth of capital against its highest so far; flows do not count."""
+    return picture_of(run, "drawdown", "Drawdown", "fraction", drawdown_panel(run))
+
+
+def drawdown_panel(run: RunNumbers) -> Panel:
     line = Line("drawdown", "drawdown", run.drawdown, theme.DRAWDOWN, filled=True)
     deepest: list[Marks] = []
     if len(run) and np.isfinite(run.drawdown).any() and np.nanmin(run.drawdown) < 0.0:
@@ -40,7 +77,7 @@ def drawdown(run: RunNumbers) -> Picture:
     warning_critical = run.limits.get("drawdown")
     limits = () if warning_critical is None else marks.limits("drawdown", warning_critical, "percent", -1.0)
     flat = len(run) > 0 and not deepest and np.isfinite(run.drawdown).any()
-    panel = Panel(
+    return Panel(
         "drawdown, %",
         "percent",
         lines=(line,),
@@ -49,16 +86,19 @@ def drawdown(run: RunNumbers) -> Picture:
         shades=marks.shades(run, ("drawdown",), (1, 2)),
         limits=limits,
     )
-    return _picture(run, "drawdown", "Drawdown", "fraction", panel)
 
 
 def attribution_area(run: RunNumbers) -> Picture:
     """P&L since the start by column, stacked, and the balance-based P&L as a line."""
+    return picture_of(run, "area", "P&L by cause", run.share_class, area_panel(run))
+
+
+def area_panel(run: RunNumbers) -> Panel:
     bands = tuple(
         Band(theme.column(name).name, name, values, theme.column(name).colour) for name, values in earned(run).items()
     )
     pnl = run.pnl
-    panel = Panel(
+    return Panel(
         f"P&L since the start, {run.share_class}",
         "money",
         theme.places(run.share_class),
@@ -66,7 +106,15 @@ def attribution_area(run: RunNumbers) -> Picture:
         lines=(Line("P&L", "pnl", pnl, ""),),
         marks=marks.liquidations(run, pnl),
     )
-    return _picture(run, "area", "P&L by cause", run.share_class, panel)
+
+
+def gross_panel(run: RunNumbers) -> Panel:
+    """Gross exposure."""
+    line = Line("gross exposure", "gross", run.book.gross, theme.LEVEL)
+    return Panel(
+        f"gross exposure, {run.share_class}", "money", theme.places(run.share_class),
+        lines=(replace(line, listed=False),), window=None if run.book.gross.any() else (0.0, 1.0),
+    )  # fmt: skip
 
 
 def waterfall(run: RunNumbers) -> Picture:
@@ -89,7 +137,7 @@ def waterfall(run: RunNumbers) -> Picture:
         window, note = (low - 0.25 * room, high + 0.15 * room), "the axis does not begin at 0"
     title = f"equity, {run.share_class}"
     panel = Panel(title, "money", theme.places(run.share_class), bars=tuple(bars), window=window, note=note)
-    return _picture(run, "waterfall", "From start to end by cause", run.share_class, panel, whole=True)
+    return picture_of(run, "waterfall", "From start to end by cause", run.share_class, panel, whole=True)
 
 
 def _bar(run: RunNumbers, name: str, key: str, base: float, value: float, colour: str) -> Bar:
@@ -103,9 +151,9 @@ def _bar(run: RunNumbers, name: str, key: str, base: float, value: float, colour
 
 def risk(run: RunNumbers) -> Picture:
     """How near the book came to its limits: margin ratios, health factor, LTV and net delta, where there are any."""
-    panels = [panel for make in (_margin, _health, _ltv, _delta) for panel in make(run)]
+    panels = [panel for make in (_margin, _health, _ltv, delta_panel) for panel in make(run)]
     note = "" if panels else "No measure of risk applies: the book held no perps and no debt."
-    return _picture(run, "risk", "Risk", "ratio", *panels, note=note)
+    return picture_of(run, "risk", "Risk", "ratio", *panels, note=note)
 
 
 def earned(run: RunNumbers) -> dict[str, np.ndarray]:
@@ -124,16 +172,16 @@ def totals(attribution: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 def _margin(run: RunNumbers) -> Iterator[Panel]:
     """Worst of the hour by venue, and after fills behind it."""
-    after = {venue: _finite(run, f"margin_ratio|{venue}") for venue in _margined(run)}
+    after = {venue: finite(run, f"margin_ratio|{venue}") for venue in _margined(run)}
     if not after:
         return
-    worst = {venue: _finite(run, f"margin_ratio|{venue}|worst") for venue in after}
+    worst = {venue: finite(run, f"margin_ratio|{venue}|worst") for venue in after}
     colours = theme.venue_colours(venues(run.risk))
     lines = [Line(f"{v}, after fills", f"margin_ratio|{v}", after[v], colours[v], True, group=v) for v in after]
     lines += [Line(f"{v}, worst of the hour", f"margin_ratio|{v}|worst", worst[v], colours[v], group=v) for v in after]
     measures = [f"margin_ratio|{venue}" for venue in after]
     struck = marks.liquidations(run, worst)
-    yield _panel(
+    yield measured_panel(
         run, "margin ratio, % of notional", "percent", lines, measures, struck, floor=0.0, weight=2.0,
         note="strong: worst of the hour; thin: after fills",
     )  # fmt: skip
@@ -142,14 +190,14 @@ def _margin(run: RunNumbers) -> Iterator[Panel]:
 def _margined(run: RunNumbers) -> list[str]:
     """Venues that ever had a margin ratio."""
     after_and_worst = {
-        venue: np.stack([_finite(run, f"margin_ratio|{venue}"), _finite(run, f"margin_ratio|{venue}|worst")])
+        venue: np.stack([finite(run, f"margin_ratio|{venue}"), finite(run, f"margin_ratio|{venue}|worst")])
         for venue in venues(run.risk)
     }
     return [venue for venue, values in after_and_worst.items() if np.isfinite(values).any()]
 
 
 def _health(run: RunNumbers) -> Iterator[Panel]:
-    after, worst = _finite(run, "health_factor"), _finite(run, "health_factor|worst")
+    after, worst = finite(run, "health_factor"), finite(run, "health_factor|worst")
     if not (np.isfinite(after).any() or np.isfinite(worst).any()):
         return
     colour = theme.HEALTH_FACTOR
@@ -159,7 +207,7 @@ def _health(run: RunNumbers) -> Iterator[Panel]:
     ]
     struck = marks.liquidations(run, {"aave_v3": worst})
     edge = Limit("liquidation", 1.0, theme.CRITICAL, "liquidation at 1", above=False)
-    yield _panel(
+    yield measured_panel(
         run, "health factor, ratio", "ratio", lines, ["health_factor"], struck, floor=1.0, more=(edge,),
         weight=1.4, note="strong: worst of the hour; thin: after fills",
     )  # fmt: skip
@@ -170,18 +218,18 @@ def _ltv(run: RunNumbers) -> Iterator[Panel]:
     if after is None or worst is None or not (after.any() or worst.any()):
         return
     lines = [
-        Line("LTV, after fills", "ltv", _finite(run, "ltv"), theme.LTV, True, group="LTV"),
-        Line("LTV, worst of the hour", "ltv|worst", _finite(run, "ltv|worst"), theme.LTV, group="LTV"),
+        Line("LTV, after fills", "ltv", finite(run, "ltv"), theme.LTV, True, group="LTV"),
+        Line("LTV, worst of the hour", "ltv|worst", finite(run, "ltv|worst"), theme.LTV, group="LTV"),
     ]
     # without debt LTV is 0, which is far from what matters
     near = [np.where(line.values > 0.0, line.values, np.nan) for line in lines]
-    yield _panel(
+    yield measured_panel(
         run, "LTV, % of collateral", "percent", lines, ["ltv"], weight=1.2,
         note="strong: worst of the hour; thin: after fills", near=near,
     )  # fmt: skip
 
 
-def _delta(run: RunNumbers) -> Iterator[Panel]:
+def delta_panel(run: RunNumbers) -> Iterator[Panel]:
     """Net delta by asset, where the run watches it."""
     shown = {asset: values for asset, values in run.net_delta.items() if f"alert|net_delta_ratio|{asset}" in run.risk}
     if not shown or not (_margined(run) or any(values.any() for values in shown.values())):
@@ -196,10 +244,10 @@ def _delta(run: RunNumbers) -> Iterator[Panel]:
         for pair in {run.limits[name] for name in measures if name in run.limits}
         for limit in marks.limits("net_delta_ratio", pair, "percent")
     )
-    yield _panel(run, "net delta, % of equity", "percent", lines, measures, more=mirrored)
+    yield measured_panel(run, "net delta, % of equity", "percent", lines, measures, more=mirrored)
 
 
-def _panel(
+def measured_panel(
     run: RunNumbers,
     title: str,
     kind: str,
@@ -215,14 +263,14 @@ def _panel(
     """A panel of measures with their limits, breaches shaded and marked; the axis holds what is `near`."""
     at_limits = sorted({run.limits[name] for name in measures if name in run.limits})
     limits = (*(limit for pair in at_limits for limit in marks.limits(measures[0], pair, kind)), *more)
-    window, beyond = _window(near or [line.values for line in lines], [limit.value for limit in limits], floor, kind)
+    window, beyond = window_of(near or [line.values for line in lines], [limit.value for limit in limits], floor, kind)
     return Panel(
         title, kind, 3 if kind == "ratio" else 2, tuple(lines), (), (), (*marks.crossings(run, measures), *struck),
         marks.shades(run, measures, (1, 2)), limits, window, "; ".join(filter(None, (note, beyond))), weight,
     )  # fmt: skip
 
 
-def _window(
+def window_of(
     values: Sequence[np.ndarray], limits: Sequence[float], floor: float | None, kind: str
 ) -> tuple[tuple[float, float] | None, str]:
     """Range of an axis on which what is near the limits can be read, and what that leaves out.
@@ -249,7 +297,7 @@ def _window(
     return (low if low == floor == 0.0 else low - 0.06 * span, top + above * span), note
 
 
-def _finite(run: RunNumbers, name: str) -> np.ndarray:
+def finite(run: RunNumbers, name: str) -> np.ndarray:
     """(rows,) a measure with NaN where it is not finite: no position, no ratio."""
     values = run.risk.get(name)
     if values is None:
@@ -257,7 +305,7 @@ def _finite(run: RunNumbers, name: str) -> np.ndarray:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _picture(
+def picture_of(
     run: RunNumbers, name: str, title: str, unit: str, *panels: Panel, note: str = "", whole: bool = False
 ) -> Picture:
     """A picture; without a row there is nothing to draw, save what is of the run as a `whole`."""

@@ -1,12 +1,11 @@
 """Pictures drawn with matplotlib, for print: a twin of `figures`, from the same pictures. Imports matplotlib on use."""
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from basis.errors import InputError
-from basis.plots import theme
+from basis.plots import print_charts, theme
 from basis.plots.pictures import Band, Line, Marks, Panel, Picture, Shade
 
 if TYPE_CHECKING:
@@ -21,6 +20,18 @@ _MARKS = {
     "deposit": ("^", 7),
     "withdrawal": ("v", 7),
     "deepest": ("o", 5),
+    "decision": ("|", 6),
+    "order": (">", 4),
+    "fill": ("o", 4),
+    "reject": ("x", 5),
+    "transfer": (">", 5),
+    "arrival": ("<", 5),
+    "funding": ("d", 3.5),
+    "reward": ("*", 6),
+    "alert": ("D", 4),
+    "flow": ("^", 7),
+    "data": ("s", 4),
+    "error": ("8", 8),
 }
 
 
@@ -53,7 +64,7 @@ def figure(picture: Picture) -> "Figure":
             axes[0].text(0.5, 0.5, picture.note, ha="center", transform=axes[0].transAxes)
         for panel, ax in zip(picture.panels, axes, strict=False):
             _draw(panel, picture, ax)
-        if picture.panels and not picture.panels[0].bars:
+        if picture.panels and picture.timed:
             _time_axis(axes[-1], picture)
         made.align_ylabels(axes)
         _legend(made, axes)
@@ -71,8 +82,11 @@ def _draw(panel: Panel, picture: Picture, ax: "Axes") -> None:
     _limits(panel, ax)
     for marks in panel.marks:
         _marks(marks, picture, ax)
-    if panel.bars:
-        _bars(panel, ax)
+    if not panel.timed:
+        print_charts.draw(panel, ax)
+        if panel.note:
+            _heading(panel.note, ax)
+        return
     alone = len(picture.panels) == 1
     if alone:
         ax.set_ylabel(panel.title)
@@ -84,10 +98,13 @@ def _draw(panel: Panel, picture: Picture, ax: "Axes") -> None:
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace("-", "−")))
     heading = " · ".join(filter(None, ("" if alone else panel.title, panel.note)))
     if heading:
-        ax.annotate(
-            heading, (0.0, 1.0), xycoords="axes fraction", xytext=(0, 2), textcoords="offset points", va="bottom",
-            fontsize=8,
-        )  # fmt: skip
+        _heading(heading, ax)
+
+
+def _heading(text: str, ax: "Axes") -> None:
+    ax.annotate(
+        text, (0.0, 1.0), xycoords="axes fraction", xytext=(0, 2), textcoords="offset points", va="bottom", fontsize=8,
+    )  # fmt: skip
 
 
 def _time_axis(ax: "Axes", picture: Picture) -> None:
@@ -106,10 +123,17 @@ def _line(line: Line, picture: Picture, ax: "Axes") -> None:
     ax.plot(
         picture.stamps, line.values, color=colour, linewidth=0.5 if line.faint else 1.2,
         alpha=0.6 if line.faint else 0.9, marker="o" if len(picture.stamps) < 2 else "", markersize=4,
-        label="_" + line.name if line.faint and line.group else line.group or line.name, gid=line.key,
+        label=_label(line), gid=line.key, drawstyle="steps-post" if line.stepped else "default",
     )  # fmt: skip
     if line.filled:
         ax.fill_between(picture.stamps, line.values, 0.0, color=colour, alpha=0.18, linewidth=0)
+
+
+def _label(line: Line) -> str:
+    """What the legend calls it; what begins with an underscore it leaves out."""
+    if not line.listed:
+        return "_" + line.name
+    return line.group or line.name
 
 
 def _bands(bands: tuple[Band, ...], picture: Picture, ax: "Axes") -> None:
@@ -123,26 +147,6 @@ def _bands(bands: tuple[Band, ...], picture: Picture, ax: "Axes") -> None:
         above, below = above + band.upper, below + band.lower
         # one entry in the legend, whichever side it is on
         ax.fill_between([], [], [], color=band.colour, alpha=0.85, linewidth=0, label=band.name)
-
-
-def _bars(panel: Panel, ax: "Axes") -> None:
-    for place, bar in enumerate(panel.bars):
-        ax.bar(place, bar.value, bottom=bar.base, width=0.65, color=bar.colour, gid=bar.key, label="_" + bar.name)
-        up = bar.value >= 0.0
-        ax.annotate(
-            bar.words, (place, bar.end), xytext=(0, 2 if up else -2), textcoords="offset points", ha="center",
-            va="bottom" if up else "top", fontsize=8 if len(panel.bars) < 9 else 6,
-        )  # fmt: skip
-    for place, (bar, _) in enumerate(pairwise(panel.bars)):
-        ax.plot([place, place + 1], [bar.end] * 2, color=theme.OTHER, linewidth=0.7, linestyle=":", label="_joint")
-    ax.set_xticks(range(len(panel.bars)), ["\n".join(theme.two_lines(bar.name)) for bar in panel.bars])
-    ax.tick_params(axis="x", length=0)
-    if panel.window is None:
-        # room for the words; bars would hold the axis at their edge
-        edges = [edge for bar in panel.bars for edge in (bar.base, bar.end)]
-        low, high = min(edges), max(edges)
-        room = (high - low) or 1.0
-        ax.set_ylim(low - 0.12 * room * (low < 0.0), high + 0.12 * room)
 
 
 def _marks(marks: Marks, picture: Picture, ax: "Axes") -> None:

@@ -1,6 +1,7 @@
 """What the figures of a run are drawn from, and its measures in words. Imports numpy only."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,39 @@ _NAMES = {
 }
 #: What is less than this share of the capital is the rounding of sums (accounting §5) and not drawn.
 _ROUNDING = 1e-9
+
+
+#: Types of an instrument key in words.
+_HELD = {"BaseToken": "{} at {}", "Perp": "{} perp at {}", "aToken": "{} supplied at {}", "debtToken": "{} owed at {}"}
+#: Kinds of the event table.
+EVENT_KINDS = (
+    "decision", "order", "fill", "reject", "transfer", "arrival", "funding", "reward", "liquidation", "alert", "flow",
+    "data", "error",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BookNumbers:
+    """What the book held and what that was exposed to.
+
+    Attributes
+    ----------
+    values : instrument key → (rows,) worth, share class; they sum to the equity
+    units : instrument key → (rows,) what was held, units of the asset: scaled balances times their index
+    gross : (rows,) gross exposure, share class
+    funding : venue → (rows,) increments, share class
+    rates : perp key → (rows,) rates settled in the row, fraction of notional; 0 where none was
+    sides : venue → (rows,) signed over absolute notional of its perps, −1 all short to 1 all long; NaN without any
+    growth : key of a supplied or owed token → (rows,) rate a year at which it grows, staking included
+    """
+
+    values: Mapping[str, np.ndarray] = field(default_factory=dict)
+    units: Mapping[str, np.ndarray] = field(default_factory=dict)
+    gross: np.ndarray = field(default_factory=lambda: np.empty(0))
+    funding: Mapping[str, np.ndarray] = field(default_factory=dict)
+    rates: Mapping[str, np.ndarray] = field(default_factory=dict)
+    sides: Mapping[str, np.ndarray] = field(default_factory=dict)
+    growth: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,6 +72,8 @@ class RunNumbers:
     events : column of `events.parquet` → (events,)
     limits : measure → (warning, critical), of those that have some
     cause : why the run stopped itself, None where it did not
+    returns : (rows,) time-weighted returns, fractions; NaN where there was nothing to earn on
+    open_book : gives what the book held, on the first call of `book`
     """
 
     name: str
@@ -53,6 +89,12 @@ class RunNumbers:
     events: Mapping[str, np.ndarray]
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     cause: str | None = None
+    returns: np.ndarray = field(default_factory=lambda: np.empty(0))
+    open_book: Callable[[], BookNumbers] = BookNumbers
+
+    @functools.cached_property
+    def book(self) -> BookNumbers:
+        return self.open_book()
 
     def __len__(self) -> int:
         return len(self.stamps)
@@ -92,3 +134,23 @@ def value_in_words(value: float, kind: str) -> str:
 def minute(stamp: np.datetime64) -> str:
     """An instant to the minute."""
     return str(stamp.astype("M8[m]")).replace("T", " ")
+
+
+def held_in_words(key: str) -> str:
+    """An instrument in words: ``aave_v3:aToken:weETH`` is weETH supplied at aave_v3."""
+    parts = key.split(":")
+    if len(parts) != 3:
+        return key
+    venue, kind, symbol = parts
+    return _HELD.get(kind, "{} at {}").format(symbol, venue)
+
+
+def month_of(stamps: np.ndarray) -> np.ndarray:
+    """(rows,) datetime64[M]: the month a row's hour lies in. A month ends at 00:00 UTC of the next one's first day.
+
+    The first row has no hour before it and belongs to the month that follows it.
+    """
+    months = (stamps.astype("M8[us]") - np.timedelta64(1, "us")).astype("M8[M]")
+    if len(months):
+        months[0] = months[1] if len(months) > 1 else stamps[0].astype("M8[M]")
+    return months

@@ -38,6 +38,15 @@ VENUES = {"binance": "#0077BB", "bybit": "#AA3377", "okx": "#009988", "aave_v3":
 OTHER_VENUES = ("#DDCC77", "#4EB265", "#CC79A7", "#999933")
 #: Assets in the order of their table.
 ASSETS = ("#663333", "#999933", "#CC79A7", "#4EB265")
+#: Instruments in the order of their table.
+HELD = (
+    "#0077BB", "#E69F00", "#009988", "#AA3377", "#7BAFDE", "#DDCC77", "#4EB265", "#882E72", "#EE8866", "#33BBEE",
+    "#999933", "#663333", "#FFAABB",
+)  # fmt: skip
+#: Runs beside each other, in their order.
+RUNS = ("#0077BB", "#E69F00", "#009988", "#AA3377", "#33BBEE", "#663333", "#999933", "#777777")
+#: Colours of a map: below its middle, at it, above it; and light ones, on which words can be read.
+MAP, LIGHT_MAP = ("#B2182B", "#F7F7F7", "#2166AC"), ("#EF8A62", "#F7F7F7", "#67A9CF")
 WARNING, CRITICAL = "#E69F00", "#CC3311"
 #: Level of an alert → its name and colour.
 LEVELS = {1: Words("warning", WARNING), 2: Words("critical", CRITICAL)}
@@ -53,6 +62,18 @@ MARKS = {
     "deposit": FLOW,
     "withdrawal": FLOW,
     "deepest": DRAWDOWN,
+    "decision": "#AAAA00",
+    "order": "#99DDFF",
+    "fill": "#44BB99",
+    "reject": "#EE8866",
+    "transfer": "#77AADD",
+    "arrival": "#BBCC33",
+    "funding": "#EEDD88",
+    "reward": "#FFAABB",
+    "alert": WARNING,
+    "flow": FLOW,
+    "data": "#777777",
+    "error": CRITICAL,
 }
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -101,6 +122,11 @@ def venue_colours(venues: Any) -> dict[str, str]:
     left = iter(sorted(set(venues) - set(VENUES)))
     rest = {name: OTHER_VENUES[i % len(OTHER_VENUES)] for i, name in enumerate(left)}
     return {name: VENUES.get(name) or rest[name] for name in venues}
+
+
+def in_order(names: Any, colours: tuple[str, ...]) -> dict[str, str]:
+    """Colours of names by their place; they begin again where there are more names."""
+    return {name: colours[i % len(colours)] for i, name in enumerate(names)}
 
 
 def two_lines(name: str) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """`report.html`: a run on one page that needs no network. Imports numpy; jinja2 and plotly's script on use."""
 
-import functools
 import json
 import math
 from collections import Counter
@@ -11,28 +10,28 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from basis.config.durations import format_duration
-from basis.plots import embed, prepare, theme
+from basis.plots import causes, distance, holdings, prepare, theme
 from basis.plots.pictures import Picture
 from basis.plots.prepare import earned, totals
 from basis.plots.run import LESS_IS_WORSE, RunNumbers, in_words
-from basis.plots.thinning import thin
+from basis.results import page
 from basis.results.card import day, graded_warnings
+from basis.results.folder import REPORT
 from basis.results.numbers import run_numbers
 from basis.results.stats import STATS, make_stats, money, percent, shown
 
 if TYPE_CHECKING:
-    from jinja2 import Template
-
     from basis.results.result import Result
     from basis.results.table import Table
 
-_TEMPLATE = Path(__file__).with_name("report.html.jinja")
+#: Where a report is printed to, beside the page.
+PDF = "report.pdf"
 _HEADLINE = (
     "total_return", "cagr_365", "volatility_365", "sharpe_365", "sortino_365", "max_drawdown", "final_equity", "pnl",
     "costs", "funding_share", "fills", "liquidations",
 )  # fmt: skip
-#: Rows of a table of single events, and of a figure's lines.
-_LISTED, _DRAWN = 200, 4_000
+#: Rows of a table of single events.
+_LISTED = 200
 
 
 class EventTable(NamedTuple):
@@ -52,30 +51,34 @@ def make_report(result: "Result", manifest: Mapping[str, Any] | None = None) -> 
     share_class, metrics = summary["share_class"], make_stats(result)
     grave, notes = graded_warnings(result)
     figures = _figures(run)
+    maps = [page.drawn(picture, _CAPTIONS["liquidation_map"], 420) for picture in distance.maps(run)]
     events = result.table("events")
-    return _template().render(
-        title=f"{summary['mode']}, {day(summary['start'])} to {day(summary['end'])} UTC",
+    return page.render(
+        "report.html.jinja", title=f"{summary['mode']}, {day(summary['start'])} to {day(summary['end'])} UTC",
         summary=summary, interval=format_duration(result.config.bar_interval), manifest=manifest, grave=grave,
         notes=notes, capital=money(summary["initial_equity"], share_class),
         headline=[(STATS[name].label, shown(name, metrics[name], share_class)) for name in _HEADLINE],
         metrics=[(STATS[name].label, shown(name, value, share_class)) for name, value in metrics.items()],
-        figures=figures, thinned=max((figure["drawn"] for figure in figures.values()), default=""),
+        figures=figures, maps=maps, thinned=max((figure["drawn"] for figure in figures.values()), default=""),
         attribution=_attribution(run, summary), least=_least(summary), counts=_counts(events),
         event_tables=[_liquidations(events, share_class), _alerts(run), _rejects(events)],
         coverage=_coverage(manifest["coverage"]), config_yaml=result.config.to_yaml(),
         manifest_json=json.dumps(manifest, indent=2, ensure_ascii=False),
         summary_json=json.dumps(summary, indent=2, ensure_ascii=False),
-        light=theme.LIGHT, dark=theme.DARK, critical=theme.CRITICAL, font=theme.FONT,
-        themes=embed.themes(), plotly_js=embed.plotly_js(), script=embed.SCRIPT,
     )  # fmt: skip
 
 
-@functools.cache
-def _template() -> "Template":
-    from jinja2 import Environment, StrictUndefined
+def write_report(result: "Result", path: "str | Path | None" = None, pdf: bool = False) -> Path:
+    """Write the report as a page, or print it; by default into the run's folder.
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False, auto_reload=False)
-    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    Raises
+    ------
+    InputError
+        See `page.write_page` and `page.print_page`; also for a result in memory without a path.
+    """
+    if pdf:
+        return page.print_page(make_report(result), result.folder / PDF if path is None else path)
+    return page.write_page(make_report(result), result.folder / REPORT if path is None else path)
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------
@@ -83,29 +86,42 @@ def _template() -> "Template":
 _CAPTIONS = {
     "equity": "Worth of the book. Flows and liquidations are marked, critical alerts shaded.",
     "drawdown": "Growth of capital against its highest so far; flows do not count.",
+    "monthly_returns": "Time-weighted. A month ends at 00:00 UTC of the first day of the next.",
     "area": "P&L since the start by cause: gains above zero, losses below, the line is their sum.",
     "waterfall": "From the equity at the start to that at the end.",
+    "monthly": "P&L of each month by cause; the diamonds are the balance-based P&L.",
+    "share": "What each cause earned or cost over the run, with its share of the P&L.",
+    "funding": "Funding received and paid by venue, and the rates that were settled.",
+    "exposure": "Worth of every instrument: what is owed hangs below zero, and all sum to the equity.",
+    "positions": "Quantities after each row's fills, with their interest; what is short or owed is below zero.",
     "risk": "Measures of risk against their limits. Alerts are shaded; where there is no position there is no ratio.",
+    "liquidation_distance": "How far prices had to move for a liquidation, from the book after each row's fills.",
+    "liquidation_map": "The line is where the book is liquidated; the dot is the last row that had a position.",
 }
 
 
 def _figures(run: RunNumbers) -> dict[str, dict[str, Any]]:
-    made = (prepare.equity, prepare.drawdown, prepare.attribution_area, prepare.waterfall, prepare.risk)
-    return {picture.name: _figure(picture) for picture in (make(run) for make in made)}
+    """Figures by name; of those that not every book has, the ones that hold something."""
+    pictures = [
+        prepare.equity(run), prepare.drawdown(run), causes.monthly_returns(run), prepare.attribution_area(run),
+        prepare.waterfall(run), causes.monthly(run), causes.share(run), holdings.exposure(run),
+        holdings.positions(run), prepare.risk(run),
+    ]  # fmt: skip
+    pictures += [picture for make in _OF_SOME for picture in (make(run),) if picture.panels]
+    return {picture.name: page.drawn(picture, _CAPTIONS[picture.name], _height(picture)) for picture in pictures}
 
 
-def _figure(picture: Picture) -> dict[str, Any]:
-    thinned = thin(picture, _DRAWN)
-    tall = sum(panel.weight for panel in picture.panels)
-    height = {"drawdown": 320, "area": 420}.get(picture.name, 360)
-    return {
-        "name": picture.name,
-        "title": picture.title,
-        "height": max(height, int(150 + 125 * tall)) if len(picture.panels) > 1 else height,
-        "caption": _CAPTIONS[picture.name],
-        "drawn": "" if thinned.of_rows is None else f"{len(thinned.stamps):,}",
-        "json": embed.packed(thinned),
-    }
+_OF_SOME = (causes.funding, distance.liquidation_distance)
+
+
+def _height(picture: Picture) -> int:
+    """Pixels of a figure of one panel."""
+    panel = picture.panels[0] if picture.panels else None
+    if panel is not None and panel.grid is not None:
+        return 110 + 48 * len(panel.grid.y)
+    if panel is not None and panel.stack is not None and panel.stack.lying:
+        return 120 + 30 * len(panel.stack.categories)
+    return {"drawdown": 320, "area": 420, "monthly": 420}.get(picture.name, 360)
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ from basis.results.folder import (
     TABLES,
     check_target,
     read_json,
-    write_file,
     write_json,
     write_whole,
 )
@@ -332,23 +331,23 @@ class Result:
 
         return Plots(run_numbers(self))
 
-    def report(self, path: "str | Path | None" = None) -> Path:
+    def report(self, path: "str | Path | None" = None, pdf: bool = False) -> Path:
         """Write the report of the run: one HTML file that needs no network; replaces the file if it is there.
 
         Parameters
         ----------
-        path : file to write, default ``report.html`` in the run's folder
+        path : file to write, default ``report.html`` (``report.pdf``) in the run's folder
+        pdf : print it, A4, with a headless Chromium or Chrome instead
 
         Raises
         ------
         InputError
-            Where it cannot be written, what is there is no page, or the result is in memory only and no path is given.
+            Where it cannot be written, what is there is no page, the result is in memory only and no path is given, or
+            there is no browser to print with.
         """
-        from basis.results.report import make_report
+        from basis.results.report import write_report
 
-        if path is not None and Path(path).is_file() and Path(path).suffix.lower() not in (".html", ".htm"):
-            raise InputError(f"{path} is there and no HTML file; give a path that ends in .html.")
-        return write_file(self.folder / REPORT if path is None else path, make_report(self))
+        return write_report(self, path, pdf)
 
     # --- going on --------------------------------------------------------------------------------------------------
 
@@ -453,6 +452,13 @@ def open_run(path: str | Path) -> Result:
     ------
     InputError
         Where the folder is no run folder; the message names what is missing.
+
+    Examples
+    --------
+    >>> result = basis.backtest("pure_lending", start="2024-06-01", end="2024-06-08", out="runs/week")
+    >>> again = basis.open_run("runs/week")
+    >>> again.equity.equals(result.equity)
+    True
     """
     folder = Path(path)
     needed = [MANIFEST, SUMMARY, CONFIG, *(f"{name}.parquet" for name in TABLES)]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from headless import chromium
 from small_market import WINDOW
 
 from basis.results import open_run
@@ -78,3 +79,55 @@ def test_what_is_no_run_is_told(basis, tmp_path):
     assert done.err.startswith("Error: ")
     assert "no run folder" in done.err
     assert done.out == ""
+
+
+def test_a_report_is_printed(basis, small_data, tmp_path):
+    chromium()
+    out = tmp_path / "one"
+    assert basis("backtest", "pure_lending", *WINDOW, "--data", small_data, "--out", out, "--quiet").code == 0
+    done = basis("report", out, "--pdf")
+    assert (done.code, done.out, done.err) == (0, f"{out / 'report.pdf'}\n", "")
+    assert (out / "report.pdf").read_bytes().startswith(b"%PDF")
+    # a run folder stays one
+    assert open_run(out).status == "complete"
+    done = basis("report", out, "--pdf", "--out", tmp_path / "report.html")
+    assert done.code == 2
+    assert "ends in .pdf" in done.err
+
+
+def test_without_a_browser_it_says_what_to_install(basis, small_data, tmp_path, monkeypatch):
+    out = tmp_path / "one"
+    assert basis("backtest", "pure_lending", *WINDOW, "--data", small_data, "--out", out, "--quiet").code == 0
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = basis("report", out, "--pdf")
+    assert (done.code, done.out) == (2, "")
+    assert "apt install chromium" in done.err
+    assert not list(out.glob("*.pdf*"))
+
+
+def test_runs_are_compared(basis, small_data, tmp_path):
+    for name, ratio in (("lean", 0.4), ("safe", 0.8)):
+        change = f"strategy.margin_ratio_target={ratio}"
+        done = basis("backtest", "btc_basis", *WINDOW, "--set", change, "--data", small_data, "--out", tmp_path / name)
+        assert done.code == 0
+    done = basis("compare", tmp_path / "lean", tmp_path / "safe", "--out", tmp_path / "both.html")
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert lines[-1] == str(tmp_path / "both.html")
+    assert (tmp_path / "both.html").is_file()
+    [target] = [line for line in lines if line.startswith("strategy.margin_ratio_target")]
+    assert target.split()[1:] == ["0.4", "0.8"]
+    [fills] = [line for line in lines if line.startswith("fills")]
+    assert fills.split()[1:] == [f"{open_run(tmp_path / name).summary['fills']:,}" for name in ("lean", "safe")]
+    [total] = [line for line in lines if line.startswith("sum of the columns")]
+    profits = [open_run(tmp_path / name).stats()["pnl"] for name in ("lean", "safe")]
+    assert [number for number in total.split() if "." in number and "%" not in number] == [f"{p:,.2f}" for p in profits]
+
+
+def test_one_run_is_no_comparison(basis, tmp_path):
+    done = basis("compare", tmp_path / "one")
+    assert done.code == 2
+    assert "two or more" in done.err
+    done = basis("compare", tmp_path / "one", tmp_path / "two")
+    assert done.code == 2
+    assert "no run folder" in done.err

@@ -4,6 +4,7 @@ import pytest
 from plot_cases import CASES, FEBRUARY, FLOWS, holed, levered
 
 import basis
+import basis.config
 from basis.errors import RunStoppedWarning
 from basis.results.numbers import run_numbers
 
@@ -23,6 +24,14 @@ def results(sample_data):
     config = basis.load_config("btc_basis", {**FEBRUARY, "flows": FLOWS}, environ={})
     made["resumed"] = basis.backtest(config, sample_data, resume=made["flows"].checkpoint("2024-02-08T05:00"))
     return made
+
+
+@pytest.fixture(scope="session")
+def modes(sample_data):
+    """Result of every mode over the end of a month."""
+    window = {"start": "2024-05-20", "end": "2024-06-10"}
+    names = basis.config.list_modes()
+    return {name: basis.backtest(basis.load_config(name, window, environ={}), sample_data) for name in names}
 
 
 @pytest.fixture(scope="session")

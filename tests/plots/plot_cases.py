@@ -7,7 +7,7 @@ import numpy as np
 from basis.config import load_config
 from basis.market import DataProvider
 from basis.market.panel import Stop
-from basis.plots.run import RunNumbers
+from basis.plots.run import BookNumbers, RunNumbers
 
 FEBRUARY = {"start": "2024-02-01", "end": "2024-02-14"}
 FLOWS = [
@@ -75,9 +75,13 @@ def levered(rows: int = 500, seed: int = 0) -> RunNumbers:
     margin = 0.5 + 0.2 * np.cos(np.arange(rows) / 30.0)
     margin[200:230] = 900.0
     margin[300:320] = np.inf
-    before = {"margin_ratio|binance": margin, "health_factor": health, "ltv": np.where(np.isfinite(health), 0.93, 0.0)}
+    measured = {
+        "margin_ratio|binance": margin,
+        "health_factor": health,
+        "ltv": np.where(np.isfinite(health), 0.93, 0.0),
+    }
     risk = {}
-    for name, values in before.items():
+    for name, values in measured.items():
         risk[name] = np.where(values > 0.0, values + (0.004 if name == "health_factor" else 0.002), values)
         risk[f"{name}|before"] = values
         risk[f"{name}|worst"] = values
@@ -92,6 +96,19 @@ def levered(rows: int = 500, seed: int = 0) -> RunNumbers:
         "quantity": np.zeros(1), "price": np.zeros(1), "fee": np.zeros(1), "amount": health[[first]],
         "detail": np.array([""], object),
     }  # fmt: skip
+    before = np.concatenate(([100_000.0], equity[:-1]))
+    owes = np.isfinite(health)
+    risk |= {"maintenance_ratio|binance": np.full(rows, 0.004)}
+    risk |= {"liquidation_distance": np.where(owes, 1.0 - 1.0 / health, 1.0), "days_to_liquidation": 900.0 * owes}
+    collateral, debt, perp = "aave_v3:aToken:weETH", "aave_v3:debtToken:WETH", "binance:Perp:ETHUSDT"
+    worth = {collateral: 10.0 * equity, debt: -9.0 * equity, perp: np.zeros(rows)}
+    book = BookNumbers(
+        values=worth,
+        units={collateral: worth[collateral] / 3_100.0, debt: -worth[debt] / 3_000.0, perp: -equity / 3_000.0},
+        gross=10.0 * equity, funding={"binance": parts["funding_pnl"]},
+        rates={perp: np.where(np.arange(rows) % 8 == 0, 1e-4, 0.0)}, sides={"binance": np.full(rows, -1.0)},
+        growth={collateral: np.full(rows, 0.03), debt: np.full(rows, 0.025)},
+    )  # fmt: skip
     grown = equity / 100_000.0
     return RunNumbers(
         "levered, 2024-01-01 to 2024-01-21 UTC", "USDT", stamps, 100_000.0, equity, np.zeros(rows),
@@ -101,4 +118,5 @@ def levered(rows: int = 500, seed: int = 0) -> RunNumbers:
             "health_factor": (1.08, 1.04), "ltv": (0.94, 0.95), "margin_ratio|binance": (0.32, 0.2),
             "net_delta_ratio|ETH": (0.03, 0.05),
         },
+        returns=equity / before - 1.0, open_book=lambda: book,
     )  # fmt: skip

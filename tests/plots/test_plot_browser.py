@@ -42,7 +42,7 @@ def test_a_liquidation_and_a_breach_are_seen(drawn, tmp_path):
     image = screenshot(page_of(shown, tmp_path), tmp_path / "profile", 1000, 1800)
     struck, risk, flows = image[:600], image[600:1200], image[1200:]
     assert near(struck, theme.CRITICAL) > 150  # the cross and its line
-    assert near(risk, theme.CRITICAL) > 400
+    assert near(risk, theme.CRITICAL) > 250
     assert near(flows, theme.CRITICAL) == 0
     tint = "#" + "".join(
         f"{round(255 + (int(theme.CRITICAL[at : at + 2], 16) - 255) * theme.SHADES[2]):02x}" for at in (1, 3, 5)

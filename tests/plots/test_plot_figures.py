@@ -308,7 +308,7 @@ def test_the_legend_names_each_thing_once(result):
 
 def test_what_is_not_known_is_named(results):
     plot = results["one row"].plot
-    with pytest.raises(InputError, match="'area' or 'waterfall'"):
+    with pytest.raises(InputError, match="'monthly' or 'share'"):
         plot.attribution("pie")
     with pytest.raises(InputError, match="'plotly' or 'matplotlib'"):
         plot.equity(backend="bokeh")

@@ -10,13 +10,19 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from headless import open_page
+from headless import chromium, open_page
 
 import basis
 from basis.errors import InputError, RunStoppedWarning
 from basis.plots import theme
 from basis.results import Result, open_run, report
 from basis.results.folder import REPORT
+
+#: Figures of every report; of those that not every book has, the names.
+ALWAYS = (
+    "equity", "drawdown", "monthly_returns", "area", "waterfall", "monthly", "share", "exposure", "positions", "risk",
+)  # fmt: skip
+SOME = ("funding", "liquidation_distance", "liquidation_map", "liquidation_map_loan")
 
 
 class Reader(HTMLParser):
@@ -25,6 +31,7 @@ class Reader(HTMLParser):
     def __init__(self, page):
         super().__init__()
         self.text, self.tables, self.scripts, self.refers, self.tags, self.ids = "", [], {}, [], [], []
+        self.heights = [int(pixels) for pixels in re.findall(r'class="plot"[^>]*height:(\d+)px', page)]
         self._script, self._cell = None, False
         self.feed(page)
 
@@ -67,8 +74,11 @@ class Reader(HTMLParser):
         since = np.frombuffer(base64.b64decode(content["stamps"]["since"]), np.uint32).astype(np.int64)
         stamps = (since + content["stamps"]["first"]).astype("M8[s]")
         for trace in content["data"]:
-            if isinstance(trace["y"], dict):
-                trace["y"] = np.frombuffer(base64.b64decode(trace["y"]["bdata"]), trace["y"]["dtype"])
+            for axis in ("x", "y", "z"):
+                if isinstance(trace.get(axis), dict):
+                    packed = trace[axis]
+                    values = np.frombuffer(base64.b64decode(packed["bdata"]), packed["dtype"])
+                    trace[axis] = values.reshape([int(n) for n in packed.get("shape", str(len(values))).split(",")])
         return content, stamps
 
 
@@ -111,7 +121,8 @@ def test_its_parts_are_there_in_order(page):
     assert -1 not in places
     assert page.tags.count("h1") == 1
     assert {"main", "header", "nav", "section", "figure", "figcaption", "details", "caption"} <= set(page.tags)
-    assert {f"plot-{name}" for name in ("equity", "drawdown", "area", "waterfall", "risk")} <= set(page.scripts)
+    assert {f"plot-{name}" for name in ALWAYS} <= set(page.scripts)
+    assert page.text.count("Liquidation map") == sum("liquidation_map" in name for name in page.scripts)
 
 
 def test_headline_figures_are_the_stats(page, result):
@@ -327,8 +338,9 @@ print([name for name in ("pandas", "plotly.graph_objects", "matplotlib", "numba"
 def test_two_years_open_without_a_network_and_without_a_complaint(two_years, tmp_path, dark):
     page = open_page(two_years / REPORT, tmp_path / "profile", dark=dark)
     assert page.console == []
-    assert 'data-drawn="5"' in page.dom
-    assert page.dom.count('class="main-svg"') >= 10
+    # btc_basis has perps, and no loan
+    assert 'data-drawn="13"' in page.dom
+    assert page.dom.count('class="main-svg"') >= 26
     ground = theme.DARK if dark else theme.LIGHT
     red, green, blue = (int(ground.paper[at : at + 2], 16) for at in (1, 3, 5))
     assert f"background: rgb({red}, {green}, {blue})" in page.dom
@@ -341,11 +353,19 @@ def test_a_complaint_would_be_noticed(tmp_path):
     assert "nothing is not defined" in console
 
 
+def figures_of(path):
+    """How many figures a page has, by its source."""
+    names = {name for name in Reader(path.read_text(encoding="utf-8")).scripts if name.startswith("plot-")}
+    assert {f"plot-{name}" for name in ALWAYS} <= names <= {f"plot-{name}" for name in (*ALWAYS, *SOME)}
+    return len(names)
+
+
 @pytest.mark.parametrize("case", ["struck", "lending", "eth"])
 def test_other_runs_open_without_a_complaint(results, case, tmp_path):
-    page = open_page(results[case].report(tmp_path / "report.html"), tmp_path / "profile")
+    path = results[case].report(tmp_path / "report.html")
+    page = open_page(path, tmp_path / "profile")
     assert page.console == []
-    assert 'data-drawn="5"' in page.dom
+    assert f'data-drawn="{figures_of(path)}"' in page.dom
 
 
 def test_runs_at_the_edge_open_without_a_complaint(sample_data, tmp_path):
@@ -369,11 +389,57 @@ def test_runs_at_the_edge_open_without_a_complaint(sample_data, tmp_path):
         "resumed": basis.backtest(whole, sample_data, resume=first.checkpoint("2024-02-03")),
     }
     for name, result in made.items():
-        page = open_page(result.report(tmp_path / f"{name}.html"), tmp_path / "profile")
+        path = result.report(tmp_path / f"{name}.html")
+        page = open_page(path, tmp_path / "profile")
         assert page.console == [], name
-        assert 'data-drawn="5"' in page.dom
+        assert f'data-drawn="{figures_of(path)}"' in page.dom
     assert "The run stopped itself" in (tmp_path / "stopped.html").read_text()
     assert "No events." in (tmp_path / "none.html").read_text()
+
+
+# --- on paper
+
+
+def pages_of(pdf):
+    """Width and height of each page in points."""
+    sizes = re.findall(rb"/MediaBox\s*\[\s*0\s+0\s+([\d.]+)\s+([\d.]+)\s*\]", pdf.read_bytes())
+    return [(float(width), float(height)) for width, height in sizes]
+
+
+def test_it_is_printed_on_a4(results, tmp_path):
+    chromium()
+    target = results["flows"].report(tmp_path / "new" / "report.pdf", pdf=True)
+    assert os.listdir(tmp_path / "new") == ["report.pdf"]
+    sizes = pages_of(target)
+    assert 5 < len(sizes) < 40
+    for width, height in sizes:
+        assert (width, height) == (pytest.approx(595.3, abs=1.0), pytest.approx(841.9, abs=1.0))
+
+
+def test_no_figure_is_higher_than_a_page(pages):
+    paper = (297 - 2 * 14) / 25.4 * 96
+    for page in pages.values():
+        assert max(page.heights) < paper - 60
+
+
+def test_printing_says_what_it_needs_and_leaves_nothing_half_written(results, tmp_path, monkeypatch):
+    target = tmp_path / "report.pdf"
+    target.write_text("before")
+    with pytest.raises(InputError, match=r"ends in \.pdf"):
+        results["lending"].report(tmp_path / "report.html", pdf=True)
+    monkeypatch.setattr("basis.results.page.shutil.which", lambda _: None)
+    with pytest.raises(InputError, match=r"none of chromium, .* is on PATH. Install Chromium"):
+        results["lending"].report(target, pdf=True)
+    # a browser that dies, and one that prints something else
+    for name, script in (("dies", "echo no display >&2; exit 3"), ("lies", f"echo no > {tmp_path}/x")):
+        browser = tmp_path / name
+        browser.write_text(f"#!/bin/sh\n{script}\n")
+        browser.chmod(0o755)
+        monkeypatch.setattr("basis.results.page.shutil.which", lambda _, path=browser: str(path))
+        with pytest.raises(InputError, match="made no PDF"):
+            results["lending"].report(target, pdf=True)
+    assert target.read_text() == "before"
+    assert sorted(os.listdir(tmp_path)) == ["dies", "lies", "report.pdf", "x"]
 
 
 # --- the card

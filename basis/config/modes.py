@@ -1,0 +1,183 @@
+"""Modes by name: a table of them, and a constructor for each with its own arguments. Imports pandas on use only.
+
+`modes.pyi` beside this file says the same to editors; a test keeps the two in step.
+"""
+
+import functools
+import inspect
+import operator
+import types
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+
+from basis.config.fields import FrozenDict, Model
+from basis.config.layers import propose
+from basis.config.loader import list_modes as _descriptions
+from basis.config.loader import load_config
+from basis.config.models import Config, StrategySettings
+from basis.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Keys of the configuration that every constructor takes.
+TOP = (
+    "initial_capital", "share_class", "asset", "start", "end", "bar_interval", "fill", "close_at_end", "start_venue",
+    "valuation", "seed", "flows",
+)  # fmt: skip
+#: Parts of the configuration that are given as mappings; a key of one may be dotted.
+SECTIONS = ("costs", "transfers", "rewards", "risk", "data", "venues")
+_ANY = ("rebalance", "position_deviation_threshold", "gas_reserve")
+_HEDGE = ("hedge_allocation", "margin_ratio_band", "max_delta_drift")
+_SPOT = ("spot_venue", "margin_ratio_target", *_HEDGE, "rate_rule")
+_STAKE = ("lst", "stake_route", "dust_threshold", "rate_rule")
+_LEVER = ("target_ltv", "ltv_band", "min_health_factor", "loop_steps")
+_SIGNAL = ("signal_file", "signal_threshold", "stop_sd", "take_profit_sd", "sd_floor", "sd_cap")
+#: Keys of `strategy` by mode: those that mean something in it.
+SETTINGS = {
+    "btc_basis": (*_SPOT, *_ANY),
+    "eth_basis": (*_SPOT, *_ANY),
+    "pure_lending": ("rate_rule", *_ANY),
+    "eth_staking_only": (*_STAKE, *_ANY),
+    "eth_leveraged": (*_LEVER, *_STAKE, *_ANY),
+    "usdt_market_neutral_no_leverage": ("stake_allocation", *_HEDGE, *_STAKE, *_ANY),
+    "usdt_market_neutral": ("stake_allocation", *_LEVER, *_HEDGE, *_STAKE, *_ANY),
+    "ml_directional": (*_SIGNAL, "margin_ratio_target", *_HEDGE, *_ANY),
+}
+
+
+def class_name(mode: str) -> str:
+    """``btc_basis`` as `BtcBasis`."""
+    return "".join(part.capitalize() for part in mode.split("_"))
+
+
+#: Name of a constructor → its mode.
+CONSTRUCTORS = {class_name(mode): mode for mode in SETTINGS}
+
+
+def list_modes() -> "pd.DataFrame":
+    """The modes that ship, one in a row.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By mode: share class, what it does, the constructor of its configuration, its assets, the venues where it trades
+        or holds something, and the instruments; all as shipped, without what the environment overrides.
+
+    Examples
+    --------
+    >>> modes = basis.list_modes()
+    >>> modes.loc["btc_basis", "share_class"], modes.loc["btc_basis", "venues"]
+    ('USDT', 'wallet, binance, bybit, okx')
+    >>> list(modes.index[modes["share_class"] == "ETH"])
+    ['eth_leveraged', 'eth_staking_only']
+    """
+    import pandas as pd
+
+    rows = {}
+    for mode, description in _descriptions().items():
+        config = load_config(mode, environ={})
+        rows[mode] = {
+            "share_class": config.share_class,
+            "description": description,
+            "constructor": class_name(mode),
+            "assets": ", ".join(config.assets or (config.asset,)),
+            "venues": ", ".join(dict.fromkeys(key.partition(":")[0] for key in config.instruments)),
+            "instruments": ", ".join(config.instruments),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("mode")
+
+
+# --- constructors ----------------------------------------------------------------------------------------------------
+
+
+def fields_of(mode: str) -> dict[str, tuple[str, Any]]:
+    """Arguments of a mode's constructor: name → (dotted key, its field of the models)."""
+    found = {name: (name, Config.model_fields[name]) for name in TOP}
+    found |= {name: (f"strategy.{name}", StrategySettings.model_fields[name]) for name in SETTINGS[mode]}
+    return found | {name: (name, Config.model_fields[name]) for name in SECTIONS}
+
+
+def signature_of(mode: str) -> inspect.Signature:
+    """Arguments with what may be given for them, and what ships; a part of the configuration begins empty."""
+    config = load_config(mode, environ={}).to_dict()
+    shipped = {**config, **config["strategy"], **{name: {} for name in (*SECTIONS, "rate_rule")}}
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    made = [
+        inspect.Parameter(name, keyword, default=shipped[name], annotation=_accepted(field.annotation))
+        for name, (_, field) in fields_of(mode).items()
+    ]
+    return inspect.Signature(made, return_annotation=Config)
+
+
+def _accepted(kind: Any) -> Any:
+    """What may be given where a model holds a type."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _accepted(parts[0])
+    if origin in (Union, types.UnionType):
+        return functools.reduce(operator.or_, map(_accepted, parts))
+    if origin is FrozenDict:
+        values = _accepted(parts[1])
+        return Mapping[str, values if values is float else Any]
+    if origin is tuple and parts[-1] is Ellipsis:
+        return Sequence[_accepted(parts[0])]
+    if origin is tuple:
+        return tuple[tuple(_accepted(part) for part in parts)]
+    if inspect.isclass(kind) and issubclass(kind, Model):
+        return Mapping[str, Any]
+    return {timedelta: str | timedelta, datetime: str | date}.get(kind, kind)
+
+
+def _doc(mode: str, name: str) -> str:
+    """Docstring of a mode's constructor."""
+    lines = [
+        _descriptions()[mode],
+        "",
+        f"``{name}(key=value)`` is ``load_config({mode!r}, {{key: value}})``, a frozen `Config`; keys of",
+        "`strategy` come without their prefix. What is not given is as it ships (the defaults shown), or as the",
+        "environment has it. Parts of the configuration are mappings, whose keys may be dotted; what such a mapping",
+        "does not name stays as it is:",
+        "``data={'min_funding_coverage': 0.9}``, ``venues={'binance.perp_fee.taker': 0.0004}``.",
+        "",
+        "Parameters",
+        "----------",
+    ]
+    for argument, (_, field) in fields_of(mode).items():
+        lines += [argument, f"    {field.description}"]
+    lines += ["", "Raises", "------", "ConfigError", "    For an argument that is unknown, or a value that is wrong."]
+    return "\n".join(lines)
+
+
+def _constructor(mode: str) -> Callable[..., Config]:
+    name = class_name(mode)
+
+    def construct(*args: Any, **given: Any) -> Config:
+        fields, overrides = fields_of(mode), {}
+        if args:
+            raise ConfigError(f"{name} takes named arguments only, as in {name}(initial_capital=1_000).")
+        for argument, value in given.items():
+            if argument not in fields:
+                raise ConfigError(f"{name} has no argument {argument}." + propose(argument, fields))
+            if argument not in SECTIONS:
+                overrides[fields[argument][0]] = value
+            elif isinstance(value, Mapping):
+                overrides |= {f"{argument}.{key}": entry for key, entry in value.items()}
+            else:
+                raise ConfigError(f"Invalid {argument}: {value!r}. Must be a mapping of its keys to values.")
+        return load_config(mode, overrides)
+
+    construct.__name__ = construct.__qualname__ = name
+    construct.__module__, construct.__doc__ = "basis", _doc(mode, name)
+    construct.__signature__ = signature_of(mode)  # type: ignore[attr-defined]
+    return construct
+
+
+def __getattr__(name: str) -> Any:
+    """A constructor is made on first use: its signature takes a configuration."""
+    mode = CONSTRUCTORS.get(name)
+    if mode is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = made = _constructor(mode)
+    return made

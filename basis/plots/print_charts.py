@@ -1,0 +1,155 @@
+"""Panels that stand on no axis of time, for matplotlib: a twin of `charts`. Imports matplotlib on use."""
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from basis.plots import theme
+from basis.plots.pictures import Cells, Grid, Panel, Stack
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: With more categories than this not every one is named under the axis.
+_NAMED = 12
+
+
+def draw(panel: Panel, ax: "Axes") -> None:
+    """Draw the one panel of a picture."""
+    if panel.cells is not None:
+        _table(panel.cells, ax)
+        return
+    if panel.grid is not None:
+        _grid(panel.grid, ax)
+        return
+    ax.set_ylabel(panel.title)
+    if panel.window is not None:
+        ax.set_ylim(*panel.window)
+    ax.yaxis.set_major_formatter(_formatter(panel.kind == "percent"))
+    if panel.bars:
+        _bars(panel, ax)
+    elif panel.stack is not None:
+        _stack(panel, panel.stack, ax)
+
+
+def _formatter(percent: bool, form: str = ",.10g") -> Any:
+    from matplotlib.ticker import FuncFormatter
+
+    if percent:
+        return FuncFormatter(lambda value, _: f"{100.0 * value:{form}}%".replace("-", "−"))
+    return FuncFormatter(lambda value, _: f"{value:{form}}".replace("-", "−"))
+
+
+def _bars(panel: Panel, ax: "Axes") -> None:
+    for place, bar in enumerate(panel.bars):
+        ax.bar(place, bar.value, bottom=bar.base, width=0.65, color=bar.colour, gid=bar.key, label="_" + bar.name)
+        up = bar.value >= 0.0
+        ax.annotate(
+            bar.words, (place, bar.end), xytext=(0, 2 if up else -2), textcoords="offset points", ha="center",
+            va="bottom" if up else "top", fontsize=8 if len(panel.bars) < 9 else 6,
+        )  # fmt: skip
+    for place, (bar, _) in enumerate(pairwise(panel.bars)):
+        ax.plot([place, place + 1], [bar.end] * 2, color=theme.OTHER, linewidth=0.7, linestyle=":", label="_joint")
+    ax.set_xticks(range(len(panel.bars)), ["\n".join(theme.two_lines(bar.name)) for bar in panel.bars])
+    ax.tick_params(axis="x", length=0)
+    if panel.window is None:
+        # room for the words; bars would hold the axis at their edge
+        edges = [edge for bar in panel.bars for edge in (bar.base, bar.end)]
+        low, high = min(edges), max(edges)
+        room = (high - low) or 1.0
+        ax.set_ylim(low - 0.12 * room * (low < 0.0), high + 0.12 * room)
+
+
+def _stack(panel: Panel, stack: Stack, ax: "Axes") -> None:
+    count = len(stack.categories)
+    places = np.arange(count)
+    above, below = np.zeros(count), np.zeros(count)
+    width = 0.75 / (len(stack.parts) if stack.grouped else 1)
+    for index, part in enumerate(stack.parts):
+        there = np.flatnonzero(np.isfinite(part.values))
+        values = part.values[there]
+        options: Any = {"color": part.colour, "gid": part.key, "label": ("_" if stack.lying else "") + part.name}
+        if stack.lying:
+            ax.barh(there, values, height=0.7, **options)
+            for place, value in zip(there, values, strict=True):
+                ax.annotate(
+                    part.labels[place], (value, place), xytext=(3 if value >= 0.0 else -3, 0), va="center", fontsize=8,
+                    textcoords="offset points", ha="left" if value >= 0.0 else "right",
+                )  # fmt: skip
+        elif stack.grouped:
+            ax.bar(places[there] + (index - (len(stack.parts) - 1) / 2) * width, values, width=width, **options)
+        else:
+            start = np.where(values >= 0.0, above[there], below[there])
+            ax.bar(places[there], values, bottom=start, width=0.7, **options)
+            above[there] += np.maximum(values, 0.0)
+            below[there] += np.minimum(values, 0.0)
+    if stack.totals is not None:
+        ax.plot(
+            places, stack.totals.values, linestyle="", marker="D", markersize=4.5, color=theme.LIGHT.ink, zorder=5,
+            markeredgecolor="white", label=stack.totals.name, gid=stack.totals.key,
+        )  # fmt: skip
+    if stack.lying:
+        ax.set_yticks(places, stack.categories)
+        ax.invert_yaxis()
+        ax.set_xlabel(panel.title)
+        ax.set_ylabel("")
+        ax.grid(visible=False, axis="y")
+        ax.grid(visible=True, axis="x")
+        ax.xaxis.set_major_formatter(_formatter(panel.kind == "percent"))
+        ax.margins(x=0.14)
+        ax.axvline(0.0, color=theme.LIGHT.faint, linewidth=0.8)
+    else:
+        step = -(-count // _NAMED) if not stack.grouped else 1
+        ax.set_xticks(places[::step], ["\n".join(theme.two_lines(name)) for name in stack.categories[::step]])
+        ax.tick_params(axis="x", length=0, labelsize=8)
+        ax.axhline(0.0, color=theme.LIGHT.faint, linewidth=0.8)
+
+
+def _grid(grid: Grid, ax: "Axes") -> None:
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
+
+    named = grid.x.dtype.kind == "U"
+    x, y = (np.arange(len(axis)) if named else axis for axis in (grid.x, grid.y))
+    colours = LinearSegmentedColormap.from_list("map", theme.LIGHT_MAP if named else theme.MAP)
+    scale = Normalize(grid.middle - grid.reach, grid.middle + grid.reach, clip=True)
+    drawn = ax.pcolormesh(x, y, grid.values, cmap=colours, norm=scale, shading="nearest", gid="grid", rasterized=True)
+    ax.grid(visible=False)
+    bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.04, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.set_label(grid.scale, fontsize=8)
+    bar.ax.yaxis.set_major_formatter(_formatter(grid.scale.endswith("%")))
+    if named:
+        ax.set_xticks(x, grid.x)
+        ax.set_yticks(y, grid.y)
+        ax.invert_yaxis()
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+        for row, column in np.ndindex(grid.values.shape):
+            if grid.labels is not None and grid.labels[row, column]:
+                ax.text(column, row, str(grid.labels[row, column]), ha="center", va="center", fontsize=7)
+        return
+    ax.set_xlabel(grid.x_title)
+    ax.set_ylabel(grid.y_title)
+    ax.xaxis.set_major_formatter(_formatter(True))
+    ax.yaxis.set_major_formatter(_formatter(True))
+    ax.set_xlim(grid.x[0], grid.x[-1])
+    ax.set_ylim(grid.y[0], grid.y[-1])
+    if grid.edge is not None:
+        ax.plot(*grid.edge, color=theme.LIGHT.ink, linewidth=1.5, label=grid.edge_name, gid="edge")
+    for point in grid.points:
+        ax.plot(
+            [point.x], [point.y], marker="o", linestyle="", markersize=7, color=theme.WARNING, gid="point",
+            markeredgecolor=theme.LIGHT.ink, label=point.name,
+        )  # fmt: skip
+
+
+def _table(cells: Cells, ax: "Axes") -> None:
+    ax.set_axis_off()
+    made = ax.table(
+        cellText=[list(row) for row in cells.rows], colLabels=list(cells.columns), cellLoc="left", colLoc="left",
+        loc="upper left", edges="horizontal",
+    )  # fmt: skip
+    made.auto_set_font_size(False)
+    made.set_fontsize(8)
+    made.set_gid("cells")

@@ -1,0 +1,47 @@
+"""Fixtures: runs on the sample, made once."""
+
+import pytest
+
+import basis
+
+WINDOW = {"start": "2024-02-01", "end": "2024-02-14"}
+FLOWS = [
+    {"timestamp": "2024-02-05T03:00:00Z", "amount": 20_000},
+    {"timestamp": "2024-02-10T03:30:00Z", "amount": -30_000},
+]
+
+
+@pytest.fixture(autouse=True)
+def _sample_is_the_data(sample_data, monkeypatch):
+    """What names no data set takes the sample."""
+    monkeypatch.setenv("BASIS_DATA_DIR", str(sample_data))
+
+
+@pytest.fixture(scope="session")
+def run(sample_data):
+    """Run a mode on the sample, once for the same arguments."""
+    made = {}
+
+    def make(mode, overrides=None, **more):
+        key = repr((mode, overrides, more))
+        if key not in made:
+            made[key] = basis.backtest(mode, data=sample_data, overrides=overrides, **more)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def lean(run):
+    return run("btc_basis", {"strategy.margin_ratio_target": 0.3, **WINDOW})
+
+
+@pytest.fixture(scope="session")
+def flowing(run):
+    """Flows, and another capital and fill."""
+    return run("btc_basis", {"flows": FLOWS, "initial_capital": 50_000, "fill": "next_bar", **WINDOW})
+
+
+@pytest.fixture(scope="session")
+def ether(run):
+    return run("eth_leveraged", {"start": "2024-05-20", "end": "2024-06-10"})
