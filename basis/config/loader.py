@@ -18,7 +18,7 @@ from basis.config.yaml_io import read_yaml
 from basis.errors import ConfigError
 from basis.kernel.keys import parse_key
 
-_SECTIONS = ("strategy", "costs", "transfers", "rewards", "risk", "data", "flows")
+_SECTIONS = ("strategy", "costs", "execution", "transfers", "rewards", "risk", "data", "flows")
 _SHARE_CLASSES = ("USDT", "ETH")
 #: Path, value, and whether the case of the path counts for nothing.
 Change = tuple[list[str], Any, bool]

@@ -27,7 +27,7 @@ TOP = (
     "valuation", "seed", "flows",
 )  # fmt: skip
 #: Parts of the configuration that are given as mappings; a key of one may be dotted.
-SECTIONS = ("costs", "transfers", "rewards", "risk", "data", "venues")
+SECTIONS = ("costs", "execution", "transfers", "rewards", "risk", "data", "venues")
 _ANY = ("rebalance", "position_deviation_threshold", "gas_reserve")
 _HEDGE = ("hedge_allocation", "margin_ratio_band", "max_delta_drift")
 _SPOT = ("spot_venue", "margin_ratio_target", *_HEDGE, "rate_rule")
