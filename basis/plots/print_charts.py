@@ -145,11 +145,13 @@ def _grid(grid: Grid, ax: "Axes") -> None:
 
 
 def _table(cells: Cells, ax: "Axes") -> None:
+    from matplotlib.transforms import Bbox
+
     ax.set_axis_off()
     wide = sum(cells.letters)
     made = ax.table(
         cellText=[list(row) for row in cells.rows], colLabels=list(cells.columns), cellLoc="left", colLoc="left",
-        bbox=[0.0, 0.0, 1.0, 1.0], edges="horizontal",
+        bbox=Bbox.unit(), edges="horizontal",
         colWidths=[letters / wide for letters in cells.letters],
     )  # fmt: skip
     made.auto_set_font_size(False)
