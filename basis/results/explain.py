@@ -379,7 +379,7 @@ class Explanation:
     def _slippage(self, event: Any) -> tuple[str, float]:
         on_exchange = event.detail in ("spot", "perp", *CLOSED)
         units, worth = self._units(event), self._price(QUOTE if on_exchange else "ETH", self.row)
-        formula = f"−{number(units)} × ({number(event.price)} − {number(event.reference_price)})" + _times(worth)
+        formula = f"{number(-units)} × ({number(event.price)} − {number(event.reference_price)})" + _times(worth)
         return formula, -units * (event.price - event.reference_price) * worth
 
     def _gas(self, event: Any) -> tuple[str, float]:
