@@ -12,7 +12,7 @@ ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup backtest test gates bench results notebooks lab lint types format clean
+.PHONY: help setup backtest test gates bench results picture notebooks lab lint types format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ lab: $(LAB_STAMP) ## open the notebooks in JupyterLab
 
 results: $(STAMP) ## run every mode on a real data set (BASIS_TEST_DATA) and write the table into the README
 	$(BIN)/python tests/benchmarks/results.py
+
+picture: $(STAMP) ## draw the picture of the README from the sample
+	$(BIN)/python tests/benchmarks/picture.py
 
 lint: $(STAMP) ## check style, format, types and layers
 	$(BIN)/ruff check .

@@ -42,8 +42,10 @@ def _ticks(panel: Panel) -> dict[str, Any]:
 
 def _bars(panel: Panel, data: list[dict[str, Any]], layout: dict[str, Any]) -> None:
     """A step per bar, each standing where the one before ended, and a thin line between them."""
-    few = len(panel.bars) <= 12
-    data += [_bar(bar, panel, few) for bar in panel.bars]
+    count = len(panel.bars)
+    few = count <= 12
+    size = theme.FONT_SIZE - (1 if count <= 7 else 3 if count <= 10 else 4)
+    data += [_bar(bar, panel, size) for bar in panel.bars]
     joints: list[tuple[Any, Any]] = []
     for bar, after in pairwise(panel.bars):
         joints += [(bar.name, bar.end), (after.name, bar.end), (None, None)]
@@ -64,7 +66,7 @@ def _bars(panel: Panel, data: list[dict[str, Any]], layout: dict[str, Any]) -> N
         trace["showlegend"] = False
 
 
-def _bar(bar: Bar, panel: Panel, few: bool) -> dict[str, Any]:
+def _bar(bar: Bar, panel: Panel, size: int) -> dict[str, Any]:
     shown = f"{bar.value:{'' if bar.level else '+'},.{panel.places}f}"
     return {
         "type": "bar",
@@ -78,7 +80,7 @@ def _bar(bar: Bar, panel: Panel, few: bool) -> dict[str, Any]:
         "textposition": "outside",
         "constraintext": "none",
         "textangle": 0,
-        "textfont": {"size": theme.FONT_SIZE - 1 if few else theme.FONT_SIZE - 3},
+        "textfont": {"size": size},
         "cliponaxis": False,
         "hovertemplate": f"{bar.name}: {shown} {panel.unit}<extra></extra>",
     }
@@ -115,7 +117,7 @@ def _stack(panel: Panel, stack: Stack, data: list[dict[str, Any]], layout: dict[
         # room for the words beside the bars
         found = np.concatenate([part.values[np.isfinite(part.values)] for part in stack.parts])
         low, high = min(found.min(), 0.0), max(found.max(), 0.0)
-        room = 0.14 * ((high - low) or 1.0)
+        room = 0.2 * ((high - low) or 1.0)
         layout["xaxis"]["range"] = [low - room * (low < 0.0), high + room]
 
 
@@ -219,17 +221,20 @@ def _grid(grid: Grid, data: list[dict[str, Any]], layout: dict[str, Any]) -> Non
 
 
 def _edge_words(grid: Grid, there: np.ndarray) -> dict[str, Any]:
-    """The name of the line, in the middle of it, on the side where all is lost."""
+    """The name of the line, on the side where all is lost, where that side has room."""
     assert grid.edge is not None
-    at = int(there[len(there) // 2])
-    x, y = float(grid.edge[0, at]), float(grid.edge[1, at])
-    column, row = (int(np.abs(axis - place).argmin()) for axis, place in ((grid.x, x), (grid.y, y)))
-    left, right = grid.values[row, max(column - 3, 0)], grid.values[row, min(column + 3, len(grid.x) - 1)]
-    lost_left = left < right
+    up = grid.edge[1, there] / grid.y[-1]
+    there = there[(up > 0.2) & (up < 0.9)] if ((up > 0.2) & (up < 0.9)).any() else there
+    x = grid.edge[0, there]
+    middle = np.argmin(np.abs(grid.values[len(grid.y) // 2] - grid.middle))
+    row = grid.values[len(grid.y) // 2]
+    lost_left = bool(row[max(middle - 3, 0)] < row[min(middle + 3, len(row) - 1)])
+    along = (x - grid.x[0]) / (grid.x[-1] - grid.x[0])
+    at = there[np.abs(along - (0.6 if lost_left else 0.4)).argmin()]
     return {
-        "x": x, "y": y, "text": grid.edge_name, "showarrow": False, "xanchor": "right" if lost_left else "left",
-        "xshift": -8 if lost_left else 8, "font": {"color": theme.LIGHT.ink, "size": theme.FONT_SIZE - 1},
-        "bgcolor": theme.faded("#ffffff", 0.6),
+        "x": float(grid.edge[0, at]), "y": float(grid.edge[1, at]), "text": grid.edge_name, "showarrow": False,
+        "xanchor": "right" if lost_left else "left", "xshift": -8 if lost_left else 8,
+        "font": {"color": theme.LIGHT.ink, "size": theme.FONT_SIZE - 1}, "bgcolor": theme.faded("#ffffff", 0.6),
     }  # fmt: skip
 
 
@@ -241,7 +246,7 @@ def _table(cells: Cells) -> dict[str, Any]:
     return {
         "type": "table",
         "meta": {"key": "cells"},
-        "columnwidth": [1.6, *[1.0] * (len(cells.columns) - 1)],
+        "columnwidth": cells.letters,
         "header": {
             "values": [f"<b>{name}</b>" for name in cells.columns], "align": "left",
             "fill": {"color": theme.LIGHT.grid},

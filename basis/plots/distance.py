@@ -164,7 +164,8 @@ def _row(run: RunNumbers, at: np.datetime64 | None, away: dict[str, np.ndarray])
 def perp_state(run: RunNumbers, row: int, venue: str) -> PerpState:
     """State of a venue's perps after the fills of a row."""
     names = (f"margin_ratio|{venue}", f"maintenance_ratio|{venue}")
-    return PerpState(*(float(run.risk[name][row]) for name in names), float(run.book.sides[venue][row]))
+    ratio, least = (float(run.risk[name][row]) for name in names)
+    return PerpState(ratio, least, float(run.book.sides[venue][row]))
 
 
 def loan_state(run: RunNumbers, row: int) -> LoanState:

@@ -170,7 +170,7 @@ def _draw(
     axis: dict[str, Any] = {"title": {"text": panel.title if alone else ""}, "domain": list(domain), **_ticks(panel)}
     if not alone:
         # low panels: few ticks, that do not touch
-        axis["nticks"] = 3 if len(picture.panels) > 2 else 5
+        axis |= {"nticks": 3 if len(picture.panels) > 2 else 5, "tickfont": {"size": theme.FONT_SIZE - 2}}
     if panel.window is not None:
         axis["range"] = list(panel.window)
     layout["yaxis" if place == 1 else f"yaxis{place}"] = axis
@@ -188,7 +188,7 @@ def _draw(
     data += [_line(line, panel, picture, x, y) for line in lines]
     data += [_marks(marks, y) for marks in panel.marks]
     for marks in panel.marks:
-        if marks.kind == "deepest":
+        if marks.kind == "deepest" and alone:
             layout["annotations"].append(_words_at(marks, picture, y))
         elif marks.kind in ("liquidation", "stop"):
             layout["shapes"] += [_rule(stamp, y) for stamp in np.unique(marks.stamps)[:100]]
@@ -375,8 +375,8 @@ def _words_at(marks: Marks, picture: Picture, y: str) -> dict[str, Any]:
     late = bool(span) and (marks.stamps[0] - picture.stamps[0]) / span > 0.5
     return {
         "x": str(marks.stamps[0]), "y": float(marks.values[0]), "xref": "x", "yref": y, "text": marks.words[0],
-        "showarrow": False, "xanchor": "right" if late else "left", "yanchor": "middle",
-        "xshift": -10 if late else 10,
+        "showarrow": False, "xanchor": "right" if late else "left", "xshift": -10 if late else 10,
+        "yanchor": "middle",
     }  # fmt: skip
 
 

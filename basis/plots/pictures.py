@@ -166,6 +166,11 @@ class Cells:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
+    @property
+    def letters(self) -> list[int]:
+        """Letters that each column is wide."""
+        return [max(map(len, column)) + 3 for column in zip(self.columns, *self.rows, strict=True)]
+
 
 @dataclass(frozen=True)
 class Marks:

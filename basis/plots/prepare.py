@@ -12,6 +12,8 @@ from basis.plots import marks, theme
 from basis.plots.pictures import Band, Bar, Limit, Line, Marks, Panel, Picture
 from basis.plots.run import RunNumbers, value_in_words, venues
 
+#: What two lines of a measure are.
+_THIN = "strong: worst of the hour; thin: after fills"
 #: An axis shows values up to so many times what matters on it.
 _FAR = 4.0
 
@@ -24,7 +26,12 @@ def overview(run: RunNumbers) -> Picture:
     worth, fall = equity_panel(run), drawdown_panel(run)
     panels = [
         replace(worth, lines=tuple(replace(line, listed=False) for line in worth.lines), weight=1.2),
-        replace(fall, lines=tuple(replace(line, listed=False) for line in fall.lines), weight=0.8),
+        replace(
+            fall,
+            lines=tuple(replace(line, listed=False) for line in fall.lines),
+            weight=0.8,
+            note="".join(words for mark in fall.marks if mark.kind == "deepest" for words in mark.words),
+        ),
         replace(area_panel(run), weight=1.5),
     ]
     panels.append(nearest_panel(run) or gross_panel(run))
@@ -141,11 +148,15 @@ def waterfall(run: RunNumbers) -> Picture:
 
 
 def _bar(run: RunNumbers, name: str, key: str, base: float, value: float, colour: str) -> Bar:
-    """A bar; the figure over it is in whole units where it is large."""
+    """A bar; the figure over it is short, for there may be many."""
     level = key in ("initial_equity", "equity")
-    places = theme.places(run.share_class)
-    digits = 0 if places == 2 and abs(value) >= 100.0 else places
-    words = f"{value:{'' if level else '+'},.{digits}f}".replace("-", "−")
+    if level:
+        words = f"{value:,.{0 if abs(value) >= 1_000.0 else 2}f}"
+    elif abs(value) >= 10_000.0:
+        words = f"{value / 1_000.0:+,.1f}k"
+    else:
+        words = f"{value:+,.0f}" if abs(value) >= 100.0 else f"{value:+.{3 if abs(value) >= 1.0 else 2}g}"
+    words = words.replace("-", "−")
     return Bar(name, key, base, value, words, colour, level)
 
 
@@ -183,7 +194,7 @@ def _margin(run: RunNumbers) -> Iterator[Panel]:
     struck = marks.liquidations(run, worst)
     yield measured_panel(
         run, "margin ratio, % of notional", "percent", lines, measures, struck, floor=0.0, weight=2.0,
-        note="strong: worst of the hour; thin: after fills",
+        note=_THIN,
     )  # fmt: skip
 
 
@@ -209,7 +220,7 @@ def _health(run: RunNumbers) -> Iterator[Panel]:
     edge = Limit("liquidation", 1.0, theme.CRITICAL, "liquidation at 1", above=False)
     yield measured_panel(
         run, "health factor, ratio", "ratio", lines, ["health_factor"], struck, floor=1.0, more=(edge,),
-        weight=1.4, note="strong: worst of the hour; thin: after fills",
+        weight=1.4, note=_THIN,
     )  # fmt: skip
 
 
@@ -225,7 +236,7 @@ def _ltv(run: RunNumbers) -> Iterator[Panel]:
     near = [np.where(line.values > 0.0, line.values, np.nan) for line in lines]
     yield measured_panel(
         run, "LTV, % of collateral", "percent", lines, ["ltv"], weight=1.2,
-        note="strong: worst of the hour; thin: after fills", near=near,
+        note=_THIN, near=near,
     )  # fmt: skip
 
 
@@ -266,8 +277,13 @@ def measured_panel(
     window, beyond = window_of(near or [line.values for line in lines], [limit.value for limit in limits], floor, kind)
     return Panel(
         title, kind, 3 if kind == "ratio" else 2, tuple(lines), (), (), (*marks.crossings(run, measures), *struck),
-        marks.shades(run, measures, (1, 2)), limits, window, "; ".join(filter(None, (note, beyond))), weight,
+        marks.shades(run, measures, (1, 2)), limits, window, _noted(note, beyond), weight,
     )  # fmt: skip
+
+
+def _noted(note: str, beyond: str) -> str:
+    """A note, and what an axis leaves out; for both in full there is no room."""
+    return f"{_THIN.partition('; ')[2]}; {beyond}" if note == _THIN and beyond else note or beyond
 
 
 def window_of(
@@ -289,7 +305,7 @@ def window_of(
         if top > 1.25 * far > 0.0:
             top, note = (
                 far,
-                f"the axis ends at {value_in_words(far, kind)}; the highest value is {value_in_words(high, kind)}",
+                f"cut at {value_in_words(far, kind)}, highest {value_in_words(high, kind)}",
             )
     span = (top - low) or abs(top) or 1.0
     # the words of a limit need room; a floor of zero is the edge of the axis itself

@@ -52,7 +52,9 @@ def figure(picture: Picture) -> "Figure":
         ) from None
     with mpl.rc_context(theme.rc()):
         count = len(picture.panels)
-        made = Figure(figsize=(8.0, 4.8 + 0.8 * max(count - 2, 0)), layout="constrained")
+        table = picture.panels[0].cells if count else None
+        height = 4.8 + 0.8 * max(count - 2, 0) if table is None else 0.8 + 0.2 * (len(table.rows) + 1)
+        made = Figure(figsize=(8.0, height), layout="constrained")
         made.suptitle(picture.title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         weights = [panel.weight for panel in picture.panels] or [1.0]
         axes = made.subplots(len(weights), 1, sharex=True, squeeze=False, height_ratios=weights)[:, 0]
@@ -161,7 +163,7 @@ def _marks(marks: Marks, picture: Picture, ax: "Axes") -> None:
     if marks.kind in ("liquidation", "stop"):
         for stamp in np.unique(marks.stamps)[:100]:
             ax.axvline(stamp, color=theme.CRITICAL, linewidth=0.8, linestyle=":", zorder=1)
-    if deepest:
+    if deepest and len(picture.panels) == 1:
         late = marks.stamps[0] - picture.stamps[0] > (picture.stamps[-1] - picture.stamps[0]) / 2
         ax.annotate(
             marks.words[0], (marks.stamps[0], marks.values[0]), xytext=(-7 if late else 7, 0),

@@ -145,11 +145,19 @@ def _grid(grid: Grid, ax: "Axes") -> None:
 
 
 def _table(cells: Cells, ax: "Axes") -> None:
+    from matplotlib.transforms import Bbox
+
     ax.set_axis_off()
+    wide = sum(cells.letters)
     made = ax.table(
         cellText=[list(row) for row in cells.rows], colLabels=list(cells.columns), cellLoc="left", colLoc="left",
-        loc="upper left", edges="horizontal",
+        bbox=Bbox.unit(), edges="horizontal",
+        colWidths=[letters / wide for letters in cells.letters],
     )  # fmt: skip
     made.auto_set_font_size(False)
-    made.set_fontsize(8)
+    # eight inches of 72 points hold so many letters
+    made.set_fontsize(min(8.0, 8 * 72 / (0.58 * wide)))
+    for cell in made.get_celld().values():
+        cell.set_edgecolor(theme.LIGHT.grid)
+        cell.PAD = 0.02
     made.set_gid("cells")

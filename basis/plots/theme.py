@@ -44,7 +44,7 @@ HELD = (
     "#999933", "#663333", "#FFAABB",
 )  # fmt: skip
 #: Runs beside each other, in their order.
-RUNS = ("#0077BB", "#E69F00", "#009988", "#AA3377", "#33BBEE", "#663333", "#999933", "#777777")
+RUNS = ("#0077BB", "#E69F00", "#AA3377", "#009988", "#663333", "#33BBEE", "#999933", "#777777")
 #: Colours of a map: below its middle, at it, above it; and light ones, on which words can be read.
 MAP, LIGHT_MAP = ("#B2182B", "#F7F7F7", "#2166AC"), ("#EF8A62", "#F7F7F7", "#67A9CF")
 WARNING, CRITICAL = "#E69F00", "#CC3311"

@@ -54,14 +54,24 @@ def drawdown(returns: np.ndarray) -> np.ndarray:
 
 def daily_returns(stamps: np.ndarray, returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Ends (datetime64[us], 00:00 UTC) and returns of the days; the first and the last may be parts of a day."""
+    return period_returns(stamps, returns, _DAY)
+
+
+def period_returns(stamps: np.ndarray, returns: np.ndarray, step: np.timedelta64) -> tuple[np.ndarray, np.ndarray]:
+    """Ends (datetime64[us]) and returns of periods of one length, counted from 00:00 UTC of the first day.
+
+    The rows in (start, end] of a period compound; row 0 belongs to the period that follows it.
+    """
+    stamps = stamps.astype("M8[us]")
     if not len(returns):
-        return stamps.astype("M8[us]"), returns
-    ends = stamps.astype("M8[D]")
-    ends = np.where(ends < stamps, ends + _DAY, ends).astype("M8[D]")
+        return stamps, returns
+    origin, step = stamps[0].astype("M8[D]").astype("M8[us]"), step.astype("m8[us]")
+    # rounded up: a row at the end of a period is its last
+    ends = origin - (origin - stamps) // step * step
     if len(ends) > 1:
         ends[0] = ends[1]
     first = np.flatnonzero(np.concatenate(([True], ends[1:] != ends[:-1])))
-    return ends[first].astype("M8[us]"), np.multiply.reduceat(1.0 + returns, first) - 1.0
+    return ends[first], np.multiply.reduceat(1.0 + returns, first) - 1.0
 
 
 class DailyMeasures(NamedTuple):

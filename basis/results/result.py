@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from basis.config import Config
     from basis.engine.recording import Recording
     from basis.plots.accessor import Plots
+    from basis.results.explain import Explanation
     from basis.results.tables import Rows
 
 
@@ -67,6 +68,17 @@ class Result:
 
     #: Whether a folder can be written, asked before a run is made for it.
     check_target = staticmethod(check_target)
+
+    def __getattr__(self, name: str) -> Any:
+        """Only what is missing comes here: the nearest name is told."""
+        if name.startswith("_") or hasattr(type(self), name):
+            # a property that failed: its own error
+            return object.__getattribute__(self, name)
+        from basis.config.fields import nearest
+
+        near = nearest(name, (attribute for attribute in dir(type(self)) if not attribute.startswith("_")))
+        hint = f" Did you mean {near}?" if near else f" Its tables are {', '.join(TABLES)}."
+        raise AttributeError(f"A result has no {name!r}.{hint}")
 
     # --- what it is ------------------------------------------------------------------------------------------------
 
@@ -193,6 +205,15 @@ class Result:
 
     @functools.cached_property
     def events(self) -> "pd.DataFrame":
+        """In the order of ``seq``, instants as columns.
+
+        Examples
+        --------
+        >>> result = basis.backtest("btc_basis", start="2024-06-01", end="2024-06-08")
+        >>> fills = result.events.query("kind == 'fill' and venue == 'bybit'")
+        >>> sorted(fills["instrument"].unique())
+        ['bybit:Perp:BTCUSDT']
+        """
         return self.table("events").to_pandas(index=False)
 
     def to_polars(self, name: str) -> "pl.DataFrame":
@@ -212,29 +233,40 @@ class Result:
         start = self.summary["initial_equity"] if self._recording is None else self._rows.started_from
         return table["equity"], table["net_flow"], start
 
-    def returns(self, freq: str | None = None) -> "pd.Series":
+    def returns(self, freq: "str | None" = None) -> "pd.Series":
         """Time-weighted returns, fractions.
 
         Parameters
         ----------
         freq : str, optional
-            None: one per row. Else a pandas frequency: rows in (start, end] of a period compound and stand at its end;
-            days end at 00:00 UTC, and row 0 belongs to the period that follows it.
+            None: one per row. Else a pandas frequency: a number of bars (``4h``, ``1D``, ``7D``) or of the calendar
+            (``W``, ``ME``, ``QE``). The rows in (start, end] of a period compound, where a day ends at 00:00 UTC; row 0
+            belongs to the period that follows it. Periods of bars are counted from 00:00 UTC of the first day and stand
+            at their end, those of the calendar at the date that pandas gives them.
+
+        Returns
+        -------
+        pandas.Series
+            Whatever the periods, 1 plus each multiplies up to 1 plus the return of the run. ``1D`` gives the days on
+            which `stats` is measured.
+
+        Raises
+        ------
+        InputError
+            For what is no frequency, or no multiple of the bar.
+
+        Examples
+        --------
+        >>> result = basis.backtest("btc_basis", start="2024-06-01", end="2024-06-30")
+        >>> len(result.returns()), len(result.returns("1D")), len(result.returns("W"))
+        (697, 29, 5)
+        >>> bool(abs((1 + result.returns("8h")).prod() - 1 - result.stats()["total_return"]) < 1e-12)
+        True
         """
-        import pandas as pd
+        from basis.results.periods import compounded
 
         stamps, values = self.table("equity")["timestamp"], self._row_returns
-        if freq in ("1D", "D", "1d"):
-            stamps, values = measures.daily_returns(stamps, values)
-        index = pd.DatetimeIndex(stamps, tz="UTC", name="timestamp")
-        series = pd.Series(values, index, name="return")
-        if freq not in (None, "1D", "D", "1d"):
-            if len(series) > 1:
-                series.iloc[1] = (1.0 + series.iloc[0]) * (1.0 + series.iloc[1]) - 1.0
-                series = series.iloc[1:]
-            series = (1.0 + series).resample(freq, closed="right", label="right").prod() - 1.0
-        series.attrs["unit"] = "fraction"
-        return series
+        return compounded(stamps, values, freq, self.config.bar_interval)
 
     @functools.cached_property
     def drawdown(self) -> "pd.Series":
@@ -245,6 +277,40 @@ class Result:
         series = pd.Series(measures.drawdown(self._row_returns), index, name="drawdown")
         series.attrs["unit"] = "fraction"
         return series
+
+    def explain(self, timestamp: Any) -> "Explanation":
+        """One row of the run as a short story that is audited.
+
+        What the market did, what was settled and flowed, the risk, what was decided and filled, the exposure, and the
+        P&L by column with the numbers that make it: computed again from positions, prices and events, beside what was
+        booked. The last line says whether the columns sum to the change of equity.
+
+        Parameters
+        ----------
+        timestamp : instant of the row, as text, datetime or pandas Timestamp; without a zone it is UTC
+
+        Returns
+        -------
+        Explanation
+            Reads as text or HTML; its tables are frames.
+
+        Raises
+        ------
+        InputError
+            Where the instant is no row of the run; the message names the nearest.
+
+        Examples
+        --------
+        >>> result = basis.backtest("btc_basis", start="2024-06-01", end="2024-06-08")
+        >>> hour = result.explain("2024-06-02 08:00")
+        >>> hour.settled[["instrument", "kind"]].head(1).to_dict("records")
+        [{'instrument': 'binance:Perp:BTCUSDT', 'kind': 'funding'}]
+        >>> bool(abs(hour.pnl["difference"]).max() < 1e-9 * 100_000), hour.check.closes
+        (True, True)
+        """
+        from basis.results.explain import explain
+
+        return explain(self, timestamp)
 
     # --- measures and figures --------------------------------------------------------------------------------------
 

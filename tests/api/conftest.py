@@ -1,8 +1,14 @@
 """Fixtures: runs on the sample, made once."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 import basis
+
+for folder in ("accounting", "gates", "kernel"):
+    sys.path.append(str(Path(__file__).resolve().parent.parent / folder))
 
 WINDOW = {"start": "2024-02-01", "end": "2024-02-14"}
 FLOWS = [

@@ -1,34 +1,62 @@
-"""Figures in a browser without a network, at 1000 x 600: nothing overlaps, and what matters is seen."""
+"""Figures in a browser without a network, at 1000 x 600 and 600 x 400: nothing overlaps, and what matters is seen."""
 
 import numpy as np
 import pytest
 from headless import open_page, page_of, screenshot
 
-from basis.plots import figures, prepare, theme
+from basis.plots import causes, comparison, distance, figures, holdings, prepare, theme
 
 CASES = ("two years", "struck", "alerts", "flows", "eth", "lending", "below zero", "stopped", "one row", "levered")
+BOOKS = ("two years", "struck", "loan", "staked", "lending", "one row", "no trades")
+MAKERS = (prepare.equity, prepare.drawdown, prepare.attribution_area, prepare.waterfall, prepare.risk)
+OF_BOOKS = (
+    prepare.overview, causes.monthly, causes.share, causes.monthly_returns, causes.funding, holdings.exposure,
+    holdings.positions, distance.liquidation_distance, distance.liquidation_map,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def drawn(numbers):
     """Every figure of the cases."""
-    made = {}
-    for name in CASES:
-        for make in (prepare.equity, prepare.drawdown, prepare.attribution_area, prepare.waterfall, prepare.risk):
-            made[f"{name} {make.__name__}"] = figures.figure(make(numbers[name]))
-    return made
+    return {
+        f"{name} {make.__name__}": figures.figure(make(numbers[name]))
+        for names, makers in ((CASES, MAKERS), (BOOKS, OF_BOOKS))
+        for name in names
+        for make in makers
+    }
+
+
+def overlaps(shown, folder, width, height):
+    """Figure → which of its texts overlap or are cut off."""
+    page = open_page(page_of(shown, folder, width, height), folder / "profile", width)
+    assert page.console == []
+    told = dict(line.split(": ", 1) for line in page.title.split("|"))
+    assert set(told) == set(shown)
+    assert all(int(text.split()[0]) >= 3 for text in told.values())
+    return {name: text for name, text in told.items() if ", " in text}
+
+
+#: Names of many bars are at an angle, so that their boxes touch where they do not.
+SLANTED = {"levered waterfall"}
 
 
 def test_every_figure_draws_without_overlaps(drawn, tmp_path):
-    page = open_page(page_of(drawn, tmp_path), tmp_path / "profile")
-    assert page.console == []
-    told = dict(line.split(": ", 1) for line in page.title.split("|"))
-    assert set(told) == set(drawn)
-    # names of many bars are at an angle, so that their boxes touch where they do not
-    slanted = "levered waterfall"
-    wrong = {name: text for name, text in told.items() if ", " in text and name != slanted}
-    assert wrong == {}
-    assert all(int(text.split()[0]) >= 3 for text in told.values())
+    wrong = overlaps(drawn, tmp_path, 1000, 600)
+    assert {name: text for name, text in wrong.items() if name not in SLANTED} == {}
+
+
+def test_nothing_overlaps_in_a_narrow_notebook(drawn, tmp_path):
+    # four panels and twelve bars that no run has are more than so small a figure holds
+    shown = {name: figure for name, figure in drawn.items() if not name.startswith("levered")}
+    assert overlaps(shown, tmp_path, 600, 400) == {}
+
+
+def test_runs_beside_each_other_draw_without_overlaps(numbers, tmp_path):
+    runs = {name: numbers[name] for name in ("two years", "alerts", "eth")}
+    makers = (comparison.overview, comparison.growth, comparison.drawdown, comparison.attribution)
+    for width, height in ((1000, 600), (600, 400)):
+        shown = {make.__name__: figures.figure(make(runs)) for make in makers}
+        assert overlaps(shown, tmp_path, width, height) == {}
 
 
 def near(image, colour, within=12):
