@@ -16,6 +16,10 @@ def __getattr__(name: str) -> Any:
     """Load on first use, so that what needs no result imports no engine."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from basis.results import comparison, result
+    if name in ("Comparison", "compare"):
+        from basis.results import comparison
 
-    return getattr(comparison if name in ("Comparison", "compare") else result, name)
+        return getattr(comparison, name)
+    from basis.results import result
+
+    return getattr(result, name)
