@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from basis.execution.simulation import SimulationClient
     from basis.market import DataProvider
     from basis.results import Comparison, compare
+    from basis.strategies.compiled import compiled
     from basis.strategies.manager import Action, Decision, StrategyManager
 
 #: Public name → the module that holds it.
@@ -50,6 +51,7 @@ _HOMES = {
     "DataProvider": "basis.market",
     "Comparison": "basis.results",
     "compare": "basis.results",
+    "compiled": "basis.strategies.compiled",
     "Action": "basis.strategies.manager",
     "Decision": "basis.strategies.manager",
     "StrategyManager": "basis.strategies.manager",
@@ -74,6 +76,7 @@ __all__ = [
     "__version__",
     "backtest",
     "compare",
+    "compiled",
     "list_modes",
     "load_config",
     "open_run",

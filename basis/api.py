@@ -3,19 +3,24 @@
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .components.book import Checkpoint
 from .config import Config, load_config
 from .engine.event_driven import Driver, EventDriver, checked_mode, run_blocking
+from .engine.event_driven import _configured as configured
+from .engine.recording import Recording
 from .engine.simulation import simulate, warn_if_stopped
 from .errors import InputError
 from .execution.interface import VenueInterface
 from .market import DataProvider
 from .market.panel import Panel
+from .market.sources.clock import iso
 from .results import Result, open_run
 from .strategies.base import Strategy
+from .strategies.compiled import CompiledStrategy
 from .strategies.manager import StrategyManager
 
 __all__ = ["EventDrivenStrategyEngine", "backtest", "default_data", "open_run"]
@@ -41,6 +46,27 @@ def default_data() -> Path:
 
 class EventDrivenStrategyEngine(EventDriver):
     __doc__ = EventDriver.__doc__
+
+    def __init__(
+        self,
+        config: Any,
+        execution_mode: str,
+        data_provider: Any,
+        initial_capital: float,
+        share_class: str,
+        *,
+        positions: Mapping[str, float] | None = None,
+        strategy: "CompiledStrategy | Strategy | None" = None,
+        **more: Any,
+    ) -> None:
+        self._own = strategy if isinstance(strategy, CompiledStrategy) else None
+        if isinstance(strategy, CompiledStrategy):
+            config = configured(config, initial_capital, share_class)
+            strategy = strategy.bound(config, positions)
+        super().__init__(
+            config, execution_mode, data_provider, initial_capital, share_class,
+            positions=positions, strategy=strategy, **more,
+        )  # fmt: skip
 
     async def run_backtest(
         self,
@@ -71,7 +97,7 @@ class EventDrivenStrategyEngine(EventDriver):
             Result.check_target(out, force)
         start = start_date if start_date is not None else self.config.start
         end = end_date if end_date is not None else self.config.end
-        recording = await self.record(start, end, driver, progress)
+        recording = _told(await self.record(start, end, driver, progress), self._own)
         warn_if_stopped(recording)
         result = Result.from_recording(recording)
         if out is not None:
@@ -91,7 +117,7 @@ def backtest(
     out: "str | Path | None" = None,
     *,
     force: bool = False,
-    strategy: "Strategy | type[StrategyManager] | None" = None,
+    strategy: "CompiledStrategy | type[StrategyManager] | Strategy | None" = None,
     components: Mapping[str, type] | None = None,
     interfaces: Mapping[str, type[VenueInterface]] | None = None,
     event_log: "str | Path | None" = None,
@@ -111,7 +137,7 @@ def backtest(
     resume : checkpoint of `Result.checkpoint`; the run goes on in the row after it
     out : folder to write the run to; nothing is written without it
     force : replace `out` where it exists
-    strategy : another strategy than the mode's: a compiled one (`basis.strategies.base`) or a subclass of
+    strategy : another strategy than the mode's: a function made one by `basis.compiled`, or a subclass of
         `basis.StrategyManager` in plain Python
     components, interfaces : classes of one's own, by component and by venue (`EventDrivenStrategyEngine`)
     event_log : file that gets a line of JSON per event while the run goes on
@@ -159,8 +185,13 @@ def backtest(
     elapsed = {"load": time.perf_counter() - began}
     if isinstance(strategy, type) and issubclass(strategy, StrategyManager):
         components, strategy = {**(components or {}), "strategy_manager": strategy}, None
+    own = strategy if isinstance(strategy, CompiledStrategy) else None
+    if own is not None:
+        strategy = own.bound(resolved, positions)
     if not isinstance(strategy, Strategy | None):
-        raise InputError(f"strategy is {strategy!r}; give a compiled Strategy or a subclass of StrategyManager.")
+        raise InputError(
+            f"strategy is {strategy!r}; give a function made one by basis.compiled, or a subclass of StrategyManager."
+        )
     if driver == "kernel" and not (components or interfaces or event_log):
         recording = simulate(
             resolved, market, resolved.start, resolved.end, positions, resume, strategy, progress, elapsed=elapsed
@@ -172,8 +203,21 @@ def backtest(
             components=components, interfaces=interfaces, event_log=event_log,
         )  # fmt: skip
         recording = run_blocking(engine.record(resolved.start, resolved.end, driver, progress, elapsed=elapsed))
+    recording = _told(recording, own)
     warn_if_stopped(recording)
     result = Result.from_recording(recording)
     if out is not None:
         result.save(out, force=force)
     return result
+
+
+def _told(recording: Recording, strategy: CompiledStrategy | None) -> Recording:
+    """The recording, whose cause says what a compiled strategy did wrong, where that is what stopped the run."""
+    if strategy is None or recording.status != "stopped":
+        return recording
+    fault = strategy.fault(recording.loop.desk.hour, recording.config)
+    if fault is None:
+        return recording
+    row = recording.stop
+    when = iso(int(recording.panel.timestamps[row]))
+    return replace(recording, cause=f"strategy {strategy.function.__name__} failed in row {row} ({when}): {fault}.")

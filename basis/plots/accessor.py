@@ -173,8 +173,8 @@ class Plots:
 
         Of perps the move of a venue's marks, fraction of the price, at which its margin is that of maintenance, at the
         row's maintenance ratio; of a loan the fall of the collateral against what is owed at which its health factor
-        is 1, and, unless that is never, the days until then at the rates known in the row (`liquidation_distance` and
-        `days_to_liquidation` of the risk table). `basis.plots.distance` has the formulas.
+        is 1, and, where that is within ten years, the days until then at the rates known in the row
+        (`liquidation_distance` and `days_to_liquidation` of the risk table). `basis.plots.distance` has the formulas.
         """
         return self._timed(distance.liquidation_distance(self._run), events, backend)
 

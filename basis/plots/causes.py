@@ -4,7 +4,7 @@ import numpy as np
 
 from basis.plots import marks, theme
 from basis.plots.pictures import Grid, Line, Panel, Part, Picture, Stack
-from basis.plots.prepare import earned, picture_of, totals
+from basis.plots.prepare import earned, in_short, picture_of, totals
 from basis.plots.run import RunNumbers, month_of
 
 #: Length of the mean of funding rates.
@@ -45,7 +45,7 @@ def share(run: RunNumbers) -> Picture:
         values[place] = amount
         of_pnl = f"{amount / pnl:.1%}" if told else ""
         words = f"{name}: {amount:+,.{places}f} {unit}" + (f", {of_pnl} of the P&L" if told else "")
-        label = of_pnl or f"{amount:+,.{places}f}"
+        label = in_short(amount) + (f" ({of_pnl})" if told else "")
         colour = theme.LEVEL if key == "pnl" else theme.column(key).colour
         empty = [""] * len(amounts)
         parts.append(
@@ -53,7 +53,7 @@ def share(run: RunNumbers) -> Picture:
                  (*empty[:place], label.replace("-", "−"), *empty[place + 1 :]))
         )  # fmt: skip
     stack = Stack(names, tuple(parts), lying=True)
-    note = "beside the bars: share of the P&L" if told else "the P&L is nothing, so there are no shares of it"
+    note = "in brackets: share of the P&L" if told else "the P&L is nothing, so there are no shares of it"
     panel = Panel(f"P&L, {unit}", "money", places, stack=stack, note=note)
     return picture_of(run, "share", "Share of the P&L by cause", unit, panel)
 

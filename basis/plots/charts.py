@@ -117,7 +117,7 @@ def _stack(panel: Panel, stack: Stack, data: list[dict[str, Any]], layout: dict[
         # room for the words beside the bars
         found = np.concatenate([part.values[np.isfinite(part.values)] for part in stack.parts])
         low, high = min(found.min(), 0.0), max(found.max(), 0.0)
-        room = 0.2 * ((high - low) or 1.0)
+        room = 0.42 * ((high - low) or 1.0)
         layout["xaxis"]["range"] = [low - room * (low < 0.0), high + room]
 
 
@@ -139,6 +139,7 @@ def _part(part: Part, stack: Stack) -> dict[str, Any]:
         trace |= {"orientation": "h", "showlegend": False}
     if part.labels:
         trace |= {"text": [part.labels[at] for at in there], "textposition": "outside", "constraintext": "none"}
+        trace["textfont"] = {"size": theme.FONT_SIZE - 2}
     return trace
 
 

@@ -29,8 +29,9 @@ from basis.plots.run import RunNumbers, minute, venues
 #: Cells of a map across and up.
 _ACROSS, _UP = 73, 49
 _LOAN = "aave_v3"
-#: Share of the rows above which days until liquidation have a panel.
-_OFTEN = 0.02
+#: Days after which rates are others, so that a liquidation then is none; share of the rows above which the days until
+#: one have a panel.
+_NEVER, _OFTEN = 3_650.0, 0.1
 
 
 def moves(run: RunNumbers) -> dict[str, np.ndarray]:
@@ -71,7 +72,7 @@ def liquidation_distance(run: RunNumbers) -> Picture:
             Panel("move until liquidation, % of the price", "percent", lines=tuple(lines), window=window, note=note,
                   marks=marks.liquidations(run, nearest), weight=1.6)
         )  # fmt: skip
-    owed = np.where(np.isfinite(loan), days, np.nan)
+    owed = np.where(np.isfinite(loan) & (days < _NEVER), days, np.nan)
     # most loans of a carry get safer by themselves, and a few dots are no line
     if np.isfinite(owed).sum() > _OFTEN * len(run):
         window, note = window_of([owed], [], 0.0, "ratio")

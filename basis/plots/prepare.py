@@ -150,14 +150,15 @@ def waterfall(run: RunNumbers) -> Picture:
 def _bar(run: RunNumbers, name: str, key: str, base: float, value: float, colour: str) -> Bar:
     """A bar; the figure over it is short, for there may be many."""
     level = key in ("initial_equity", "equity")
-    if level:
-        words = f"{value:,.{0 if abs(value) >= 1_000.0 else 2}f}"
-    elif abs(value) >= 10_000.0:
-        words = f"{value / 1_000.0:+,.1f}k"
-    else:
-        words = f"{value:+,.0f}" if abs(value) >= 100.0 else f"{value:+.{3 if abs(value) >= 1.0 else 2}g}"
-    words = words.replace("-", "−")
-    return Bar(name, key, base, value, words, colour, level)
+    words = f"{value:,.{0 if abs(value) >= 1_000.0 else 2}f}" if level else in_short(value)
+    return Bar(name, key, base, value, words.replace("-", "−"), colour, level)
+
+
+def in_short(amount: float) -> str:
+    """An amount in three digits and its sign, for a bar."""
+    if abs(amount) >= 10_000.0:
+        return f"{amount / 1_000.0:+,.1f}k"
+    return f"{amount:+,.0f}" if abs(amount) >= 100.0 else f"{amount:+.{3 if abs(amount) >= 1.0 else 2}g}"
 
 
 def risk(run: RunNumbers) -> Picture:

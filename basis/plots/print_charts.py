@@ -97,7 +97,7 @@ def _stack(panel: Panel, stack: Stack, ax: "Axes") -> None:
         ax.grid(visible=False, axis="y")
         ax.grid(visible=True, axis="x")
         ax.xaxis.set_major_formatter(_formatter(panel.kind == "percent"))
-        ax.margins(x=0.14)
+        ax.margins(x=0.2)
         ax.axvline(0.0, color=theme.LIGHT.faint, linewidth=0.8)
     else:
         step = -(-count // _NAMED) if not stack.grouped else 1

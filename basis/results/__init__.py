@@ -17,7 +17,9 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in ("Comparison", "compare"):
-        from basis.results import comparison as home
-    else:
-        from basis.results import result as home
-    return getattr(home, name)
+        from basis.results import comparison
+
+        return getattr(comparison, name)
+    from basis.results import result
+
+    return getattr(result, name)

@@ -137,6 +137,10 @@ class Result:
         critical = self.summary["alerts"]["critical"]
         if critical:
             found.append(_counted(critical, "critical alert"))
+        if self.manifest["strategy"] is not None or "strategy_manager" in self.manifest.get("own_code", {}):
+            from basis.results.wishes import unmet
+
+            found += unmet(self)
         return found + list(self.manifest["notes"])
 
     # --- tables ----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from ..errors import ConfigError
 from .base import Strategy
 
 #: Modules that are no modes.
-_HELPERS = ("base", "factory", "hedged_staking", "manager", "parking", "spot_perp")
+_HELPERS = ("base", "compiled", "factory", "hedged_staking", "manager", "parking", "spot_perp")
 
 
 def make_strategy(mode: str) -> Strategy:

@@ -9,7 +9,7 @@ import pytest
 import basis
 
 #: Modules whose docstrings have examples.
-MODULES = ("api", "config.loader", "config.modes", "results.comparison", "results.result")
+MODULES = ("api", "strategies.compiled", "config.loader", "config.modes", "results.comparison", "results.result")
 
 
 def examples():

@@ -191,7 +191,7 @@ def test_shares_are_of_the_profit(results):
     shown = {trace.meta["key"]: (trace.x[0], trace.text[0]) for trace in figure.data}
     total = profit(result)
     for key, (amount, label) in shown.items():
-        assert label.replace("−", "-") == f"{amount / total:.1%}"
+        assert label.replace("−", "-").endswith(f" ({amount / total:.1%})")
         assert amount == pytest.approx(total if key == "pnl" else result.summary["attribution"][key], abs=1e-4)
     sizes = [abs(trace.x[0]) for trace in figure.data[:-1]]
     assert sizes == sorted(sizes, reverse=True)
