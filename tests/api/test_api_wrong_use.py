@@ -122,7 +122,7 @@ def test_a_cell_awaits_the_engine_and_calls_backtest_in_turn():
 
 #: A run that is interrupted by its own strategy, by its progress, or while it is saved; what came after is counted.
 INTERRUPTED = """
-import asyncio, os, signal, sys
+import asyncio, os, signal, sys, time
 import basis
 from test_api_wrong_use import Every
 
@@ -133,6 +133,8 @@ def strike():
     calls.append(1)
     if len(calls) == 20:
         os.kill(os.getpid(), signal.SIGINT)
+    if len(calls) > 20:
+        time.sleep(0.001)
 
 class Strikes(Every):
     def make_decision(self, timestamp=None, market_data=None):
