@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: Where `basis backtest` puts runs, by their id.
 RUNS = Path("runs")
 _ABSENT = "–"
+#: A contribution below this is the rounding of sums.
+_ROUNDING = 1e-9
 
 
 class Comparison:
@@ -176,7 +178,7 @@ class Comparison:
     def _repr_html_(self) -> str:
         from html import escape
 
-        shares = self.contribution.map(lambda share: stats.percent(share) if share else "")
+        shares = self.contribution.map(lambda share: stats.percent(share) if abs(share) >= _ROUNDING else "")
         shares = shares[(shares != "").any(axis=1)]
         tables = {
             "": self.formatted,
