@@ -486,7 +486,8 @@ def leave_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, 
     left = left if left > target else target
     sell = long - left
     sell = sell if sell < room else room
-    sell = whole_lots(n, model, regime, slot - len(n.cash), sell)
+    if sell < long:
+        sell = whole_lots(n, model, regime, slot - len(n.cash), sell)
     if sell > _NEGLIGIBLE * long:
         j = put(orders, j, at.TRADE_SPOT, slot, 0, -sell)
     return j
