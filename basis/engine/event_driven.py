@@ -39,6 +39,7 @@ from ..market.sources.clock import iso
 from ..strategies.base import Strategy
 from ..strategies.factory import make_strategy
 from ..strategies.manager import Action, BadDecision, Decision, StrategyManager
+from .blocking import run_blocking
 from .health import HealthManager, unified_health_manager
 from .identity import make_run_id
 from .position_update import PositionUpdateHandler
@@ -74,7 +75,7 @@ _NOT_DATA = ("initial_capital", "start", "end")
 _BREATH = 512
 
 
-def _configured(config: Any, initial_capital: float, share_class: str) -> Config:
+def configured(config: Any, initial_capital: float, share_class: str) -> Config:
     """The configuration with the capital and share class of the arguments.
 
     Raises
@@ -107,24 +108,6 @@ def checked_mode(execution_mode: str) -> str:
     if execution_mode == "live":
         raise InputError("execution_mode 'live' is not available yet. Use 'backtest'.")
     return execution_mode
-
-
-def run_blocking(coroutine: Any) -> Any:
-    """The result of a coroutine for blocking callers, in a notebook (whose event loop runs) as well."""
-    if not _in_a_loop():
-        return asyncio.run(coroutine)
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()
-
-
-def _in_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 class EventDriver:
@@ -176,7 +159,7 @@ class EventDriver:
         interfaces: Mapping[str, type[VenueInterface]] | None = None,
         event_log: Any = None,
     ) -> None:
-        self.config = _configured(config, initial_capital, share_class)
+        self.config = configured(config, initial_capital, share_class)
         self.execution_mode = checked_mode(execution_mode)
         self.data_provider = (
             PanelProvider(data_provider, self.config) if isinstance(data_provider, Panel) else data_provider
@@ -209,7 +192,6 @@ class EventDriver:
         self.health_manager = HealthManager()
         self.is_running = False
         #: What answers the loop: the number of actions that stand in the kernel.
-        self._given = 0
         self._given = 0
         self._start: dict[str, Any] = {"positions": positions, "resume": resume, "strategy": strategy}
         if not isinstance(strategy, Strategy | None):

@@ -58,8 +58,8 @@ def _bars(panel: Panel, data: list[dict[str, Any]], layout: dict[str, Any]) -> N
         "type": "category",
         "tickvals": names,
         "ticktext": ["<br>".join(theme.two_lines(name)) for name in names],
-        "tickangle": 0 if few else -45,
-        "tickfont": {"size": theme.FONT_SIZE - 2 if len(names) > 8 else theme.FONT_SIZE},
+        **({"tickangle": 0} if few else {"autotickangles": [0, 90]}),
+        "tickfont": {"size": theme.FONT_SIZE - (0 if count <= 8 else 2 if few else 3)},
     }
     layout["bargap"] = 0.35
     for trace in data:

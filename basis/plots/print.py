@@ -133,7 +133,7 @@ def _line(line: Line, picture: Picture, ax: "Axes") -> None:
 
 def _label(line: Line) -> str:
     """What the legend calls it; what begins with an underscore it leaves out."""
-    if not line.listed:
+    if not line.listed or (line.faint and line.group):
         return "_" + line.name
     return line.group or line.name
 
@@ -148,7 +148,8 @@ def _bands(bands: tuple[Band, ...], picture: Picture, ax: "Axes") -> None:
                 drawn.set_gid(band.key)
         above, below = above + band.upper, below + band.lower
         # one entry in the legend, whichever side it is on
-        ax.fill_between([], [], [], color=band.colour, alpha=0.85, linewidth=0, label=band.name)
+        label = band.name if band.listed else "_" + band.name
+        ax.fill_between([], [], [], color=band.colour, alpha=0.85, linewidth=0, label=label)
 
 
 def _marks(marks: Marks, picture: Picture, ax: "Axes") -> None:

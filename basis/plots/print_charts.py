@@ -51,7 +51,9 @@ def _bars(panel: Panel, ax: "Axes") -> None:
         )  # fmt: skip
     for place, (bar, _) in enumerate(pairwise(panel.bars)):
         ax.plot([place, place + 1], [bar.end] * 2, color=theme.OTHER, linewidth=0.7, linestyle=":", label="_joint")
-    ax.set_xticks(range(len(panel.bars)), ["\n".join(theme.two_lines(bar.name)) for bar in panel.bars])
+    upright = len(panel.bars) > 10
+    names = [bar.name if upright else "\n".join(theme.two_lines(bar.name)) for bar in panel.bars]
+    ax.set_xticks(range(len(names)), names, rotation=90 if upright else 0, fontsize=8)
     ax.tick_params(axis="x", length=0)
     if panel.window is None:
         # room for the words; bars would hold the axis at their edge
@@ -97,7 +99,7 @@ def _stack(panel: Panel, stack: Stack, ax: "Axes") -> None:
         ax.grid(visible=False, axis="y")
         ax.grid(visible=True, axis="x")
         ax.xaxis.set_major_formatter(_formatter(panel.kind == "percent"))
-        ax.margins(x=0.2)
+        ax.margins(x=0.3)
         ax.axvline(0.0, color=theme.LIGHT.faint, linewidth=0.8)
     else:
         step = -(-count // _NAMED) if not stack.grouped else 1

@@ -59,12 +59,21 @@ class Result:
 
     def __init__(self, recording: "Recording | None", folder: Path | None, run_id: str | None = None) -> None:
         self._recording, self._folder, self._run_id = recording, folder, run_id
+        self._resumed = None if recording is None else recording.resumed
         self._made: dict[str, Table] = {}
 
     @classmethod
     def from_recording(cls, recording: "Recording", run_id: str | None = None) -> "Result":
         """The result of a run in memory; `run_id` overrules its own name (a repeated run keeps the first one's)."""
         return cls(recording, None, run_id)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled, a result is its folder, or all its tables and headline; what runs it again stays behind."""
+        state = {"_recording": None, "_folder": self._folder, "_run_id": None, "_resumed": self._resumed, "_made": {}}
+        if self._folder is None:
+            state["_made"] = {name: self.table(name) for name in TABLES}
+            state |= {name: getattr(self, name) for name in ("run_id", "config", "summary", "manifest")}
+        return state
 
     #: Whether a folder can be written, asked before a run is made for it.
     check_target = staticmethod(check_target)
@@ -117,7 +126,7 @@ class Result:
             For a result that was never saved.
         """
         if self._folder is None:
-            raise InputError("This result is in memory only; save it to have a folder.")
+            raise InputError("This result is in memory only; save it to have a folder, and open that with open_run.")
         return self._folder
 
     @property
@@ -209,7 +218,11 @@ class Result:
 
     @functools.cached_property
     def events(self) -> "pd.DataFrame":
-        """In the order of ``seq``, instants as columns.
+        """What happened, one event in a row, in the order of ``seq``.
+
+        ``timestamp`` is the row in which it was booked, ``effective_at`` when it happened; both are UTC, and text in a
+        query is read as that. ``kind`` is decision, order, fill, reject, transfer, arrival, funding, reward,
+        liquidation, alert, flow, data or error. Units of all columns are in ``.attrs['units']``.
 
         Examples
         --------
@@ -217,8 +230,14 @@ class Result:
         >>> fills = result.events.query("kind == 'fill' and venue == 'bybit'")
         >>> sorted(fills["instrument"].unique())
         ['bybit:Perp:BTCUSDT']
+        >>> day = result.events.query("'2024-06-02' < timestamp <= '2024-06-03' and kind == 'funding'")
+        >>> sorted(day["effective_at"].dt.hour.unique().tolist())
+        [0, 8, 16]
         """
-        return self.table("events").to_pandas(index=False)
+        from basis.results.event_frame import EventFrame
+
+        frame = self.table("events").to_pandas(index=False)
+        return EventFrame(frame).__finalize__(frame)
 
     def to_polars(self, name: str) -> "pl.DataFrame":
         """A table as a polars frame."""
@@ -454,7 +473,7 @@ class Result:
         InputError
             Where the folder exists and `force` is not set, or it cannot be written.
         """
-        write = self._copy if self._recording is None else self._write
+        write = self._write if self._folder is None else self._copy
 
         def fill(target: Path) -> None:
             write(target)
@@ -481,17 +500,16 @@ class Result:
             shutil.copy2(self.folder / name, target / name)
 
     def _write(self, target: Path) -> None:
-        from basis.results.manifest import CHECKPOINT_FILE, make_manifest, sha256_of_file, write_checkpoint
+        from basis.results.manifest import CHECKPOINT_FILE, sha256_of_file, write_checkpoint
 
-        assert self._recording is not None
         for name in TABLES:
             self.table(name).write(target / f"{name}.parquet")
         (target / CONFIG).write_text(self.config.to_yaml(), encoding="utf-8")
         write_json(target / SUMMARY, self.summary)
-        if self._recording.resumed is not None:
-            write_checkpoint(target / CHECKPOINT_FILE, self._recording.resumed)
+        if self._resumed is not None:
+            write_checkpoint(target / CHECKPOINT_FILE, self._resumed)
         hashes = {f"{name}.parquet": sha256_of_file(target / f"{name}.parquet") for name in TABLES}
-        write_json(target / MANIFEST, make_manifest(self._recording, self.run_id, hashes))
+        write_json(target / MANIFEST, {**self.manifest, "tables": hashes})
 
     # --- display ---------------------------------------------------------------------------------------------------
 

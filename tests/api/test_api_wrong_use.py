@@ -120,16 +120,19 @@ def test_a_cell_awaits_the_engine_and_calls_backtest_in_turn():
 
 # --- Ctrl-C ----------------------------------------------------------------------------------------------------------
 
-#: A run that is interrupted by its own strategy, by its progress, or while it is saved; what came after is counted.
+#: A run that is interrupted by its own strategy, in a checkpoint, by its progress, or while it is saved; what came
+#: after is counted.
 INTERRUPTED = """
 import asyncio, os, signal, sys, time
 import basis
 from test_api_wrong_use import Every
 
 how, driver, out = sys.argv[2:]
-calls = []
+calls, armed = [], not how.startswith("checkpoint")
 
 def strike():
+    if not armed:
+        return
     calls.append(1)
     if len(calls) == 20:
         os.kill(os.getpid(), signal.SIGINT)
@@ -141,6 +144,7 @@ class Strikes(Every):
         strike()
 
 def run():
+    global armed
     more = {"progress": lambda done, rows: (calls.extend([1] * 19), strike())} if how == "progress" else {}
     if how.startswith("strategy"):
         more = {"strategy": Strikes}
@@ -152,6 +156,10 @@ def run():
             calls.extend([1] * 19)
             strike()
         Table.write = slow
+    if how.startswith("checkpoint"):
+        made = basis.backtest("btc_basis", start="2024-01-01", driver=driver, strategy=Strikes)
+        armed = True
+        made.checkpoint(made.equity.index[-2])
     basis.backtest("btc_basis", start="2024-01-01", driver=driver, out=out, **more)
 
 async def cell():
@@ -180,6 +188,8 @@ except KeyboardInterrupt:
         ("strategy in a loop", "event"),
         ("strategy in a notebook", "kernel"),
         ("strategy in a notebook", "event"),
+        ("checkpoint", "kernel"),
+        ("checkpoint in a loop", "kernel"),
         ("progress", "kernel"),
         ("progress", "event"),
         ("saving", "kernel"),
