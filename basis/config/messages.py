@@ -35,7 +35,8 @@ def _lines(detail: dict[str, Any], raw: Mapping[str, Any]) -> list[str]:
     given = _given(raw, detail["loc"], detail.get("input"))
     kind = detail["type"]
     if kind == "unknown_key":
-        return [_unknown(path, key, value, context["allowed"]) for key, value in context["keys"].items()]
+        allowed, below = context["allowed"], context["below"]
+        return [_unknown(path, key, value, allowed, below) for key, value in context["keys"].items()]
     if kind == "missing":
         return [f"Missing {'value' if isinstance(detail['loc'][-1], int) else 'key'} {path}."]
     if kind == "refused":
@@ -51,9 +52,11 @@ def _lines(detail: dict[str, Any], raw: Mapping[str, Any]) -> list[str]:
     return [f"Invalid {path or 'configuration'}: {_show(given)}. {must[:1].upper()}{must[1:]}.{hint}"]
 
 
-def _unknown(path: str, key: str, value: Any, allowed: list[str]) -> str:
+def _unknown(path: str, key: str, value: Any, allowed: list[str], below: Mapping[str, str]) -> str:
+    """A complaint with the nearest key, here or further down."""
     full = f"{path}.{key}" if path else key
-    near = nearest(key, allowed)
+    near = nearest(key, [*below, *allowed])
+    near = near if near in allowed else below.get(near or "")
     hint = f" Did you mean {near}?" if near else ""
     return f"Unknown key {full}: {_show(value)}.{hint} Allowed: {', '.join(allowed)}."
 

@@ -26,7 +26,18 @@ _KINDS = {
 }
 
 
-class Plots:
+class _Figures:
+    """Methods that are figures: one that is misspelt is told."""
+
+    def __getattr__(self, name: str) -> Any:
+        names = [figure for figure in vars(type(self)) if not figure.startswith("_")]
+        if name.startswith("_"):
+            raise AttributeError(name)
+        hint = _near(name, names) or f" There are {', '.join(names)}."
+        raise AttributeError(f"There is no figure {name!r}.{hint}")
+
+
+class Plots(_Figures):
     """Figures of a run.
 
     Every method takes ``backend``: ``plotly`` gives a plain `plotly.graph_objects.Figure` for the screen,
@@ -222,7 +233,7 @@ class Plots:
         return drawn(marks.with_events(self._run, picture, events) if events else picture, backend)
 
 
-class ComparisonPlots:
+class ComparisonPlots(_Figures):
     """Figures of several runs beside each other; each method takes ``backend`` as those of `Plots` do.
 
     Attributes

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Space between panels, share of the height: for their headings.
 _GAP = 0.1
 #: Pixels: of a plot of one panel and of all panels of one with more, as small as they are drawn; between two words.
-_PLOT_HEIGHT, _PANELS_HEIGHT, _LINE_HEIGHT = 420.0, 240.0, 15.0
+_PLOT_HEIGHT, _PANELS_HEIGHT, _LINE_HEIGHT = 420.0, 240.0, 13.0
 #: Symbol and size of marks by kind.
 _MARKS = {
     "liquidation": ("x", 12),

@@ -234,10 +234,7 @@ class Result:
         >>> sorted(day["effective_at"].dt.hour.unique().tolist())
         [0, 8, 16]
         """
-        from basis.results.event_frame import EventFrame
-
-        frame = self.table("events").to_pandas(index=False)
-        return EventFrame(frame).__finalize__(frame)
+        return self.table("events").to_pandas(index=False)
 
     def to_polars(self, name: str) -> "pl.DataFrame":
         """A table as a polars frame."""
@@ -553,5 +550,9 @@ def open_run(path: str | Path) -> Result:
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
         what = "it does not exist" if not folder.exists() else f"it has no {', '.join(missing)}"
-        raise InputError(f"{path} is no run folder: {what}.")
+        from basis.config.fields import nearest
+
+        near = nearest(folder.name, (held.parent.name for held in folder.parent.glob(f"*/{MANIFEST}")))
+        hint = f" Did you mean {folder.parent / near}?" if near and not folder.exists() else ""
+        raise InputError(f"{path} is no run folder: {what}.{hint}")
     return Result(None, folder.absolute())

@@ -42,6 +42,12 @@ class Every(basis.StrategyManager):
         ("usdt_market_neutral_noleverage", {}, ["Did you mean usdt_market_neutral_no_leverage?"]),
         ("btc_basis", {"strategy.margin_ratio_traget": 0.5}, ["strategy.margin_ratio_traget", "margin_ratio_target?"]),
         ("btc_basis", {"strategi.rebalance": True}, ["strategi", "Did you mean strategy?"]),
+        (
+            "btc_basis",
+            {"margin_ratio_target": 0.5},
+            ["margin_ratio_target", "Did you mean strategy.margin_ratio_target?"],
+        ),
+        ("btc_basis", {"participaton": 0.5}, ["Did you mean execution.participation?"]),
         ("btc_basis", {"fill": "same_bra"}, ["fill", "Did you mean same_bar?"]),
         ("btc_basis", {"venues.bybitt.perp_fee.taker": 0.1}, ["venues.bybitt", "Did you mean bybit?"]),
         ("btc_basis", {"risk.limits.margin_ration.warning": 0.1}, ["margin_ratio"]),
@@ -67,6 +73,46 @@ def test_a_misspelt_table_is_told(lean):
         lean.table("equty")
     with pytest.raises(AttributeError, match="Did you mean exposure"):
         lean.exposrue
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("funding", "No column 'funding'; did you mean 'funding_pnl'?"),
+        (["fees", "slipage"], "No column 'slipage'; did you mean 'slippage'?"),
+        ("zzz", "No column 'zzz'; there are funding_pnl, "),
+    ],
+)
+def test_a_misspelt_column_is_told(lean, name, told):
+    for frame in (lean.attribution, lean.attribution.tail(3)):
+        with pytest.raises(KeyError) as caught:
+            frame[name]
+        assert caught.value.args[0].startswith(told)
+    with pytest.raises(KeyError, match="5"):
+        lean.attribution[5]
+
+
+def test_a_misspelt_column_of_a_query_is_told(lean):
+    with pytest.raises(NameError, match="No column 'knd'; did you mean 'kind'"):
+        lean.events.query("knd == 'fill'")
+    with pytest.raises(NameError, match="local variable 'fill' is not defined"):
+        lean.events.query("kind == @fill")
+    late = lean.equity.query("timestamp >= '2024-02-13' and equity > 0")
+    assert late.equals(lean.equity.loc["2024-02-13":])
+
+
+def test_a_misspelt_figure_is_told(lean):
+    with pytest.raises(AttributeError, match="no figure 'overveiw'. Did you mean 'overview'"):
+        lean.plot.overveiw()
+    with pytest.raises(AttributeError, match="no figure 'grwth'. Did you mean 'growth'"):
+        basis.compare(lean, lean).plot.grwth
+    assert not hasattr(lean.plot, "_repr_html_")
+
+
+def test_a_misspelt_run_is_told(lean, tmp_path):
+    lean.save(tmp_path / "lean_run", report=False)
+    with pytest.raises(InputError, match=f"it does not exist. Did you mean {tmp_path / 'lean_run'}"):
+        basis.open_run(tmp_path / "lean_rn")
 
 
 # --- a running event loop --------------------------------------------------------------------------------------------
