@@ -36,8 +36,8 @@ for _name in ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"):
 class Frame(pd.DataFrame):
     """A pandas frame with two helps.
 
-    `query` and `eval` take an instant without a zone for UTC (``query("timestamp >= '2024-02-03'")``), and a column that
-    is not there is told with the nearest that is.
+    `query` and `eval` take an instant without a zone for UTC, as in ``query("timestamp >= '2024-02-03'")``, and a
+    column that is not there is told with the nearest that is.
     """
 
     @property
