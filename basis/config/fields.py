@@ -116,15 +116,15 @@ class Model(BaseModel):
         unknown = [key for key in data if key not in allowed]
         if unknown:
             given = {str(key): data[key] for key in unknown}
-            context = {"keys": given, "allowed": allowed, "below": dict(cls.keys_below())}
+            context = {"keys": given, "allowed": allowed, "below": dict(cls._keys_below())}
             raise PydanticCustomError("unknown_key", "unknown key", context)
         return data
 
     @classmethod
-    def keys_below(cls) -> Iterator[tuple[str, str]]:
+    def _keys_below(cls) -> Iterator[tuple[str, str]]:
         """Keys of the models in this one's fields, each with its dotted path from here."""
         for name, field in cls.model_fields.items():
             for kind in (field.annotation, *get_args(field.annotation)):
                 if isinstance(kind, type) and issubclass(kind, Model):
                     yield from ((key, f"{name}.{key}") for key in kind.model_fields)
-                    yield from ((key, f"{name}.{path}") for key, path in kind.keys_below())
+                    yield from ((key, f"{name}.{path}") for key, path in kind._keys_below())

@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 class Result:
     """What a run has made; from `backtest`, or from a folder with `open_run`.
 
+    Tables are pandas frames, a row per row of the run on a UTC index named ``timestamp``, with the unit of each column
+    in ``.attrs['units']``; `to_polars` gives them to polars. Parts of a column's name stand between bars:
+    ``value|binance:BaseToken:BTC``. A misspelt column is told with the nearest. A result can be pickled, to come back
+    from another process; it has no `checkpoint` then.
+
     Attributes
     ----------
     run_id, status, cause : str, str, str | None
@@ -49,12 +54,42 @@ class Result:
         Headline numbers, `summary.json`.
     manifest : dict
         What the run was made of, `manifest.json`; in memory without the hashes of the table files.
-    equity, attribution, positions, exposure, risk, panel : pandas.DataFrame
-        On a UTC index named ``timestamp``, units in ``.attrs['units']``.
+    warnings : list[str]
+        What a reader should know before believing the numbers.
+    equity : pandas.DataFrame
+        ``equity``, ``net_flow``, ``withdrawal_pending``, cumulative P&L both ways (``pnl_balance``, ``pnl_attributed``)
+        and their ``residual``, share class; ``share_class_usd``, USD per unit of it.
+    attribution : pandas.DataFrame
+        P&L of each row by cause, share class: the columns without a bar in their name sum to the change of equity less
+        flows; ``funding_pnl|<venue>`` is a breakdown.
+    positions : pandas.DataFrame
+        Stored quantity by instrument after the row's fills (scaled for Aave), ``<key>|in_transit``, and of perps what
+        they cost, ``<key>|cost``, quote.
+    exposure : pandas.DataFrame
+        ``value|<key>`` and ``gross``, share class; ``net_delta|<asset>``, units, and ``net_delta_ratio|<asset>``,
+        fraction of the equity.
+    risk : pandas.DataFrame
+        ``ltv``, ``health_factor``, ``margin_ratio|<venue>``: after fills, ``…|before`` decisions, ``…|worst`` of the bar
+        that ended; ``alert|<measure>``, 0, 1 warning, 2 critical; distance to liquidation.
+    panel : pandas.DataFrame
+        The market as the run saw it.
     events : pandas.DataFrame
-        In the order of ``seq``, instants as columns.
+        One event in a row in the order of ``seq``, instants as columns.
+    drawdown : pandas.Series
+        Growth of capital against its highest so far, fraction <= 0.
     plot : Plots
-        Figures: ``plot.equity()``, ``.drawdown()``, ``.attribution(kind)``, ``.risk()``.
+        Figures: ``plot.overview()``, ``.equity()``, ``.attribution(kind)``, ``.risk()``, …; ``help(result.plot)``.
+
+    Examples
+    --------
+    >>> result = basis.backtest("btc_basis", start="2024-06-01", end="2024-06-30")
+    >>> result.equity.shape, result.equity.attrs["units"]["equity"]
+    ((697, 7), 'USDT')
+    >>> causes = result.attribution[[name for name in result.attribution if "|" not in name]]
+    >>> bool(abs(causes.to_numpy().sum() - result.equity["pnl_balance"].iloc[-1]) < 1e-6)
+    True
+    >>> result.stats(formatted=True)["max drawdown"].endswith("%")
+    True
     """
 
     def __init__(self, recording: "Recording | None", folder: Path | None, run_id: str | None = None) -> None:
