@@ -120,8 +120,8 @@ class EventDriver:
     ``exposure_monitor.calculate_exposure(position, timestamp)``, ``risk_monitor.assess_risk(exposure, timestamp)``,
     ``pnl_calculator.calculate_pnl(exposure, risk, timestamp)`` and
     ``strategy_manager.make_decision(timestamp, market_data)``, all of them awaited; ``event_logger``,
-    ``position_update_handler``, ``cex_execution_manager`` and ``onchain_execution_manager``. Readings are mappings by the
-    names and in the units of the result's tables.
+    ``position_update_handler``, ``cex_execution_manager`` and ``onchain_execution_manager``. Readings are mappings by
+    the names and in the units of the result's tables.
 
     Parameters
     ----------

@@ -69,8 +69,8 @@ class Result:
         ``value|<key>`` and ``gross``, share class; ``net_delta|<asset>``, units, and ``net_delta_ratio|<asset>``,
         fraction of the equity.
     risk : pandas.DataFrame
-        ``ltv``, ``health_factor``, ``margin_ratio|<venue>``: after fills, ``…|before`` decisions, ``…|worst`` of the bar
-        that ended; ``alert|<measure>``, 0, 1 warning, 2 critical; distance to liquidation.
+        ``ltv``, ``health_factor``, ``margin_ratio|<venue>``: after fills, ``…|before`` decisions, ``…|worst`` of the
+        bar that ended; ``alert|<measure>``, 0, 1 warning, 2 critical; distance to liquidation.
     panel : pandas.DataFrame
         The market as the run saw it.
     events : pandas.DataFrame
