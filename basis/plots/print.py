@@ -159,7 +159,7 @@ def _marks(marks: Marks, picture: Picture, ax: "Axes") -> None:
     ax.plot(
         marks.stamps, marks.values, linestyle="", marker=symbol, markersize=size * crowd, color=theme.MARKS[marks.kind],
         markeredgecolor="white", markeredgewidth=0.5 if crowd == 1.0 else 0.0, zorder=5, gid=marks.kind,
-        label="_deepest" if deepest else marks.name,
+        label="_deepest" if deepest else marks.name, clip_on=False,
     )  # fmt: skip
     if marks.kind in ("liquidation", "stop"):
         for stamp in np.unique(marks.stamps)[:100]:

@@ -43,7 +43,11 @@ def _formatter(percent: bool, form: str = ",.10g") -> Any:
 
 def _bars(panel: Panel, ax: "Axes") -> None:
     for place, bar in enumerate(panel.bars):
-        ax.bar(place, bar.value, bottom=bar.base, width=0.65, color=bar.colour, gid=bar.key, label="_" + bar.name)
+        # an edge of its colour, so that what is too low for a bar is a line
+        ax.bar(
+            place, bar.value, bottom=bar.base, width=0.65, color=bar.colour, edgecolor=bar.colour, linewidth=0.6,
+            gid=bar.key, label="_" + bar.name,
+        )  # fmt: skip
         up = bar.value >= 0.0
         ax.annotate(
             bar.words, (place, bar.end), xytext=(0, 2 if up else -2), textcoords="offset points", ha="center",
@@ -89,7 +93,7 @@ def _stack(panel: Panel, stack: Stack, ax: "Axes") -> None:
     if stack.totals is not None:
         ax.plot(
             places, stack.totals.values, linestyle="", marker="D", markersize=4.5, color=theme.LIGHT.ink, zorder=5,
-            markeredgecolor="white", label=stack.totals.name, gid=stack.totals.key,
+            markeredgecolor="white", label=stack.totals.name, gid=stack.totals.key, clip_on=False,
         )  # fmt: skip
     if stack.lying:
         ax.set_yticks(places, stack.categories)
@@ -103,6 +107,7 @@ def _stack(panel: Panel, stack: Stack, ax: "Axes") -> None:
         ax.axvline(0.0, color=theme.LIGHT.faint, linewidth=0.8)
     else:
         step = -(-count // _NAMED) if not stack.grouped else 1
+        ax.margins(y=0.06)
         ax.set_xticks(places[::step], ["\n".join(theme.two_lines(name)) for name in stack.categories[::step]])
         ax.tick_params(axis="x", length=0, labelsize=8)
         ax.axhline(0.0, color=theme.LIGHT.faint, linewidth=0.8)
