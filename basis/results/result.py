@@ -205,7 +205,11 @@ class Result:
             For a name that is none of the run folder's tables.
         """
         if name not in TABLES:
-            raise InputError(f"No table {name!r}; there are {', '.join(TABLES)}.")
+            from basis.config.fields import nearest
+
+            near = nearest(name, TABLES)
+            hint = f" Did you mean {near}?" if near else ""
+            raise InputError(f"No table {name!r}; there are {', '.join(TABLES)}.{hint}")
         if name not in self._made:
             self._made[name] = self._build(name)
         return self._made[name]
