@@ -261,8 +261,10 @@ def _fill_depth(q: at.Quote, slots: Slots, market: _Market, depth: Depth) -> Non
                 volatility = np.nan_to_num(market.column(f"volatility|{name}"), nan=0.0)
                 root = np.sqrt(volume)
                 q.impact[place] = np.divide(
-                    depth.impact * volatility, root, out=np.full(market.rows, at.NO_LIMIT), where=root > 0.0
+                    depth.impact * volatility, root, out=np.zeros(market.rows), where=root > 0.0
                 )
+                # where nothing was traded there is no price for it either
+                q.room[place, volume == 0.0] = 0.0
         if depth.rests:
             # it is filled where the market went beyond it; a touch may leave it in the queue
             limit = _before(price)

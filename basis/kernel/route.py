@@ -173,7 +173,8 @@ def free_wallet(n, cells, model, tape, regime, param, lane):
         return 0.0
     free = cells[b.q + slot, lane]
     if slot == model.table.wallet[0]:
-        free -= gas_of_transfer(n, model, tape, regime)
+        # and what waits for the investor
+        free -= gas_of_transfer(n, model, tape, regime) + cells[b.head + at.PENDING, lane]
     if pays_in_usdt(model) and cells[b.head + at.INVESTED, lane] > 0.0:
         free -= purse_lacks(n, cells, model, tape, regime, param[at.GAS_RESERVE], lane)
     return free if free > 0.0 else 0.0
@@ -320,6 +321,8 @@ def release_margin(n, cells, model, coef, tape, desk, regime, param, wanted, ste
             for v in range(len(n.cash)):
                 fee = model.terms.venue[regime, v, at.WITHDRAWAL_FEE]
                 x = part * desk.surplus[v] + fee
+                # a little is sent with enough to be worth its fee
+                x = x if x > 3.0 * fee else 3.0 * fee
                 x = x if x < desk.surplus[v] else desk.surplus[v]
                 if x > 2.0 * fee and x > _NEGLIGIBLE * wanted:
                     j = put(orders, j, at.TRANSFER, v, model.table.wallet[1], x)
@@ -577,7 +580,12 @@ def leave_swapped(n, cells, model, coef, tape, desk, regime, param, plan, whole,
     short = short_of(n, cells, market, lane)
     long = long_of(n, cells, plan, short, lane)
     kept = param[at.GAS_RESERVE] * dearest(model, regime) * tape[quote.gas + 0]
-    free = cells[b.q + slot, lane] - (0.0 if whole else kept)
+    if whole:
+        # of all that goes, what the wallet's USDT does not pay of the gas of going; a hair more, for rounding
+        kept = model.terms.gas[regime, at.GAS_SWAP] * tape[quote.gas + 0]
+        paid = cells[b.q + model.table.wallet[1], lane] / tape[quote.gas + 1] if pays_in_usdt(model) else 0.0
+        kept = (kept - paid) * (1.0 + _NEGLIGIBLE) if kept > paid else 0.0
+    free = cells[b.q + slot, lane] - kept
     free = free if free > 0.0 else 0.0
     most = short - long + free
     most = most if most > 0.0 else 0.0

@@ -167,10 +167,14 @@ def decide(view, hour, params, actions):
         actions[n, 1] = MARGIN
         actions[n, 2] = goal * price * params[at.TARGET_MARGIN] / view[at.QUOTE_PRICE]
         n += 1
-        grows = target > less and not critical and not shrinks
+        # a short that is too small for what remains grows to it as the other leg shrinks
+        mends = shrinks and adrift and short < target and target < long
+        grows = target > less and not critical and (mends or not shrinks)
         # what arrives goes on with what was begun
         wanted = (target - less) * price
-        grows = grows and (wanted > tolerated or view[at.FIRST] > 0.0 or (entering and wanted > 0.5 * tolerated))
+        grows = grows and (
+            mends or wanted > tolerated or view[at.FIRST] > 0.0 or (entering and wanted > 0.5 * tolerated)
+        )
         if grows:
             actions[n, 0] = at.ENTRY_FULL if less == 0.0 else at.ENTRY_PARTIAL
             actions[n, 1] = PAIR

@@ -186,6 +186,18 @@ def test_over_two_days_of_latency_no_small_change_fills_the_queue(mode, sample_d
     assert drift(result, mode).max() <= 0.02
 
 
+@pytest.mark.parametrize(
+    "wait", [{"deposit": "24h", "withdrawal": "12h"}, {"deposit": "5h", "withdrawal": "3h"}], ids=str
+)
+@pytest.mark.parametrize("mode", MODES)
+def test_what_waits_for_the_investor_is_not_sent_out_again(mode, wait, data):
+    """A withdrawal of a third is paid once the money has come home, or twice as long again after a roll."""
+    asked = {"flows": [{"timestamp": "2024-08-03T00:00:00Z", "amount": -30_000.0}]}
+    result = basis.backtest(mode, data, "2024-07-29", "2024-08-18", {**latency(**wait), **asked})
+    assert result.equity["net_flow"].sum() == -30_000.0
+    assert (result.equity["withdrawal_pending"] > 0.0).sum() <= 3 * int(wait["withdrawal"][:-1])
+
+
 # --- delta ------------------------------------------------------------------------------------------------------------
 
 
@@ -205,3 +217,29 @@ def test_through_a_broken_peg_the_short_follows_what_putting_to_work_costs(mode,
     result = basis.backtest(mode, sample_data, start="2025-06-01", end="2025-06-20", overrides=overrides)
     assert drift(result, mode).max() <= 0.02
     assert "nothing to change at this loan to value" not in reasons(result)
+
+
+@pytest.mark.parametrize("venues", [{"bybit": 1.0}, {"bybit": 0.7, "okx": 0.3}, dict.fromkeys(VENUES, 1 / 3)], ids=len)
+@pytest.mark.parametrize("capital", [20_000.0, 1e6])
+@pytest.mark.parametrize("mode", STAKING)
+def test_what_leaves_whole_keeps_the_gas_of_leaving(mode, capital, venues):
+    """The short is not bought back where the ether could not be sold."""
+    apr = np.where(np.arange(ROWS) < CALL, 0.5, -0.5)
+    rule = {"strategy.rate_rule": {"enabled": True, "enter": 0.0, "leave": -0.1, "window": "24h"}}
+    result = basis.backtest(
+        mode,
+        hedged(flat(mode), wick=0.001, apr=apr),
+        overrides={"strategy.hedge_allocation": venues, "initial_capital": capital, **rule},
+    )
+    assert drift(result, mode).max() <= 0.02
+    assert reasons(result) == []
+    assert max(short_at(result, mode, v).max() for v in venues) > 0.0
+    assert all(short_at(result, mode, v)[-1] == 0.0 for v in venues)
+    assert result.exposure["net_delta_ratio|ETH"].iloc[-1] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_a_short_too_small_for_what_remains_grows_as_the_long_leg_shrinks():
+    """A peg that comes back makes the ether more than the short, and more than is aimed at."""
+    peg = np.where((np.arange(40) >= 10) & (np.arange(40) < 20), 0.95, 1.0)
+    result = basis.backtest("usdt_market_neutral", hedged(steady(40, 3_000.0), peg=peg), overrides={"risk.limits": {}})
+    assert drift(result, "usdt_market_neutral").max() <= 0.02

@@ -139,11 +139,16 @@ def test_an_order_beyond_the_volume_is_filled_in_part(sample_data):
     assert (deals[deals.detail == "perp"].units == deals[deals.detail == "perp"].asked.abs()).all()
 
 
-def test_an_hour_without_volume_takes_nothing(driver):
-    panel = deep(market(steady(40)), np.r_[np.zeros(10), np.full(30, 1_000.0)])
-    result = basis.backtest(settings(overrides={"execution.participation": 0.5}), panel, driver=driver)
+@pytest.mark.parametrize("execution", [{"execution.participation": 0.5}, {"execution.impact": 0.5}], ids=str)
+def test_an_hour_without_volume_takes_nothing(driver, execution):
+    """Neither an entry nor, in the last row, an exit: without a trade there is no price."""
+    panel = deep(market(steady(40)), np.r_[np.zeros(10), np.full(29, 1_000.0), 0.0])
+    names = [name.replace("volume", "volatility") for name in panel.columns if name.startswith("volume|")]
+    panel = replace(panel, columns={**panel.columns, **{name: np.full(40, 0.005) for name in names}})
+    result = basis.backtest(settings(overrides={**execution, "close_at_end": True}), panel, driver=driver)
     check_closed(result)
     assert trades(result).timestamp.min() == result.equity.index[10]
+    assert trades(result).timestamp.max() < result.equity.index[-1]
 
 
 def test_series_without_volume_are_refused_by_name(sample_data, tmp_path):
