@@ -29,7 +29,7 @@ import plotly.io as pio
 
 from basis import backtest, load_config, open_run
 
-pio.renderers.default = "plotly_mimetype+notebook_connected"
+pio.renderers.default = "plotly_mimetype+notebook"
 
 # %% [markdown]
 # ## What is run?
