@@ -26,7 +26,9 @@ import plotly.io as pio
 
 from basis import backtest
 
-pio.renderers.default = "plotly_mimetype+notebook"  # in JupyterLab, and on an exported page without a network
+pio.renderers.default = (
+    "plotly_mimetype+notebook"  # in JupyterLab, and on an exported page without a network
+)
 DATA = None  # a folder with your own data; None takes the sample, or the folder that BASIS_DATA_DIR names
 
 # %%
@@ -97,7 +99,9 @@ for venue in result.config.strategy.hedge_allocation:
         "funding, of the notional a year": paid / notional.mean() / years,
         "settlements below zero": (settled < 0).mean(),
     }
-pd.DataFrame(by_venue).T.style.format("{:,.0f}").format("{:.1%}", subset=list(by_venue[venue])[2:])
+pd.DataFrame(by_venue).T.style.format("{:,.0f}").format(
+    "{:.1%}", subset=list(by_venue[venue])[2:]
+)
 
 # %% [markdown]
 # An exchange gets a share of the position (`strategy.hedge_allocation`), so what it pays in all says little about its

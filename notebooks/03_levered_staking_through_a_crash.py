@@ -28,7 +28,9 @@ import plotly.io as pio
 
 from basis import backtest, compare
 
-pio.renderers.default = "plotly_mimetype+notebook"  # in JupyterLab, and on an exported page without a network
+pio.renderers.default = (
+    "plotly_mimetype+notebook"  # in JupyterLab, and on an exported page without a network
+)
 DATA = None  # a folder with your own data; None takes the sample, or the folder that BASIS_DATA_DIR names
 
 # %%
@@ -68,7 +70,14 @@ pd.Series(
 low = result.drawdown.idxmin()
 around = result.panel.loc[low - 7 * day : low + 7 * day]
 discount = around["market_rate|weETH"] / around["oracle_rate|weETH"] - 1
-figure = go.Figure(go.Scatter(x=discount.index, y=discount, line_color="#AA4499", hovertemplate="%{y:.2%}<extra></extra>"))
+figure = go.Figure(
+    go.Scatter(
+        x=discount.index,
+        y=discount,
+        line_color="#AA4499",
+        hovertemplate="%{y:.2%}<extra></extra>",
+    )
+)
 figure.update_layout(
     template=result.plot.equity().layout.template,
     title="weETH at the market against its protocol's rate",
@@ -135,7 +144,10 @@ asked = {
     "a month earlier": [{"timestamp": early.isoformat(), "amount": -30}],
     "at the lowest": [{"timestamp": low.isoformat(), "amount": -30}],
 }
-runs = {name: backtest("eth_leveraged", data=DATA, overrides={"flows": flows}) for name, flows in asked.items()}
+runs = {
+    name: backtest("eth_leveraged", data=DATA, overrides={"flows": flows})
+    for name, flows in asked.items()
+}
 withdrawn = compare(*runs.values(), names=list(runs))
 withdrawn.formatted.loc[["net flows", "P&L", "return", "max drawdown"]]
 
@@ -154,7 +166,12 @@ withdrawn.plot.attribution()
 
 # %%
 levels = (0.5, 0.7, 0.8, 0.85, 0.88)
-swept = {f"{level:.0%}": backtest("eth_leveraged", data=DATA, overrides={"strategy.target_ltv": level}) for level in levels}
+swept = {
+    f"{level:.0%}": backtest(
+        "eth_leveraged", data=DATA, overrides={"strategy.target_ltv": level}
+    )
+    for level in levels
+}
 leverage = pd.DataFrame(
     {
         "target LTV": name,
