@@ -16,9 +16,10 @@
 # %% [markdown]
 # # Where a basis trade's profit comes from
 #
-# `btc_basis` holds BTC and is short as much of it in perps on three exchanges. Its price risk cancels; what is left is
-# funding, the drift between spot and perp, and costs. This notebook takes the profit apart: by cause, by month, by
-# exchange and by hour. The numbers in the text are those of the synthetic sample, which says nothing about a market.
+# `btc_basis` holds BTC and is short as much of it in perps on three exchanges. Its price risk cancels; what is left
+# is funding, the drift between spot and perp, and costs. This notebook takes the profit apart: by cause, by month,
+# by exchange and by hour. The numbers in the text are those of the synthetic sample, which says nothing about a
+# market.
 
 # %%
 import pandas as pd
@@ -38,8 +39,8 @@ result
 # %% [markdown]
 # ## Which cause earned what?
 #
-# Every hour the change of equity is split exactly: prices move while quantities stand still, then quantities change while
-# prices stand still. So the bars below lead from the first equity to the last without a rest.
+# Every hour the change of equity is split exactly: prices move while quantities stand still, then quantities change
+# while prices stand still. So the bars below lead from the first equity to the last without a rest.
 
 # %%
 result.plot.attribution(kind="waterfall")
@@ -48,9 +49,9 @@ result.plot.attribution(kind="waterfall")
 result.plot.attribution(kind="share")
 
 # %% [markdown]
-# On the sample funding is 111 % of the profit: it earns all of it and pays the costs as well. The costs are those of
-# keeping two legs equal, not those of getting in. The price of BTC moved from 42,000 to 79,000 USDT, and nothing of that
-# is here: `price (delta)` is so small that it is not drawn.
+# On the sample funding is 111 % of the profit: it earns all of it and pays the costs as well. The costs are those
+# of keeping two legs equal, not those of getting in. The price of BTC moved from 44,000 to 90,000 USDT, and nothing
+# of that is here: `price (delta)` is so small that it is not drawn.
 
 # %%
 fills = result.events.query("kind == 'fill'")
@@ -60,8 +61,8 @@ costs["bps of the notional"] = 1e4 * (costs["fee"] + costs["slippage"]) / costs[
 costs.style.format("{:,.0f}").format("{:.2f}", subset=["bps of the notional"])
 
 # %% [markdown]
-# `entry_full` is how the position was opened. The partial ones follow the price: when it rises, margin runs short and a
-# part of the position is closed to refill it; when it falls, the margin that is too much buys more.
+# `entry_full` is how the position was opened. The partial ones follow the price: when it rises, margin runs short
+# and a part of the position is closed to refill it; when it falls, the margin that is too much buys more.
 
 # %% [markdown]
 # ## When was it earned?
@@ -73,14 +74,14 @@ result.plot.attribution(kind="monthly")
 result.plot.monthly_returns()
 
 # %% [markdown]
-# On the sample one month of twenty-four lost money: in September 2024 BTC fell by a quarter in a day, and for a week after
-# it longs were paid to stay. Who is short pays then.
+# On the sample one month of twenty-four lost money: in September 2024 BTC fell by more than a quarter in a day, and
+# for a week after it longs were paid to stay. Who is short pays then.
 
 # %% [markdown]
 # ## Which exchange paid?
 #
-# The lines above are what each exchange paid, the lines below what it settled: a rate for each eight hours, and what those
-# of seven days make a year.
+# The lines above are what each exchange paid, the lines below what it settled: a rate for each eight hours, and
+# what those of seven days make a year.
 
 # %%
 result.plot.funding()
@@ -104,8 +105,8 @@ pd.DataFrame(by_venue).T.style.format("{:,.0f}").format(
 )
 
 # %% [markdown]
-# An exchange gets a share of the position (`strategy.hedge_allocation`), so what it pays in all says little about its
-# rate. By the notional the sample's exchanges are within three points of each other.
+# An exchange gets a share of the position (`strategy.hedge_allocation`), so what it pays in all says little about
+# its rate. By the notional the sample's exchanges are within three points of each other.
 
 # %% [markdown]
 # ## How bad was the worst day?
@@ -119,15 +120,15 @@ daily = daily.loc[:, daily.abs().max() > 1e-6].assign(total=daily.sum(axis=1))
 daily.nsmallest(8, "total").style.format("{:+,.2f}")
 
 # %% [markdown]
-# On the sample the worst day but the first is in that week of September 2024, and what makes it is funding. The day of the
-# start pays for opening the position. On no day do spot and perp drift apart by more than some tens of USDT on a capital
-# of 100,000.
+# On the sample the worst day but the first is in that week of September 2024, and what makes it is funding. The day
+# of the start pays for opening the position. What spot and perp drift apart in a day is less than 50 USDT on a
+# capital of 100,000.
 
 # %% [markdown]
 # ## What happened in one hour?
 #
-# `explain` tells an hour as it was booked, and works it out again from positions, prices and events. The worst hour after
-# the first day:
+# `explain` tells an hour as it was booked, and works it out again from positions, prices and events. The worst hour
+# after the first day:
 
 # %%
 total = hourly.sum(axis=1)
@@ -140,7 +141,8 @@ result.explain(worst)
 # %% [markdown]
 # ## What is left without costs?
 #
-# An override switches them off. The difference is more than the costs themselves, since what they take no longer earns.
+# An override switches them off. The difference is more than the costs themselves, since what they take no longer
+# earns.
 
 # %%
 free = backtest("btc_basis", data=DATA, overrides={"costs.enabled": False})
@@ -157,7 +159,8 @@ pd.Series(
 # %% [markdown]
 # ## What it means
 #
-# - A basis trade sells insurance to longs: it earns while they pay, and loses a little for as long as they are paid.
-# - Its bad days are small, and they come in rows. A Sharpe ratio does not see that.
+# - A basis trade is paid by those who want to be long on margin. It earns while they pay, and loses while they are
+#   paid.
+# - Its bad days are small, and they come in rows. A Sharpe ratio takes each day by itself and does not see that.
 # - The profit here is that of a position that was never liquidated. How near it came is a question for
 #   `result.plot.risk()` and `result.plot.liquidation_distance()`, in the quickstart.

@@ -16,10 +16,10 @@
 # %% [markdown]
 # # Levered staking through a crash
 #
-# `eth_leveraged` holds a staked token on Aave against a debt in ether, more than six times its capital: it earns the
-# staking yield on all of it and pays interest on what it owes. What can go wrong is told here: the price falls, the peg
-# breaks, the debt gets dear, or somebody wants money back on a bad day. The numbers in the text are those of the synthetic
-# sample, in which a peg breaks in June 2025; it says nothing about a market.
+# `eth_leveraged` holds a staked token on Aave against a debt in ether, more than six times its capital: it earns
+# the staking yield on all of it and pays interest on what it owes. What can go wrong is told here: the price falls,
+# the peg breaks, the debt gets dear, or somebody wants money back on a bad day. The numbers in the text are those
+# of the synthetic sample, in which a peg breaks in June 2025; it says nothing about a market.
 
 # %%
 import pandas as pd
@@ -41,8 +41,8 @@ result
 result.plot.overview()
 
 # %% [markdown]
-# Equity is in ether. On the sample it grows quietly for a year and a half, loses almost half of itself in two days of June
-# 2025, and has it back on the next. The lowest panel did not notice.
+# Equity is in ether. On the sample it grows quietly for a year and a half, loses almost half of itself within a day
+# in June 2025, and has it back three days later. The lowest panel did not notice.
 
 # %% [markdown]
 # ## Was it the price of ether?
@@ -60,8 +60,8 @@ pd.Series(
 ).to_frame("")
 
 # %% [markdown]
-# No. What it holds and what it owes are both ether, so that their price cancels as long as it is counted in ether. On the
-# sample the book gained a little on the day on which ether lost a third.
+# No. What it holds and what it owes are both ether, so that their price cancels as long as it is counted in ether.
+# On the sample the book gained a little on the day on which ether lost a third.
 
 # %% [markdown]
 # ## What was it then?
@@ -88,9 +88,9 @@ figure.update_layout(
 )
 
 # %% [markdown]
-# The market paid less for the token than its protocol gives for it. The book is valued at the market, so the discount counts
-# as many times as the position is larger than the capital. On the sample it was 7.1 %, and the leverage 6.6: together
-# 46 %.
+# The market paid less for the token than its protocol gives for it. The book is valued at the market, so the
+# discount counts as many times as the position is larger than the capital. On the sample it was 7.1 %, and the
+# leverage 6.6: together 46 %.
 
 # %% [markdown]
 # ## What does the worst hour look like?
@@ -100,8 +100,8 @@ worst = result.returns().idxmin()
 result.explain(worst)
 
 # %% [markdown]
-# On the sample nothing was done in that hour, and nothing had to be: no order, no alert. All of the loss stands in one
-# line, `peg_pnl`, which is the quantity times the fall of the peg times the protocol's rate.
+# On the sample nothing was done in that hour, and nothing had to be: no order, no alert. All of the loss stands in
+# one line, `peg_pnl`, which is the quantity times the fall of the peg times the protocol's rate.
 
 # %% [markdown]
 # ## Was it near a liquidation?
@@ -122,9 +122,9 @@ rows = {"at the lowest equity": low, "when interest came nearest": nearest}
 pd.DataFrame({name: result.risk.loc[row, columns] for name, row in rows.items()})
 
 # %% [markdown]
-# `liquidation_distance` is how far the collateral's rate may fall against the debt, `days_to_liquidation` how long the
-# rates known in that row would take. On the sample both are far away at the lowest equity: the rates there would never do
-# it. The nearest is 109 days, in August 2025, when ether was dear to borrow.
+# `liquidation_distance` is how far the collateral's rate may fall against the debt, `days_to_liquidation` how long
+# the rates known in that row would take. On the sample both are far away at the lowest equity: the rates there
+# would never do it. The nearest is 109 days, in August 2025, when ether was dear to borrow.
 #
 # The map shows both at once for one row: left of the line and above it the loan is liquidated.
 
@@ -134,8 +134,8 @@ result.plot.liquidation_map(nearest)
 # %% [markdown]
 # ## What if somebody wants money back?
 #
-# A loss on paper becomes one in fact when the position has to be sold. Here 30 ether are withdrawn at the lowest equity,
-# and in another run a month earlier.
+# A loss on paper becomes one in fact when the position has to be sold. Here 30 ether are withdrawn at the lowest
+# equity, and in another run a month earlier.
 
 # %%
 early = max(low - 30 * day, result.equity.index[24])
@@ -155,9 +155,10 @@ withdrawn.formatted.loc[["net flows", "P&L", "return", "max drawdown"]]
 withdrawn.plot.attribution()
 
 # %% [markdown]
-# On the sample the withdrawal at the lowest equity takes almost half of the position with it, at a discount that is gone
-# a day later: instead of some 22 ether the investors have lost four. The return hardly shows it. It is time-weighted, as
-# that of a fund is: it says how the strategy did, and leaves out when money came and went. `P&L` is what is in the purse.
+# On the sample the withdrawal at the lowest equity takes almost half of the position with it, at a discount that is
+# gone two days later: instead of some 22 ether the investors have lost four. The return hardly shows it. It is
+# time-weighted, as that of a fund is: it says how the strategy did, and leaves out when money came and went. `P&L`
+# is what is in the purse.
 
 # %% [markdown]
 # ## What would other leverage have done?
@@ -200,8 +201,8 @@ compare(*swept.values(), names=[f"LTV {name}" for name in swept]).plot.overview(
 # %% [markdown]
 # ## What it means
 #
-# - Return and drawdown both grow with the leverage. On the sample the drawdown grows from 14 to 57 % while the return does
-#   not treble.
-# - No run here was liquidated, and each could have been ruined by a withdrawal at the wrong hour. Liquidation is not the
-#   only risk of a levered book.
+# - Return and drawdown both grow with the leverage. On the sample the drawdown grows from 14 to 57 % while the
+#   return does not treble.
+# - No run here was liquidated, and each could have been ruined by a withdrawal at the wrong hour. Liquidation is
+#   not the only risk of a levered book.
 # - A health factor says how the pool sees the loan. It says nothing about what the market would pay today.

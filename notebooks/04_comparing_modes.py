@@ -16,9 +16,9 @@
 # %% [markdown]
 # # Comparing modes
 #
-# The same market, every mode that ships. Which earned most is the least of it: what they earn from, what they lose by and
-# whether they lose together says more. The numbers in the text are those of the synthetic sample, which says nothing about
-# a market.
+# The same market, every mode that ships. Which earned most is the least of it: what they earn from, what they lose
+# by and whether they lose together says more. The numbers in the text are those of the synthetic sample, which says
+# nothing about a market.
 
 # %%
 import pandas as pd
@@ -45,8 +45,8 @@ modes[["share_class", "description", "venues"]].style.set_properties(
 # %% [markdown]
 # ## How did each do?
 #
-# A mode whose series are not in the data says which one is missing, and is left out here. All get the same window: the one
-# in which each of them has its data.
+# A mode whose series are not in the data says which one is missing, and is left out here. All get the same window:
+# the one in which each of them has its data.
 
 # %%
 runs, missing = {}, {}
@@ -80,8 +80,8 @@ shown = [
 everything.formatted.loc[shown].T
 
 # %% [markdown]
-# A return in ether and one in USDT cannot be set beside each other without a view on ether. `compare` converts nothing and
-# says so in its notes:
+# A return in ether and one in USDT cannot be set beside each other without a view on ether. `compare` converts
+# nothing and says so in its notes:
 
 # %%
 print(*everything.notes, sep="\n")
@@ -103,9 +103,10 @@ dollars.plot.overview()
 ether.plot.overview()
 
 # %% [markdown]
-# On the sample the three USDT modes that hedge without leverage end within three points of each other. The levered one earns
-# less than any of them, and lost a third of its equity in June 2025, when the peg broke. `pure_lending` is the flattest line
-# of all and earns half as much. In ether leverage trebles the return, and its drawdown is nearly seven times as deep.
+# On the sample the three USDT modes that hedge without leverage end within three points of each other. The levered
+# one earns less than any of them, and lost a third of its equity in June 2025, when the peg broke. `pure_lending`
+# is the flattest line of all and earns half as much. In ether leverage trebles the return, and its drawdown is
+# nearly seven times as deep.
 
 # %% [markdown]
 # ## What does each earn from?
@@ -144,9 +145,9 @@ figure.update_xaxes(tickangle=-40)
 dollars.plot.attribution()
 
 # %% [markdown]
-# On the sample funding feeds all the hedged modes alike. The levered one earns more from staking and its rewards than from
-# funding, and all of that and more goes to the pool, in gas, in slippage and by the peg. `ml_directional` was right about the
-# price and gave it to the exchange: its signals are those of an example rule.
+# On the sample funding feeds all the hedged modes alike. The levered one earns more from staking and its rewards
+# than from funding, and all of that and more goes to the pool, in gas, in slippage and by the peg. `ml_directional`
+# was right about the price and gave it to the exchange: its signals are those of an example rule.
 
 # %% [markdown]
 # ## What did a point of return cost?
@@ -215,9 +216,9 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# On the sample the four modes that hold a staked token have their worst day in common, the one in which the peg broke. The two
-# hedges go along with each other: both have funding. A hedge beside lending spreads what can go wrong; two modes that hold
-# the same token do not, whatever else is in them.
+# On the sample the four modes that hold a staked token have their worst day in common, the one in which the peg
+# broke. The two hedges go along with each other: both have funding. A hedge beside lending spreads what can go
+# wrong; two modes that hold the same token do not, whatever else is in them.
 
 # %% [markdown]
 # ## One mode, two settings
@@ -241,6 +242,6 @@ settings.plot.attribution()
 settings.plot.differences()
 
 # %% [markdown]
-# On the sample the wider band earns ten points more, and nothing of it is better judgement: it trades half as often, and gas
-# and slippage are what this mode dies of. `settings.config` has the differences as a table, and `settings.report(path)`
-# writes all of it on a page.
+# On the sample the wider band earns ten points more, and nothing of it is better judgement: it trades half as
+# often, and gas and slippage are what this mode dies of. `settings.config` has the differences as a table, and
+# `settings.report(path)` writes all of it on a page.

@@ -16,9 +16,9 @@
 # %% [markdown]
 # # A strategy of your own
 #
-# A strategy says what it wants; the engine trades it, keeps the accounts and says where the profit came from. This notebook
-# writes one in a cell, changes it, sweeps its parameters, and shows what it looks like when it goes wrong. The numbers in the
-# text are those of the synthetic sample, which says nothing about a market.
+# A strategy says what it wants; the engine trades it, keeps the accounts and says where the profit came from. This
+# notebook writes one in a cell, changes it, sweeps its parameters, and shows what it looks like when it goes wrong.
+# The numbers in the text are those of the synthetic sample, which says nothing about a market.
 
 # %%
 import time
@@ -40,9 +40,9 @@ DATA = None  # a folder with your own data; None takes the sample, or the folder
 # %% [markdown]
 # ## What does a strategy look like?
 #
-# A function that gets a view of the book and an act. In the mode `btc_basis`, `BTC` is the coin with its hedge and `USDT` the
-# margin behind the hedge. The function below keeps a share of the equity hedged and the rest as margin, and trades when it is
-# off by more than a band. `help(basis.compiled)` lists what a view shows and an act can do.
+# A function that gets a view of the book and an act. In the mode `btc_basis`, `BTC` is the coin with its hedge and
+# `USDT` the margin behind the hedge. The function below keeps a share of the equity hedged and the rest as margin,
+# and trades when it is off by more than a band. `help(basis.compiled)` lists what a view shows and an act can do.
 
 
 # %%
@@ -68,8 +68,8 @@ mine = backtest("btc_basis", data=DATA, strategy=steady)
 mine
 
 # %% [markdown]
-# The decorator compiles it when it is first run, which takes about a second. After that two years of hours take some tenths
-# of a second, with any parameters.
+# The decorator compiles it when it is first run, which takes about a second. After that two years of hours take
+# some tenths of a second, with any parameters.
 
 # %% [markdown]
 # ## What does it do?
@@ -81,9 +81,10 @@ mine.plot.positions()
 mine.plot.risk()
 
 # %% [markdown]
-# On the sample the hedge follows its share of the equity in steps, and the margin ratio of an exchange falls from one step to
-# the next when BTC rises. Two warnings were reported. The lowest value, 14 % in February 2025, was inside an hour, at the high
-# of a single candle: that is where an exchange would have looked, while alerts are judged at the rows.
+# On the sample the hedge follows its share of the equity in steps, and the margin ratio of an exchange falls from
+# one step to the next when BTC rises. Two warnings were reported. The lowest value, 14 % in February 2025, was
+# inside an hour, at the high of a single candle: that is where an exchange would have looked, while alerts are
+# judged at the rows.
 
 # %% [markdown]
 # ## Is it better than what ships?
@@ -98,14 +99,14 @@ both.formatted.loc[shown]
 both.plot.attribution()
 
 # %% [markdown]
-# On the sample it earns less, as it has less in the hedge (60 % of the equity against two thirds), and its costs are lower, as
-# its band is wider.
+# On the sample it earns less, as it has less in the hedge (60 % of the equity against two thirds), and its costs
+# are lower, as its band is wider.
 
 # %% [markdown]
 # ## What if it left when funding turns?
 #
-# Change the cell, run it again. `view.rate` is the funding of the last day as a rate a year, once the mode is told to watch
-# it. The new parameter says below which rate to leave.
+# Change the cell, run it again. `view.rate` is the funding of the last day as a rate a year, once the mode is told
+# to watch it. The new parameter says below which rate to leave.
 
 # %%
 WATCH = {
@@ -146,8 +147,9 @@ turned.plot.overview()
 turned.plot.attribution()
 
 # %% [markdown]
-# On the sample every version of it is worse, and the more so the sooner it leaves. It does spare itself the funding it would
-# have paid, and pays several times as much to get out and back in. The idea was about funding; the answer is about costs.
+# On the sample every version of it is worse, and the more so the sooner it leaves. It does spare itself the funding
+# it would have paid, and pays several times as much to get out and back in. The idea was about funding; the answer
+# is about costs.
 
 # %% [markdown]
 # ## Which parameters?
@@ -203,16 +205,16 @@ map_of(
 )
 
 # %% [markdown]
-# Two maps, as one is not enough. On the sample the return grows with the share up to 70 %, and so does what it was paid with:
-# from there on some exchange was below 20 % inside an hour, whatever the band. At 80 % the function had to leave again and
-# again, and the costs of that took more than the larger hedge earned. The best cell of a sweep is the one that fits its past
-# best; the next best thing to know is how steep the ground around it is.
+# Two maps, as one is not enough. On the sample the return grows with the share up to 70 %, and so does what it was
+# paid with: from there on some exchange was below 20 % inside an hour, whatever the band. At 80 % the function had
+# to leave again and again, and the costs of that took more than the larger hedge earned. The best cell of a sweep
+# is the one that fits its past best; the next best thing to know is how steep the ground around it is.
 
 # %% [markdown]
 # ## The same in plain Python
 #
-# A subclass of `StrategyManager` may use anything that Python has. It gets the same view, returns actions, and gives the same
-# run, more slowly.
+# A subclass of `StrategyManager` may use anything that Python has. It gets the same view, returns actions, and
+# gives the same run, more slowly.
 
 
 # %%
@@ -269,8 +271,8 @@ except InputError as error:
     print(error)
 
 # %% [markdown]
-# An amount that is no number stops the run in its row, with what was wrong. The rows before it stay. A warning says so where
-# nobody looks at `status`; it is left out here.
+# An amount that is no number stops the run in its row, with what was wrong. The rows before it stay. A warning says
+# so where nobody looks at `status`; it is left out here.
 
 
 # %%
@@ -301,8 +303,8 @@ print(backtest("btc_basis", data=DATA, strategy=greedy).warnings[0])
 # %% [markdown]
 # ## What next?
 #
-# - Other modes have other assets: in `eth_leveraged`, `ETH` is the levered stake; `ml_directional` has `BTC long` and
-#   `BTC short`, with stops.
+# - Other modes have other assets: in `eth_leveraged`, `ETH` is the levered stake; `ml_directional` has `BTC long`
+#   and `BTC short`, with stops.
 # - `result.explain(timestamp)` tells an hour of your strategy as it tells one of any other.
-# - `backtest(…, out="runs/mine")` keeps the run. The folder holds the strategy's name, its parameters and a hash of its code,
-#   but not the code: a run of your own code cannot be replayed from the folder alone.
+# - `backtest(…, out="runs/mine")` keeps the run. The folder holds the strategy's name, its parameters and a hash of
+#   its code, but not the code: a run of your own code cannot be replayed from the folder alone.

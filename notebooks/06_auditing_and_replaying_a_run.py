@@ -16,9 +16,9 @@
 # %% [markdown]
 # # Auditing and replaying a run
 #
-# Why believe a backtest? Because its numbers can be worked out again: from the folder it leaves, by hand, by a second run in
-# another process, and by another driver. This notebook does all of that for two months of `btc_basis`. The numbers in the text
-# are those of the synthetic sample, which says nothing about a market.
+# Why believe a backtest? Because its numbers can be worked out again: from the folder it leaves, by hand, by a
+# second run in another process, and by another driver. This notebook does all of that for two months of
+# `btc_basis`. The numbers in the text are those of the synthetic sample, which says nothing about a market.
 
 # %%
 import shutil
@@ -52,8 +52,8 @@ result.plot.overview()
 # %% [markdown]
 # ## What does a run leave?
 #
-# One folder, which appears whole or not at all. Tables are parquet files with a unit for each column; the rest can be read with
-# any editor.
+# One folder, which appears whole or not at all. Tables are parquet files with a unit for each column; the rest can
+# be read with any editor.
 
 # %%
 saved = open_run(folder)
@@ -73,8 +73,8 @@ pd.DataFrame(rows).set_index("file")
 # %% [markdown]
 # ## What was it made of?
 #
-# The manifest names versions, a hash of every file that was read and of every table that was written, and how much of each
-# series was its own.
+# The manifest names versions, a hash of every file that was read and of every table that was written, and how much
+# of each series was its own.
 
 # %%
 manifest = saved.manifest
@@ -87,14 +87,14 @@ coverage.style.format("{:.2%}")
 print(*manifest["notes"], sep="\n")
 
 # %% [markdown]
-# `own` is what the first source of a series had, `resolved` what was there after others stood in. Where they differ, the run
-# has seen another exchange's numbers, and says so.
+# `own` is what the first source of a series had, `resolved` what was there after others stood in. Where they
+# differ, the run has seen another exchange's numbers, and says so.
 
 # %% [markdown]
 # ## Does it come out again?
 #
-# `replay` hashes the data, runs the folder's configuration once more in a fresh process, and compares every table bit for bit.
-# On the command line it is `basis replay FOLDER`.
+# `replay` hashes the data, runs the folder's configuration once more in a fresh process, and compares every table
+# bit for bit. On the command line it is `basis replay FOLDER`.
 
 # %%
 report = replay(folder)
@@ -124,7 +124,8 @@ assert not report.identical
 # %% [markdown]
 # ## What happened in one hour?
 #
-# The hour with most fills after the first day, as it was booked and as it is worked out again from positions, prices and events:
+# The hour with most fills after the first day, as it was booked and as it is worked out again from positions,
+# prices and events:
 
 # %%
 fills = result.events.query("kind == 'fill'")
@@ -135,8 +136,8 @@ result.explain(busy)
 # %% [markdown]
 # ## And by hand?
 #
-# Now without the package's help: numpy, the tables, and the definitions. Between two rows quantities stand still and prices
-# move; then, at the prices of the row, things are settled and traded.
+# Now without the package's help: numpy, the tables, and the definitions. Between two rows quantities stand still
+# and prices move; then, at the prices of the row, things are settled and traded.
 #
 # - worth of the book: cash + coin · spot + Σ (quantity · mark − cost) of the perps
 # - price (delta): (coin + Σ perp quantity) · change of spot
@@ -219,8 +220,8 @@ assert (worth - result.equity["equity"]).abs().max() < 1e-6
 assert (by_hand.sum(axis=1) - change).abs().max() < 1e-6
 
 # %% [markdown]
-# What is left is the rounding of sums, on a capital of 100,000 USDT. No column is a plug: each is worked out by itself, and
-# together they are the change of what the book is worth.
+# What is left is the rounding of sums, on a capital of 100,000 USDT. No column is a plug: each is worked out by
+# itself, and together they are the change of what the book is worth.
 
 # %%
 result.plot.attribution(kind="waterfall")
@@ -254,8 +255,9 @@ print("the same to the bit")
 # %% [markdown]
 # ## What it means
 #
-# - The numbers are those of the data and the rules, and nothing else. Whether the rules are those of the world is another
-#   question: fees, tiers, latencies and slippage are in `config.yaml` and in `configs/venues/`, each with its source.
+# - The numbers are those of the data and the rules, and nothing else. Whether the rules are those of the world is
+#   another question: fees, tiers, latencies and slippage are in `config.yaml` and in `configs/venues/`, each with
+#   its source.
 # - A run that cannot explain itself stops. A folder that was changed does not replay.
 
 # %%
