@@ -27,10 +27,10 @@ import plotly.io as pio
 
 from basis import backtest
 
-pio.renderers.default = (
-    "plotly_mimetype+notebook"  # in JupyterLab, and on an exported page without a network
-)
-DATA = None  # a folder with your own data; None takes the sample, or the folder that BASIS_DATA_DIR names
+# figures for JupyterLab, and for an exported page that needs no network
+pio.renderers.default = "plotly_mimetype+notebook"
+# a folder with your own data; None takes the sample, or the folder that BASIS_DATA_DIR names
+DATA = None
 
 # %%
 result = backtest("btc_basis", data=DATA)

@@ -32,10 +32,10 @@ import basis
 from basis import Action, StrategyManager, backtest, compare
 from basis.errors import InputError, RunStoppedWarning
 
-pio.renderers.default = (
-    "plotly_mimetype+notebook"  # in JupyterLab, and on an exported page without a network
-)
-DATA = None  # a folder with your own data; None takes the sample, or the folder that BASIS_DATA_DIR names
+# figures for JupyterLab, and for an exported page that needs no network
+pio.renderers.default = "plotly_mimetype+notebook"
+# a folder with your own data; None takes the sample, or the folder that BASIS_DATA_DIR names
+DATA = None
 
 # %% [markdown]
 # ## What does a strategy look like?

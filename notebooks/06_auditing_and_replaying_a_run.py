@@ -34,10 +34,10 @@ import pyarrow.parquet as pq
 from basis import backtest, open_run
 from basis.results.replay import replay
 
-pio.renderers.default = (
-    "plotly_mimetype+notebook"  # in JupyterLab, and on an exported page without a network
-)
-DATA = None  # a folder with your own data; None takes the sample, or the folder that BASIS_DATA_DIR names
+# figures for JupyterLab, and for an exported page that needs no network
+pio.renderers.default = "plotly_mimetype+notebook"
+# a folder with your own data; None takes the sample, or the folder that BASIS_DATA_DIR names
+DATA = None
 
 # %%
 scratch = tempfile.TemporaryDirectory()

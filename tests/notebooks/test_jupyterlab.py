@@ -137,7 +137,7 @@ def check(outputs, figures):
         assert figure["title"]
         assert figure["traces"]
         assert figure["width"] > 400
-        assert figure["height"] > 200
+        assert figure["height"] > 150
 
 
 def number(text):
