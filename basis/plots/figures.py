@@ -108,8 +108,8 @@ def spec(picture: Picture, stamps: Any = None) -> dict[str, Any]:
     if len(panels) > 1:
         layout["legend"]["font"] = {"size": theme.FONT_SIZE - 2}
         layout["xaxis"]["title"]["standoff"] = 2
-    if len(panels) > 2:
-        layout["height"] = 180 + 110 * len(panels)
+        # a notebook gives a figure no more than one panel needs
+        layout["height"] = 220 + 110 * len(panels)
     return {"data": data, "layout": layout}
 
 
