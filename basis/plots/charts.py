@@ -34,6 +34,9 @@ def draw(panel: Panel, data: list[dict[str, Any]], layout: dict[str, Any]) -> bo
         return False
     assert panel.stack is not None
     _stack(panel, panel.stack, data, layout)
+    if panel.stack.grouped:
+        # room for a legend of runs, and for many names at an angle
+        layout["height"] = 460
     return not panel.stack.lying
 
 
