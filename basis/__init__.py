@@ -1,8 +1,31 @@
 """Research backtester for crypto carry strategies.
 
-The public names load on first use, so that ``import basis`` stays cheap: it imports no compiled code, no frames and no
-plots.
+Run a mode and look at the result:
+
+>>> result = basis.backtest("btc_basis", start="2024-06-01", end="2024-06-30")
+>>> result.status, result.attribution.shape
+('complete', (697, 18))
+>>> figure = result.plot.overview()
+
+======================================  ============================================================================
+`backtest`, `open_run`, `compare`       run a configuration, open a run's folder, put runs side by side
+`list_modes`, `load_config`, `Config`   what can be run, and everything that a mode stands for
+`BtcBasis` … `MlDirectional`            a constructor for each mode, whose arguments are its keys
+`compiled`                              a strategy of one's own: a function that is compiled
+`StrategyManager`, `Decision`,          the same in plain Python
+`Action`
+`SimulationClient`                      a venue of one's own
+`DataProvider`                          what a run sees of a data set
+`EventDrivenStrategyEngine`             the components of a run one by one; `unified_health_manager` watches them
+`Comparison`                            what `compare` gives
+======================================  ============================================================================
+
+Money is in the share class (USDT or ETH), ratios and rates are fractions, times are UTC. Wrong input raises an
+`basis.errors.InputError`, which says what was given, what is allowed and what to do.
 """
+
+# The public names load on first use, so that `import basis` stays cheap: it imports no compiled code, no frames and no
+# plots.
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,21 +1,16 @@
 """What most users need: run a configuration, open a run, the engine. Imports everything below the command line."""
 
-import asyncio
-import contextlib
-import ctypes
 import os
-import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .components.book import Checkpoint
 from .config import Config, load_config
-from .engine.event_driven import Driver, EventDriver, checked_mode
-from .engine.event_driven import _configured as configured
+from .engine.blocking import run_blocking
+from .engine.event_driven import Driver, EventDriver, checked_mode, configured
 from .engine.recording import Recording
 from .engine.simulation import simulate, warn_if_stopped
 from .errors import InputError
@@ -27,9 +22,6 @@ from .results import Result, open_run
 from .strategies.base import Strategy
 from .strategies.compiled import CompiledStrategy
 from .strategies.manager import StrategyManager
-
-#: Seconds between two looks at whether a task that waits for a run has been cancelled.
-_LOOK_S = 0.1
 
 __all__ = ["EventDrivenStrategyEngine", "backtest", "default_data", "open_run"]
 
@@ -210,59 +202,13 @@ def backtest(
             positions=positions, resume=resume, strategy=strategy,
             components=components, interfaces=interfaces, event_log=event_log,
         )  # fmt: skip
-        recording = _blocking(engine.record(resolved.start, resolved.end, driver, progress, elapsed=elapsed))
+        recording = run_blocking(engine.record(resolved.start, resolved.end, driver, progress, elapsed=elapsed))
     recording = _told(recording, own)
     warn_if_stopped(recording)
     result = Result.from_recording(recording)
     if out is not None:
         result.save(out, force=force)
     return result
-
-
-def _blocking(coroutine: Coroutine[Any, Any, Recording]) -> Recording:
-    """What a coroutine gives, for blocking callers, in a notebook (whose event loop runs) as well.
-
-    Ctrl-C stops it where it is: `asyncio.run` would wait for it to let go, which a run of plain Python never does.
-    """
-
-    def run(loop: asyncio.AbstractEventLoop) -> Recording:
-        try:
-            return loop.run_until_complete(coroutine)
-        finally:
-            loop.close()
-
-    loop = asyncio.new_event_loop()
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return run(loop)
-    outcome: Future[Recording] = Future()
-
-    def work() -> None:
-        try:
-            outcome.set_result(run(loop))
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    worker = threading.Thread(target=work, daemon=True)
-    worker.start()
-    caller = asyncio.current_task()
-    try:
-        while not wait((outcome,), _LOOK_S).done:
-            if caller is not None and caller.cancelling():
-                # how `asyncio.run` passes on a Ctrl-C
-                raise asyncio.CancelledError
-        return outcome.result()
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        # it has come to this thread; the run is in the other
-        if worker.is_alive():
-            number, error = ctypes.c_ulong(worker.ident or 0), ctypes.py_object(KeyboardInterrupt)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(number, error)
-            with contextlib.suppress(RuntimeError):
-                # one that waits for something wakes up
-                loop.call_soon_threadsafe(lambda: None)
-            worker.join()
-        raise
 
 
 def _told(recording: Recording, strategy: CompiledStrategy | None) -> Recording:

@@ -46,11 +46,26 @@ def test_there_are_blocks():
     assert len(blocks()) == README.count("```python") == 5
 
 
+def test_the_first_block_is_ten_lines():
+    assert len([line for line in blocks()[0].splitlines() if line]) == 10
+
+
 def test_the_first_block_makes_a_run_and_its_folder(session):
     assert session["result"].status == "complete"
     assert session["result"].config.initial_capital == 250_000
     assert list(session["again"].equity) == list(session["result"].equity)
-    assert len(session["panel"]) == session["result"].summary["rows"]
+
+
+def test_runs_are_compared_as_the_second_block_says(session):
+    both = session["both"]
+    assert list(both.stats.columns) == ["0.6", "0.3"]
+    assert list(both.config.index) == ["strategy.margin_ratio_target"]
+    assert len(session["daily"]) > 700
+
+
+def test_the_compiled_function_is_run_with_its_parameter(session):
+    turnover = [session[name].stats()["turnover"] for name in ("compiled", "larger")]
+    assert turnover[1] / turnover[0] == pytest.approx(1.25, rel=0.02)
 
 
 def test_the_engine_gives_the_result_of_a_backtest(session):
@@ -64,7 +79,7 @@ def test_the_engine_gives_the_result_of_a_backtest(session):
 
 @pytest.mark.parametrize("driver", ["kernel", "event"])
 def test_the_strategy_does_what_its_line_says(session, driver):
-    modest = session["modest"]
+    modest = session["plain"]
     invested = (modest.exposure["value|binance:BaseToken:BTC"] / modest.equity["equity"]).to_numpy()
     assert invested[np.flatnonzero(invested)[0]] == pytest.approx(0.4, rel=0.01)
     coins = modest.positions["binance:BaseToken:BTC"].to_numpy()
@@ -76,21 +91,25 @@ def test_the_strategy_does_what_its_line_says(session, driver):
     assert again.equity.equals(modest.equity)
 
 
-@pytest.mark.parametrize("driver", ["kernel", "event"])
-def test_the_simulator_does_what_its_line_says(session, driver):
-    wide = session["wide"]
-    fills = wide.events[(wide.events["kind"] == "fill") & (wide.events["venue"] == "bybit")]
-    assert len(fills) > 0
-    away = (fills["price"] / fills["reference_price"] - 1.0).abs()
-    usual = session["results"].events
-    usual = usual[(usual["kind"] == "fill") & (usual["venue"] == "bybit")]
-    least = (usual["price"] / usual["reference_price"] - 1.0).abs().min()
-    assert away.min() == pytest.approx(least + 0.0002, abs=1e-6)
-    again = basis.backtest(
-        "btc_basis", ROOT / "data" / "sample", "2024-06-01", "2024-06-30", driver=driver,
-        interfaces={"bybit": session["Wide"]},
-    )  # fmt: skip
-    assert again.equity.equals(wide.equity)
+def test_the_commands_named_are_those_there_are(capsys):
+    from basis.cli import main
+
+    usage = README[README.index("    basis backtest CONFIG") :]
+    usage = usage[: usage.index("`CONFIG` is")]
+    assert main(["--help"]) == 0
+    listed = capsys.readouterr().out.partition("Commands:")[2].partition("\n\n")[0]
+    assert set(re.findall(r"basis ([a-z]+)", usage)) == set(re.findall(r"^  ([a-z]+)", listed, flags=re.MULTILINE))
+    for command in ("report", "compare", "replay"):
+        assert main([command, "--help"]) == 0
+        options = set(re.findall(r"--[a-z]+", capsys.readouterr().out)) - {"--help"}
+        line = re.search(rf"^    basis {command} .*$", usage, flags=re.MULTILINE)[0]
+        assert set(re.findall(r"--[a-z]+", line)) == options
+
+
+def test_the_columns_named_are_those_of_the_attribution(session):
+    table = README[README.index("| column | what it holds |") : README.index("**Identity.**")]
+    named = [name for row in table.splitlines()[2:] for name in re.findall(r"`([a-z_]+)`", row.split(" | ")[0])]
+    assert sorted(named) == sorted(name for name in session["result"].attribution if "|" not in name)
 
 
 def test_the_options_named_are_those_there_are(capsys):

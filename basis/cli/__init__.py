@@ -161,6 +161,17 @@ def report(
 
 
 @app.command()
+def explain(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    timestamp: Annotated[str, typer.Argument(metavar="T", help="Instant of the row, UTC: '2024-08-05 02:00'.")],
+) -> None:
+    """Tell one row of a run: market, settlements, risk, fills, and P&L by column with the numbers that make it."""
+    from basis.results import open_run
+
+    typer.echo(open_run(run).explain(timestamp))
+
+
+@app.command()
 def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Folders of runs, or ids of runs in runs/.")],
     out: Annotated[
@@ -270,7 +281,8 @@ def _usage(error: Any) -> str:
     message, context = error.format_message(), getattr(error, "ctx", None)
     if context is None or message == context.get_help():
         return message
-    return f"{message.rstrip('.')}. See `{context.command_path} --help`."
+    message = message.replace("Value error, ", "").removesuffix(".")
+    return f"{message}{'' if message.endswith('?') else '.'} See `{context.command_path} --help`."
 
 
 def _explain(error: BaseException, message: str) -> None:

@@ -5,7 +5,7 @@ May import pydantic and this package's leaf modules only.
 
 import difflib
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, NoReturn, TypeVar, get_args
@@ -116,5 +116,15 @@ class Model(BaseModel):
         unknown = [key for key in data if key not in allowed]
         if unknown:
             given = {str(key): data[key] for key in unknown}
-            raise PydanticCustomError("unknown_key", "unknown key", {"keys": given, "allowed": allowed})
+            context = {"keys": given, "allowed": allowed, "below": dict(cls._keys_below())}
+            raise PydanticCustomError("unknown_key", "unknown key", context)
         return data
+
+    @classmethod
+    def _keys_below(cls) -> Iterator[tuple[str, str]]:
+        """Keys of the models in this one's fields, each with its dotted path from here."""
+        for name, field in cls.model_fields.items():
+            for kind in (field.annotation, *get_args(field.annotation)):
+                if isinstance(kind, type) and issubclass(kind, Model):
+                    yield from ((key, f"{name}.{key}") for key in kind.model_fields)
+                    yield from ((key, f"{name}.{path}") for key, path in kind._keys_below())

@@ -5,6 +5,7 @@ May import pydantic and this package's leaf modules only.
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -35,9 +36,11 @@ def _lines(detail: dict[str, Any], raw: Mapping[str, Any]) -> list[str]:
     given = _given(raw, detail["loc"], detail.get("input"))
     kind = detail["type"]
     if kind == "unknown_key":
-        return [_unknown(path, key, value, context["allowed"]) for key, value in context["keys"].items()]
+        allowed, below = context["allowed"], context["below"]
+        return [_unknown(path, key, value, allowed, below) for key, value in context["keys"].items()]
     if kind == "missing":
-        return [f"Missing {'value' if isinstance(detail['loc'][-1], int) else 'key'} {path}."]
+        what = "value" if isinstance(detail["loc"][-1], int) else "key"
+        return [f"Missing {what} {path}.{_misnamed(raw, detail['loc'])}"]
     if kind == "refused":
         path, given = ".".join(part for part in (path, context["key"]) if part), context["given"]
         must, near = context["must"], context["near"]
@@ -51,11 +54,21 @@ def _lines(detail: dict[str, Any], raw: Mapping[str, Any]) -> list[str]:
     return [f"Invalid {path or 'configuration'}: {_show(given)}. {must[:1].upper()}{must[1:]}.{hint}"]
 
 
-def _unknown(path: str, key: str, value: Any, allowed: list[str]) -> str:
+def _unknown(path: str, key: str, value: Any, allowed: list[str], below: Mapping[str, str]) -> str:
+    """A complaint with the nearest key, here or further down."""
     full = f"{path}.{key}" if path else key
-    near = nearest(key, allowed)
+    near = nearest(key, [*below, *allowed])
+    near = near if near in allowed else below.get(near or "")
     hint = f" Did you mean {near}?" if near else ""
     return f"Unknown key {full}: {_show(value)}.{hint} Allowed: {', '.join(allowed)}."
+
+
+def _misnamed(raw: Any, loc: tuple[Any, ...]) -> str:
+    """Of a part that lacks a key: the part beside it whose name is so near that it may be meant."""
+    if len(loc) < 2 or not isinstance(beside := _given(raw, loc[:-2], None), Mapping):
+        return ""
+    found = get_close_matches(str(loc[-2]), [str(name) for name in beside if name != loc[-2]], 1, 0.85)
+    return f" Did you mean {_path((*loc[:-2], found[0]))}?" if found else ""
 
 
 def _must(kind: str, context: Mapping[str, Any], message: str) -> str:

@@ -256,7 +256,22 @@ class Flow(Model):
 
 
 class Config(Model):
-    """A resolved, frozen configuration. Made by :func:`basis.load_config`; changed copies by :meth:`replace`."""
+    """A resolved, frozen configuration; made by `basis.load_config` or a mode's constructor (`basis.BtcBasis`, …).
+
+    Its keys are attributes (``config.strategy.margin_ratio_target``), and `help` of a mode's constructor says what each
+    is. It holds everything that a run depends on but the data: venues with their dated fees and tiers included.
+
+    Examples
+    --------
+    >>> config = basis.load_config("btc_basis")
+    >>> config.share_class, config.strategy.margin_ratio_target, len(config.instruments)
+    ('USDT', 0.5, 8)
+    >>> safer = config.replace({"strategy.margin_ratio_target": 0.8})
+    >>> safer.strategy.margin_ratio_target, config.strategy.margin_ratio_target
+    (0.8, 0.5)
+    >>> basis.load_config(basis.load_config("btc_basis").to_dict()) == config
+    True
+    """
 
     mode: Name = Field(description="Strategy mode.")
     description: str = Field(default="", description="The mode in one line.")

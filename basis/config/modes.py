@@ -147,6 +147,8 @@ def _doc(mode: str, name: str) -> str:
     for argument, (_, field) in fields_of(mode).items():
         lines += [argument, f"    {field.description}"]
     lines += ["", "Raises", "------", "ConfigError", "    For an argument that is unknown, or a value that is wrong."]
+    lines += ["", "Examples", "--------", f">>> config = basis.{name}(initial_capital=25_000, start='2024-06-01')"]
+    lines += [">>> config.initial_capital, config.mode", f"(25000.0, {mode!r})", ">>> result = basis.backtest(config)"]
     return "\n".join(lines)
 
 

@@ -39,6 +39,7 @@ from ..market.sources.clock import iso
 from ..strategies.base import Strategy
 from ..strategies.factory import make_strategy
 from ..strategies.manager import Action, BadDecision, Decision, StrategyManager
+from .blocking import run_blocking
 from .health import HealthManager, unified_health_manager
 from .identity import make_run_id
 from .position_update import PositionUpdateHandler
@@ -74,7 +75,7 @@ _NOT_DATA = ("initial_capital", "start", "end")
 _BREATH = 512
 
 
-def _configured(config: Any, initial_capital: float, share_class: str) -> Config:
+def configured(config: Any, initial_capital: float, share_class: str) -> Config:
     """The configuration with the capital and share class of the arguments.
 
     Raises
@@ -109,26 +110,18 @@ def checked_mode(execution_mode: str) -> str:
     return execution_mode
 
 
-def run_blocking(coroutine: Any) -> Any:
-    """The result of a coroutine for blocking callers, in a notebook (whose event loop runs) as well."""
-    if not _in_a_loop():
-        return asyncio.run(coroutine)
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()
-
-
-def _in_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
 class EventDriver:
     """Nine components around one book, and what drives them.
+
+    A run goes through them hour by hour; after it each can be asked about the last row, or any instant of the run, and
+    a decision can be carried out by hand. For a result alone `backtest` is shorter and quicker; the bits are the same.
+
+    The components are attributes: ``position_monitor.get_snapshot()``,
+    ``exposure_monitor.calculate_exposure(position, timestamp)``, ``risk_monitor.assess_risk(exposure, timestamp)``,
+    ``pnl_calculator.calculate_pnl(exposure, risk, timestamp)`` and
+    ``strategy_manager.make_decision(timestamp, market_data)``, all of them awaited; ``event_logger``,
+    ``position_update_handler``, ``cex_execution_manager`` and ``onchain_execution_manager``. Readings are mappings by
+    the names and in the units of the result's tables.
 
     Parameters
     ----------
@@ -149,6 +142,22 @@ class EventDriver:
         Where an argument is wrong.
     EngineError
         Where a component cannot be made; the cause is chained.
+
+    Examples
+    --------
+    In a notebook ``await`` stands by itself in a cell; elsewhere `asyncio.run` runs what waits:
+
+    >>> import asyncio
+    >>> config = basis.load_config("btc_basis")
+    >>> provider = basis.DataProvider(basis.api.default_data(), config)
+    >>> engine = basis.EventDrivenStrategyEngine(config, "backtest", provider, 100_000.0, "USDT")
+    >>> result = asyncio.run(engine.run_backtest("2024-06-01", "2024-06-08"))
+    >>> position = asyncio.run(engine.position_monitor.get_snapshot())
+    >>> bool(position["binance:BaseToken:BTC"] == result.positions["binance:BaseToken:BTC"].iloc[-1])
+    True
+    >>> status = asyncio.run(engine.get_status())
+    >>> status["health"]["overall_status"], status["is_running"]
+    ('healthy', False)
     """
 
     position_monitor: PositionMonitor
@@ -176,7 +185,7 @@ class EventDriver:
         interfaces: Mapping[str, type[VenueInterface]] | None = None,
         event_log: Any = None,
     ) -> None:
-        self.config = _configured(config, initial_capital, share_class)
+        self.config = configured(config, initial_capital, share_class)
         self.execution_mode = checked_mode(execution_mode)
         self.data_provider = (
             PanelProvider(data_provider, self.config) if isinstance(data_provider, Panel) else data_provider
@@ -209,7 +218,6 @@ class EventDriver:
         self.health_manager = HealthManager()
         self.is_running = False
         #: What answers the loop: the number of actions that stand in the kernel.
-        self._given = 0
         self._given = 0
         self._start: dict[str, Any] = {"positions": positions, "resume": resume, "strategy": strategy}
         if not isinstance(strategy, Strategy | None):
@@ -582,6 +590,18 @@ class EventDriver:
         """Carry out a decision in the row the book stands in.
 
         After a run this goes on from its last row on a copy; the result of the run stays as it is.
+
+        Parameters
+        ----------
+        decision : a `Decision`, or a list of `Action`
+        timestamp : instant of that row, to be sure; None takes it as it is
+
+        Raises
+        ------
+        InputError
+            Where an action cannot be: an unknown name or asset, an amount that is no number or below 0.
+        EngineError
+            Where a component raises; the message names it.
         """
         self.book.need_now(timestamp)
         if not self.is_running:

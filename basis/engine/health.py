@@ -55,7 +55,13 @@ class HealthManager:
 
 
 class UnifiedHealthManager:
-    """Read-only view over the engines alive."""
+    """Read-only view over the engines alive; `basis.unified_health_manager` is the one there is.
+
+    Examples
+    --------
+    >>> sorted(basis.unified_health_manager.check_detailed_health())
+    ['engines', 'overall_status', 'summary', 'timestamp']
+    """
 
     def __init__(self) -> None:
         self._engines: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()

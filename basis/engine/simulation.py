@@ -106,9 +106,10 @@ def _cause(reason: int, row: int, panel: Panel, block: np.ndarray, slots: Slots)
     if reason == at.INSOLVENT:
         return f"insolvent in {when}: equity {equity:.6f} {slots.share_class}."
     if reason == at.BAD_DECISION:
+        codes = ", ".join(f"{code} {name}" for code, name in enumerate(at.ACTION_NAMES) if name)
         return (
-            f"strategy failed in {when}: an action is (code 1-4, a plan that exists, a finite amount >= 0), and "
-            f"there are at most {at.ACTIONS}."
+            f"strategy failed in {when}: an action is (a code: {codes}; a plan that exists; a finite amount >= 0), "
+            f"and there are at most {at.ACTIONS}."
         )
     raise RuntimeError(f"The kernel refused the arrays it was given in {when} (reason {reason}).")
 

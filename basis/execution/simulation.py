@@ -11,7 +11,30 @@ from .interface import VenueInterface
 
 
 class SimulationClient(VenueInterface):
-    """A venue as the kernel sees it."""
+    """A simulated venue; override `execute` for one of one's own and give the class to ``backtest(interfaces=…)``.
+
+    An order (`basis.components.deals.Order`) has ``kind``, ``venue``, ``instrument``, ``destination``, ``quantity``
+    (units, signed for trades), ``action`` and ``timestamp``. The answer is a fill, which is booked as it is: its
+    ``price``, ``reference_price`` (slippage is the distance between them), ``quantity``, ``fee_rate``, ``fee``,
+    ``gas_units`` and ``wait_s`` may be changed by ``fill.replace(…)``; it is false where the venue refuses, and
+    ``reason`` says why.
+
+    Examples
+    --------
+    Trades two basis points worse than the venue's figures say:
+
+    >>> class Wide(basis.SimulationClient):
+    ...     async def execute(self, order):
+    ...         fill = await super().execute(order)
+    ...         if not fill or order.kind not in ("spot", "perp"):
+    ...             return fill
+    ...         return fill.replace(price=fill.price * (1.0002 if order.quantity > 0 else 0.9998))
+    >>> june = {"start": "2024-06-01", "end": "2024-06-30"}
+    >>> usual = basis.backtest("btc_basis", **june)
+    >>> wide = basis.backtest("btc_basis", **june, interfaces={"bybit": Wide})
+    >>> bool(wide.attribution["slippage"].sum() < usual.attribution["slippage"].sum())
+    True
+    """
 
     @property
     def book(self) -> Book:
@@ -19,7 +42,17 @@ class SimulationClient(VenueInterface):
         return self.position_monitor.book
 
     async def execute(self, order: Order) -> Fill:
-        """Fill at the reference of the row with the venue's slippage and fee, or refuse."""
+        """Fill at the reference of the row with the venue's slippage and fee, or refuse.
+
+        Parameters
+        ----------
+        order : Order
+
+        Returns
+        -------
+        Fill
+            False where it was refused.
+        """
         book = self.book
         status = book.do(hour.PRICE, order.place_and_action)
         if status != at.OK:

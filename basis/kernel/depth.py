@@ -46,7 +46,7 @@ def whole_lots(n, model, regime, place, units):
 
 @stage
 def admitted(n, cells, model, tape, regime, place, dq, held, reference, lane):
-    """How much of an order its venue takes, and OK or why it takes nothing; a perp `held` may be closed whole."""
+    """How much of an order its venue takes, and OK or why it takes nothing; what is `held` may go whole."""
     if len(n.depth) == 0:
         return dq, at.OK
     units = abs(dq)

@@ -122,7 +122,7 @@ def price_spot(n, cells, model, tape, desk, regime, lane, slot, dq):
             return at.NOT_HELD
         dq = -cells[b.q + slot, lane]
     reference = tape[quote.spot + token]
-    dq, status = admitted(n, cells, model, tape, regime, token, dq, 0.0, reference, lane)
+    dq, status = admitted(n, cells, model, tape, regime, token, dq, cells[b.q + slot, lane], reference, lane)
     if status != at.OK:
         return status
     price, rate = dealt_at(n, cells, model, tape, regime, token, v, dq, reference, lane)

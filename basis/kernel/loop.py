@@ -132,14 +132,14 @@ def advance(n, words, start, stop, given):
     tolerance = model.settings[at.TOLERANCE]
     tells = desk.events.shape[0] > 0
     flags = block[at.flag_row(n)]
-    last = model.quotes.shape[1] - 1
+    stamp = at.quote_at(n).time + 0
     for t in range(start, stop):
         if tells and desk.events.shape[0] - desk.count[0] < EVENTS_PER_ROW * lanes:
             return t, at.FULL
         busy = model.busy[t]
         for j in range(at.width(n)):
             row[j] = model.hours[t, j]
-        time = model.quotes[t, last]
+        time = model.quotes[t, stamp]
         renewed = (busy & at.CHANGES) > 0
         funds = (busy & at.FUNDS) > 0
         every = is_forced(model, t)

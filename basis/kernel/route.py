@@ -117,6 +117,7 @@ def aim_side(n, cells, plan, action, lane):
 @stage
 def aim(n, cells, plan, action, lane):
     """What an action aims at, in the plan's units; fixed when its first step is taken."""
+    b = at.book_at(n)
     amount = action[2]
     code = int(action[0])
     if int(plan[at.PLAN_KIND]) == at.PLAN_LONG or int(plan[at.PLAN_KIND]) == at.PLAN_SHORT:
@@ -130,6 +131,10 @@ def aim(n, cells, plan, action, lane):
     if code == at.EXIT_FULL:
         return 0.0
     held = long if long > short else short
+    most = cells[b.param + at.MAX_DRIFT, lane] * cells[b.head + at.EQUITY, lane]
+    if amount == 0.0 and cells[b.head + at.DRIFT, lane] > most:
+        # nothing goes but what one leg has more than the other, where that is too much
+        held = long if long < short else short
     return held - amount if held > amount else 0.0
 
 
@@ -141,8 +146,27 @@ def gas_of_transfer(n, model, tape, regime):
 
 
 @stage
-def free_wallet(n, cells, model, tape, regime, lane):
-    """USDT of the wallet that can be sent on, gas of the sending kept back."""
+def purse_lacks(n, cells, model, tape, regime, times, lane):
+    """What wallet and ether lack for the gas of `times` of the dearest transactions, quote units; 0 where they do not.
+
+    For books with ether beside the USDT that pays where the ether ends.
+    """
+    b = at.book_at(n)
+    quote = at.quote_at(n)
+    cost = times * dearest(model, regime) * tape[quote.gas + 0] - cells[b.q + model.table.wallet[2], lane]
+    return cost * tape[quote.gas + 1] if cost > 0.0 else 0.0
+
+
+@stage
+def pays_in_usdt(model):
+    """Whether gas is paid in the wallet's ether, and in its USDT where that ends."""
+    usdt = model.table.wallet[1]
+    return usdt >= 0 and usdt == model.table.wallet[0] and model.table.wallet[2] >= 0
+
+
+@stage
+def free_wallet(n, cells, model, tape, regime, param, lane):
+    """USDT of the wallet that can be sent on, gas of the sending and of what is held on chain kept back."""
     b = at.book_at(n)
     slot = model.table.wallet[1]
     if slot < 0:
@@ -150,7 +174,31 @@ def free_wallet(n, cells, model, tape, regime, lane):
     free = cells[b.q + slot, lane]
     if slot == model.table.wallet[0]:
         free -= gas_of_transfer(n, model, tape, regime)
+    if pays_in_usdt(model) and cells[b.head + at.INVESTED, lane] > 0.0:
+        free -= purse_lacks(n, cells, model, tape, regime, param[at.GAS_RESERVE], lane)
     return free if free > 0.0 else 0.0
+
+
+@routine
+def bring_gas(n, cells, model, tape, desk, regime, param, orders, lane):
+    """Gas home from the venue that can spare most, where the wallet could not pay a transaction; without it what is
+    held on chain could not be sold. What is on its way counts."""
+    b = at.book_at(n)
+    quote = at.quote_at(n)
+    pays = model.table.wallet[1]
+    there = cells[b.q + pays, lane] + cells[b.transit + pays, lane]
+    if purse_lacks(n, cells, model, tape, regime, 1.0, lane) <= there:
+        return 0
+    richest = 0
+    most = 0.0
+    for v in range(len(n.cash)):
+        out = withdrawable(n, cells, tape, quote.mark, model.terms.tier[regime], v, lane)
+        richest = v if out > most else richest
+        most = out if out > most else most
+    fee = model.terms.venue[regime, richest, at.WITHDRAWAL_FEE]
+    x = purse_lacks(n, cells, model, tape, regime, param[at.GAS_RESERVE], lane) - there + fee
+    x = x if x < most else most
+    return put(orders, 0, at.TRANSFER, richest, pays, x) if x > 2.0 * fee else 0
 
 
 @stage
@@ -180,6 +228,7 @@ def share_out(n, model, desk, regime, orders, wanted):
 @routine
 def fund_margin(n, cells, model, coef, tape, desk, regime, param, total, step, orders, lane):
     """Margin towards `total` split by weight: first from the wallet, then from venues above their share."""
+    b = at.book_at(n)
     quote = at.quote_at(n)
     if step == 0:
         lacking = 0.0
@@ -190,9 +239,12 @@ def fund_margin(n, cells, model, coef, tape, desk, regime, param, total, step, o
             desk.need[v] = x if x > param[at.DEVIATION] * goal else 0.0
             lacking += desk.need[v]
             count += 1 if desk.need[v] > 0.0 else 0
-        free = free_wallet(n, cells, model, tape, regime, lane) - (count - 1) * gas_of_transfer(n, model, tape, regime)
+        free = free_wallet(n, cells, model, tape, regime, param, lane) - (count - 1) * gas_of_transfer(
+            n, model, tape, regime
+        )
         j = 0
-        if lacking > 0.0 and free > _NEGLIGIBLE * total:
+        # on chain a little is not worth its gas
+        if lacking > 0.0 and free > (_WORTH_GAS if pays_in_usdt(model) else _NEGLIGIBLE) * total:
             part = free / lacking if free < lacking else 1.0
             for v in range(len(n.cash)):
                 if desk.need[v] > 0.0:
@@ -210,6 +262,8 @@ def fund_margin(n, cells, model, coef, tape, desk, regime, param, total, step, o
             over = over if over < out else out
             desk.surplus[v] = over if (over > 0.0 and desk.need[v] == 0.0) else 0.0
         return share_out(n, model, desk, regime, orders, total)
+    if step == 2 and pays_in_usdt(model) and cells[b.head + at.INVESTED, lane] > 0.0:
+        return bring_gas(n, cells, model, tape, desk, regime, param, orders, lane)
     return DONE
 
 
@@ -291,7 +345,7 @@ def bring_cash(n, cells, model, tape, desk, regime, param, spot, cost, target, s
     goal = param[at.WEIGHT + venue] * target * spot * param[at.TARGET_MARGIN]
     there = standing(n, cells, tape, venue, lane)
     ready = there - goal if there > goal else 0.0
-    free = free_wallet(n, cells, model, tape, regime, lane)
+    free = free_wallet(n, cells, model, tape, regime, param, lane)
     j = 0
     if missing - ready > _NEGLIGIBLE * target * spot and free > _NEGLIGIBLE * target * spot:
         x = missing - ready
@@ -432,7 +486,8 @@ def leave_hedge(n, cells, model, coef, tape, desk, regime, param, plan, target, 
     left = left if left > target else target
     sell = long - left
     sell = sell if sell < room else room
-    sell = whole_lots(n, model, regime, slot - len(n.cash), sell)
+    if sell < long:
+        sell = whole_lots(n, model, regime, slot - len(n.cash), sell)
     if sell > _NEGLIGIBLE * long:
         j = put(orders, j, at.TRADE_SPOT, slot, 0, -sell)
     return j
@@ -444,7 +499,10 @@ def bring_home(n, cells, model, tape, desk, regime, param, spot, target, missing
     b = at.book_at(n)
     quote = at.quote_at(n)
     pays = model.table.wallet[1]
-    missing -= cells[b.q + pays, lane] + cells[b.transit + pays, lane]
+    coming = cells[b.transit + pays, lane]
+    missing -= cells[b.q + pays, lane] + coming
+    # what is on its way is waited for, where little more is missing
+    least = (param[at.DEVIATION] if coming > 0.0 else _WORTH_GAS) * target * spot
     total = 0.0
     for v in range(len(n.cash)):
         over = standing(n, cells, tape, v, lane) - param[at.WEIGHT + v] * target * spot * param[at.TARGET_MARGIN]
@@ -453,7 +511,7 @@ def bring_home(n, cells, model, tape, desk, regime, param, spot, target, missing
         desk.surplus[v] = over if over > 0.0 else 0.0
         total += desk.surplus[v]
     j = 0
-    if missing > _WORTH_GAS * target * spot and total > 0.0:
+    if missing > least and total > 0.0:
         part = missing / total if missing < total else 1.0
         for v in range(len(n.cash)):
             x = part * desk.surplus[v]
@@ -611,7 +669,14 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
             return loop_up(n, cells, model, coef, tape, regime, param, plan, action, step, orders, lane)
         up = at.LEVER_SWAP if on_market else at.LEVER_STAKE
         put_in = all_but_gas(n, cells, model, tape, regime, param, pays, action[3], lane)
-        return put(orders, 0, up, pool, debt, put_in) if step == 0 and (put_in > 0.0 or action[3] <= 0.0) else DONE
+        if step > 0 or (put_in <= 0.0 and action[3] > 0.0):
+            return DONE
+        # with so little more the loan to value would still be at its target: nothing to borrow
+        owed, backing, _ = lending_sums(n, cells, coef, lane)
+        more = put_in - model.terms.gas[regime, at.GAS_LEVER] * tape[quote.gas + 0]
+        backing += more * coef[at.hour_at(n).value + pays]
+        idle = owed > 0.0 and owed >= param[at.TARGET_LTV] * backing
+        return DONE if idle else put(orders, 0, up, pool, debt, put_in)
     owes = cells[b.q + debt, lane] > 0.0
     # a bundle's own gas is the wallet's, as far as it has it: that is what its reserve is for
     gas = model.terms.gas[regime, at.GAS_DELEVER] * tape[quote.gas + 0]
@@ -636,6 +701,11 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
             # so little left that its costs could not be paid: leave altogether
             if owes and left < _TOO_LITTLE * backing / coef[at.hour_at(n).value + pays]:
                 return put(orders, 0, at.UNWIND, pool, debt, gas)
+            # below its target after that, too, the loan has nothing to give
+            price = coef[at.hour_at(n).value + pays]
+            backing += (spare - action[3] - model.terms.gas[regime, at.GAS_DELEVER] * tape[quote.gas + 0]) * price
+            if owes and owed <= param[at.TARGET_LTV] * backing:
+                return DONE
             return put(orders, 0, at.DELEVER, pool, debt, spare - action[3]) if owes else 0
         # it was refused: so much that too little would be left to owe against, so all of it
         got = cells[b.q + pays, lane] >= action[3] * (1.0 - _NEGLIGIBLE)
@@ -662,6 +732,10 @@ def route(n, cells, model, coef, tape, desk, regime, param, action, step, orders
     kind = int(plan[at.PLAN_KIND])
     entering = int(action[0]) == at.ENTRY_FULL or int(action[0]) == at.ENTRY_PARTIAL
     target = action[3]
+    if (kind == at.PLAN_STAKE or kind == at.PLAN_LEVER) and not entering and pays_in_usdt(model) and len(n.cash) > 0:
+        if step == 0:
+            return bring_gas(n, cells, model, tape, desk, regime, param, orders, lane)
+        step -= 1
     if kind == at.PLAN_HEDGE and int(plan[at.PLAN_VENUE]) < 0:
         if entering:
             return enter_swapped(n, cells, model, coef, tape, desk, regime, param, plan, target, step, orders, lane)

@@ -516,7 +516,7 @@ def flow(n, cells, model, coef, tape, desk, t, lane):
             desk.events[e, at.E_AMOUNT] = amount
             desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
     asked = int(tape[quote.flow + 1])
-    known = int(model.quotes[t - 1, model.quotes.shape[1] - 2]) if t > 0 else 0
+    known = int(model.quotes[t - 1, quote.flow + 1]) if t > 0 else 0
     for k in range(known, asked):
         wanted = model.table.withdrawal[k]
         cells[b.head + at.PENDING, lane] += wanted

@@ -63,10 +63,14 @@ class MarketData(Mapping[str, float]):
 class DataProvider:
     """What was known when, from the parquet files of a data folder.
 
+    `backtest` makes one of a folder's path; one that was made before can be given to it instead, so that files are read
+    once for many runs.
+
     Parameters
     ----------
     data_dir : str | pathlib.Path
-        A data set: ``spot/ perp/ funding/ aave/ lst/ gas/``, one file per series.
+        A data set: ``spot/ perp/ funding/ aave/ lst/ gas/ rewards/ signals/``, one parquet file per series. README
+        ("Your own data") has their columns and units; ``basis data check`` names what is wrong with one.
     config : Config
         Names the instruments, the sources, the staleness limits and the window.
 
@@ -74,6 +78,18 @@ class DataProvider:
     ------
     DataError
         Where the folder does not exist.
+
+    Examples
+    --------
+    >>> config = basis.BtcBasis(start="2024-06-01", end="2024-06-08")
+    >>> provider = basis.DataProvider(basis.api.default_data(), config)
+    >>> panel = provider.panel()
+    >>> len(panel), panel.columns["spot|BTC"].shape, panel.coverage["spot/btcusdt"]["own"]
+    (169, (169,), 1.0)
+    >>> known = provider.market_data_at("2024-06-02 08:30")
+    >>> bool(known["spot|BTC"] == panel.columns["spot|BTC"][32]), known["spot|BTC|age_s"]
+    (True, 0.0)
+    >>> result = basis.backtest(config, provider)
     """
 
     def __init__(self, data_dir: str | Path, config: Any) -> None:
@@ -94,6 +110,12 @@ class DataProvider:
             Default: the instruments of the configuration.
         start, end : str | datetime | int, optional
             Default: those of the configuration, else the range that all required series share.
+
+        Returns
+        -------
+        Panel
+            Columns ``<measure>|<key>``, (rows,) float64 each, by name in ``.columns``; their units are those of the
+            table `panel` of a result. Instants are ``.timestamps``, (rows,) int64 ns UTC.
 
         Raises
         ------

@@ -27,7 +27,18 @@ _KINDS = {
 }
 
 
-class Plots:
+class _Figures:
+    """Methods that are figures: one that is misspelt is told."""
+
+    def __getattr__(self, name: str) -> Any:
+        names = [figure for figure in vars(type(self)) if not figure.startswith("_")]
+        if name.startswith("_"):
+            raise AttributeError(name)
+        hint = _near(name, names) or f" There are {', '.join(names)}."
+        raise AttributeError(f"There is no figure {name!r}.{hint}")
+
+
+class Plots(_Figures):
     """Figures of a run.
 
     Every method takes ``backend``: ``plotly`` gives a plain `plotly.graph_objects.Figure` for the screen,
@@ -48,6 +59,15 @@ class Plots:
     ------
     InputError
         For a backend, kind or event that is not known, and the message names the nearest; for rows below 2.
+
+    Examples
+    --------
+    >>> result = basis.backtest("btc_basis", start="2024-06-01", end="2024-06-30")
+    >>> figure = result.plot.equity(events=("fill", "transfer"))
+    >>> figure.layout.title.text, bool((figure.data[0].y == result.equity["equity"]).all())
+    ('Equity', True)
+    >>> figure.update_layout(height=400).write_html("equity.html")
+    >>> result.plot.overview(backend="matplotlib").savefig("overview.pdf")
     """
 
     def __init__(self, run: RunNumbers) -> None:
@@ -205,7 +225,8 @@ class Plots:
 
         Margin ratio by venue (worst of the hour, and after fills), health factor and LTV where there is debt, net delta
         where there are perps; limits as lines, alerts shaded, liquidations marked. A row without a position has no
-        ratio and leaves a gap.
+        ratio and leaves a gap. The worst is that of the whole bar, an hour or another; alerts go by the row before
+        decisions and after fills, so that a line may cross a limit between two rows and nothing is shaded.
         """
         return self._timed(prepare.risk(self._run), events, backend, rows)
 
@@ -273,7 +294,7 @@ class Plots:
         return drawn(marks.with_events(self._run, picture, events) if events else picture, backend, rows)
 
 
-class ComparisonPlots:
+class ComparisonPlots(_Figures):
     """Figures of several runs beside each other; ``backend`` and ``rows`` are those of `Plots`.
 
     Attributes

@@ -73,21 +73,27 @@ def monthly_returns(run: RunNumbers) -> Picture:
     named = np.array([*_MONTHS, "year"])
     there = np.zeros(values.shape, dtype=bool)
     there[row, months.astype(np.int64) % 12] = there[:, 12] = True
-    texts = np.where(np.isfinite(values), np.vectorize(lambda value: f"{value:.2%}".replace("-", "−"))(values), "–")
+    texts = np.vectorize(_in_a_cell)(values)
     reach = float(np.abs(of_months[np.isfinite(of_months)]).max(initial=0.0)) or 0.01
     grid = Grid(
         x=named,
         y=np.array([str(year) for year in years]),
         values=values,
         words="{x} {y}: {z:.2%}",
-        # in the cells without the sign, for which there is no room
-        labels=np.where(there, np.char.rstrip(texts, "%"), ""),
+        labels=np.where(there, texts, ""),
         middle=0.0,
         reach=reach,
         scale="return, %",
     )  # fmt: skip
     panel = Panel("return, %", "percent", grid=grid)
     return picture_of(run, "monthly_returns", "Returns by month", "fraction", panel)
+
+
+def _in_a_cell(value: float) -> str:
+    """A return in percent; a cell has no room for the sign of it, and for three digits only."""
+    if not np.isfinite(value):
+        return "–"
+    return f"{100.0 * value:.{1 if abs(value) >= 0.1 else 2}f}".replace("-", "−")
 
 
 def funding(run: RunNumbers) -> Picture:

@@ -65,8 +65,8 @@ def _bars(panel: Panel, data: list[dict[str, Any]], layout: dict[str, Any]) -> N
         "type": "category",
         "tickvals": names,
         "ticktext": ["<br>".join(theme.two_lines(name)) for name in names],
-        "tickangle": 0 if few else -45,
-        "tickfont": {"size": theme.FONT_SIZE - 2 if len(names) > 8 else theme.FONT_SIZE},
+        **({"tickangle": 0} if few else {"autotickangles": [0, 90]}),
+        "tickfont": {"size": theme.FONT_SIZE - (0 if count <= 8 else 2 if few else 3)},
     }
     layout["bargap"] = 0.35
     for trace in data:
@@ -112,7 +112,10 @@ def _stack(panel: Panel, stack: Stack, data: list[dict[str, Any]], layout: dict[
         step = -(-len(names) // _NAMED) if not stack.grouped else 1
         lines = [theme.two_lines(name) for name in names]
         along |= {"tickvals": names[::step], "ticktext": ["<br>".join(line) for line in lines[::step]]}
-        along |= {"tickangle": -45, "ticktext": names} if many and stack.grouped else {"tickangle": 0}
+        if many and stack.grouped:
+            along |= {"autotickangles": [0, 90], "tickfont": {"size": theme.FONT_SIZE - 3}}
+        else:
+            along |= {"tickangle": 0}
         layout["xaxis"] = along
         layout["barmode"] = "group" if stack.grouped else "relative"
         layout["hovermode"] = "x unified"
@@ -251,10 +254,12 @@ def _edge_words(grid: Grid, there: np.ndarray) -> dict[str, Any]:
 
 def _table(cells: Cells) -> dict[str, Any]:
     columns = [list(column) for column in zip(*cells.rows, strict=True)]
+    # a cell breaks between words: what is wide is its longest
+    wide = [max(len(word) for text in column for word in (text.split() or [""])) for column in columns]
     return {
         "type": "table",
         "meta": {"key": "cells"},
-        "columnwidth": cells.letters,
+        "columnwidth": [max(letters, len(name) + 2) + 3 for letters, name in zip(wide, cells.columns, strict=False)],
         "header": {
             "values": [f"<b>{name}</b>" for name in cells.columns], "align": "left",
             "fill": {"color": theme.LIGHT.grid},

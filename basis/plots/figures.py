@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 #: Space between panels, share of the height: for their headings.
-_GAP = 0.085
+_GAP = 0.1
 #: Pixels: of a plot of one panel and of all panels of one with more, as small as they are drawn; between two words.
-_PLOT_HEIGHT, _PANELS_HEIGHT, _LINE_HEIGHT = 420.0, 240.0, 15.0
+_PLOT_HEIGHT, _PANELS_HEIGHT, _LINE_HEIGHT = 420.0, 240.0, 13.0
 #: Symbol and size of marks by kind.
 _MARKS = {
     "liquidation": ("x", 12),
@@ -258,7 +258,7 @@ def _band(band: Band, panel: Panel, picture: Picture, x: Any, y: str) -> list[di
             "mode": "lines" if len(picture.stamps) >= _FEW else "lines+markers",
             "name": band.name,
             "legendgroup": band.key,
-            "showlegend": index == 0,
+            "showlegend": index == 0 and band.listed,
             "meta": {"key": band.key, "side": side},
             "x": x,
             "y": part,
@@ -384,7 +384,7 @@ def _heading(text: str, y: str) -> dict[str, Any]:
     """Words over a panel."""
     return {
         "x": 0.0, "y": 1.0, "xref": "paper", "yref": f"{y} domain", "text": text, "showarrow": False,
-        "xanchor": "left", "yanchor": "bottom", "yshift": 3, "font": {"size": theme.FONT_SIZE - 1},
+        "xanchor": "left", "yanchor": "bottom", "yshift": 1, "font": {"size": theme.FONT_SIZE - 1},
     }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def exposure(run: RunNumbers) -> Picture:
             f"worth by instrument, {unit}", "money", places, bands=_bands(run), weight=2.2,
             lines=(Line("equity", "equity", run.equity, ""),), marks=marks.liquidations(run, run.equity),
         ),
-        gross_panel(run),
+        *filter(None, [gross_panel(run)]),
     ]  # fmt: skip
     # against its limits it stands in the figure of risk
     for panel in delta_panel(run):

@@ -43,12 +43,14 @@ class Band:
     Attributes
     ----------
     values : (rows,) the band's own values, not those of the stack
+    listed : it has an entry in the legend
     """
 
     name: str
     key: str
     values: np.ndarray
     colour: str
+    listed: bool = True
 
     @property
     def upper(self) -> np.ndarray:

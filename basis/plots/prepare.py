@@ -14,6 +14,8 @@ from basis.plots.run import RunNumbers, value_in_words, venues
 
 #: What two lines of a measure are.
 _THIN = "strong: worst of the hour; thin: after fills"
+#: Below this share of the largest, a cause has no entry in the legend of the overview, where there is little room.
+_MINOR = 0.02
 #: An axis shows values up to so many times what matters on it.
 _FAR = 4.0
 
@@ -32,10 +34,18 @@ def overview(run: RunNumbers) -> Picture:
             weight=0.8,
             note="".join(words for mark in fall.marks if mark.kind == "deepest" for words in mark.words),
         ),
-        replace(area_panel(run), weight=1.5),
+        replace(area_panel(run), bands=_major_listed(area_panel(run).bands), weight=1.5),
     ]
-    panels.append(nearest_panel(run) or gross_panel(run))
+    last = nearest_panel(run) or gross_panel(run)
+    panels += [] if last is None else [last]
     return picture_of(run, "overview", "Overview", run.share_class, *panels)
+
+
+def _major_listed(bands: tuple[Band, ...]) -> tuple[Band, ...]:
+    """The same bands, of which the legend names those that were of any size."""
+    most = [float(np.nanmax(np.abs(band.values), initial=0.0)) for band in bands]
+    least = _MINOR * max(most, default=0.0)
+    return tuple(replace(band, listed=peak >= least) for band, peak in zip(bands, most, strict=True))
 
 
 def nearest_panel(run: RunNumbers) -> Panel | None:
@@ -115,12 +125,14 @@ def area_panel(run: RunNumbers) -> Panel:
     )
 
 
-def gross_panel(run: RunNumbers) -> Panel:
-    """Gross exposure."""
+def gross_panel(run: RunNumbers) -> Panel | None:
+    """Gross exposure, of all that moves against the share class; None where there never was any."""
+    if not run.book.gross.any():
+        return None
     line = Line("gross exposure", "gross", run.book.gross, theme.LEVEL)
     return Panel(
         f"gross exposure, {run.share_class}", "money", theme.places(run.share_class),
-        lines=(replace(line, listed=False),), window=None if run.book.gross.any() else (0.0, 1.0),
+        lines=(replace(line, listed=False),), note=f"what moves against {run.share_class}",
     )  # fmt: skip
 
 

@@ -133,7 +133,7 @@ def _line(line: Line, picture: Picture, ax: "Axes") -> None:
 
 def _label(line: Line) -> str:
     """What the legend calls it; what begins with an underscore it leaves out."""
-    if not line.listed:
+    if not line.listed or (line.faint and line.group):
         return "_" + line.name
     return line.group or line.name
 
@@ -148,7 +148,8 @@ def _bands(bands: tuple[Band, ...], picture: Picture, ax: "Axes") -> None:
                 drawn.set_gid(band.key)
         above, below = above + band.upper, below + band.lower
         # one entry in the legend, whichever side it is on
-        ax.fill_between([], [], [], color=band.colour, alpha=0.85, linewidth=0, label=band.name)
+        label = band.name if band.listed else "_" + band.name
+        ax.fill_between([], [], [], color=band.colour, alpha=0.85, linewidth=0, label=label)
 
 
 def _marks(marks: Marks, picture: Picture, ax: "Axes") -> None:
@@ -158,7 +159,7 @@ def _marks(marks: Marks, picture: Picture, ax: "Axes") -> None:
     ax.plot(
         marks.stamps, marks.values, linestyle="", marker=symbol, markersize=size * crowd, color=theme.MARKS[marks.kind],
         markeredgecolor="white", markeredgewidth=0.5 if crowd == 1.0 else 0.0, zorder=5, gid=marks.kind,
-        label="_deepest" if deepest else marks.name,
+        label="_deepest" if deepest else marks.name, clip_on=False,
     )  # fmt: skip
     if marks.kind in ("liquidation", "stop"):
         for stamp in np.unique(marks.stamps)[:100]:

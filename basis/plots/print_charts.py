@@ -43,7 +43,11 @@ def _formatter(percent: bool, form: str = ",.10g") -> Any:
 
 def _bars(panel: Panel, ax: "Axes") -> None:
     for place, bar in enumerate(panel.bars):
-        ax.bar(place, bar.value, bottom=bar.base, width=0.65, color=bar.colour, gid=bar.key, label="_" + bar.name)
+        # an edge of its colour, so that what is too low for a bar is a line
+        ax.bar(
+            place, bar.value, bottom=bar.base, width=0.65, color=bar.colour, edgecolor=bar.colour, linewidth=0.6,
+            gid=bar.key, label="_" + bar.name,
+        )  # fmt: skip
         up = bar.value >= 0.0
         ax.annotate(
             bar.words, (place, bar.end), xytext=(0, 2 if up else -2), textcoords="offset points", ha="center",
@@ -51,7 +55,9 @@ def _bars(panel: Panel, ax: "Axes") -> None:
         )  # fmt: skip
     for place, (bar, _) in enumerate(pairwise(panel.bars)):
         ax.plot([place, place + 1], [bar.end] * 2, color=theme.OTHER, linewidth=0.7, linestyle=":", label="_joint")
-    ax.set_xticks(range(len(panel.bars)), ["\n".join(theme.two_lines(bar.name)) for bar in panel.bars])
+    upright = len(panel.bars) > 10
+    names = [bar.name if upright else "\n".join(theme.two_lines(bar.name)) for bar in panel.bars]
+    ax.set_xticks(range(len(names)), names, rotation=90 if upright else 0, fontsize=8)
     ax.tick_params(axis="x", length=0)
     if panel.window is None:
         # room for the words; bars would hold the axis at their edge
@@ -87,7 +93,7 @@ def _stack(panel: Panel, stack: Stack, ax: "Axes") -> None:
     if stack.totals is not None:
         ax.plot(
             places, stack.totals.values, linestyle="", marker="D", markersize=4.5, color=theme.LIGHT.ink, zorder=5,
-            markeredgecolor="white", label=stack.totals.name, gid=stack.totals.key,
+            markeredgecolor="white", label=stack.totals.name, gid=stack.totals.key, clip_on=False,
         )  # fmt: skip
     if stack.lying:
         ax.set_yticks(places, stack.categories)
@@ -97,10 +103,11 @@ def _stack(panel: Panel, stack: Stack, ax: "Axes") -> None:
         ax.grid(visible=False, axis="y")
         ax.grid(visible=True, axis="x")
         ax.xaxis.set_major_formatter(_formatter(panel.kind == "percent"))
-        ax.margins(x=0.2)
+        ax.margins(x=0.3)
         ax.axvline(0.0, color=theme.LIGHT.faint, linewidth=0.8)
     else:
         step = -(-count // _NAMED) if not stack.grouped else 1
+        ax.margins(y=0.06)
         ax.set_xticks(places[::step], ["\n".join(theme.two_lines(name)) for name in stack.categories[::step]])
         ax.tick_params(axis="x", length=0, labelsize=8)
         ax.axhline(0.0, color=theme.LIGHT.faint, linewidth=0.8)

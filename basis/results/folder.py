@@ -77,13 +77,17 @@ def write_whole(path: str | Path, fill: Callable[[Path], None], force: bool = Fa
     return target
 
 
-def write_file(path: str | Path, text: str) -> Path:
+def write_file(path: str | Path, content: str | Callable[[Path], None]) -> Path:
     """Write a file whole or not at all; one that is there is replaced.
+
+    Parameters
+    ----------
+    content : its text, or what writes a file of the name it is given
 
     Raises
     ------
     InputError
-        Where it cannot be written.
+        Where it cannot be written; also what `content` raises.
     """
     target = Path(path).absolute()
     if not target.name or target.is_dir():
@@ -91,7 +95,10 @@ def write_file(path: str | Path, text: str) -> Path:
     made = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        made.write_text(text, encoding="utf-8")
+        if isinstance(content, str):
+            made.write_text(content, encoding="utf-8")
+        else:
+            content(made)
         os.replace(made, target)
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error}.") from error

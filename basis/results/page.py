@@ -2,11 +2,9 @@
 
 import functools
 import os
-import secrets
 import shutil
 import subprocess
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,33 +75,24 @@ def print_page(text: str, path: str | Path) -> Path:
     InputError
         Where there is no browser, it fails, or the file cannot be written; what was there stays.
     """
-    target = Path(path).absolute()
-    if target.suffix.lower() != ".pdf":
+    if Path(path).suffix.lower() != ".pdf":
         raise InputError(f"Cannot print to {path}: give a path that ends in .pdf.")
-    if target.is_dir():
-        raise InputError(f"Cannot write {path}: it is a folder. Give the name of a file.")
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         raise InputError(
             f"Printing to PDF needs a browser: none of {', '.join(BROWSERS)} is on PATH. Install Chromium "
             "(on Debian: apt install chromium) or Google Chrome, or open the HTML report and print it from there."
         )
-    made = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+
+    def fill(made: Path) -> None:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             page = Path(folder) / "page.html"
             page.write_text(text, encoding="utf-8")
             told = _run(browser, page, made, Path(folder) / "profile")
         if not made.is_file() or not made.read_bytes().startswith(b"%PDF"):
             raise InputError(f"Cannot print {path}: {browser} made no PDF. {told}".strip())
-        os.replace(made, target)
-    except OSError as error:
-        raise InputError(f"Cannot write {path}: {error}.") from error
-    finally:
-        with suppress(OSError):
-            made.unlink(missing_ok=True)
-    return target
+
+    return write_file(path, fill)
 
 
 def _run(browser: str, page: Path, made: Path, profile: Path) -> str:

@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 class Result:
     """What a run has made; from `backtest`, or from a folder with `open_run`.
 
+    Tables are pandas frames, a row per row of the run on a UTC index named ``timestamp``, with the unit of each column
+    in ``.attrs['units']``; `to_polars` gives them to polars. Parts of a column's name stand between bars:
+    ``value|binance:BaseToken:BTC``. A misspelt column is told with the nearest. A result can be pickled, to come back
+    from another process; it has no `checkpoint` then.
+
     Attributes
     ----------
     run_id, status, cause : str, str, str | None
@@ -49,22 +54,61 @@ class Result:
         Headline numbers, `summary.json`.
     manifest : dict
         What the run was made of, `manifest.json`; in memory without the hashes of the table files.
-    equity, attribution, positions, exposure, risk, panel : pandas.DataFrame
-        On a UTC index named ``timestamp``, units in ``.attrs['units']``.
+    warnings : list[str]
+        What a reader should know before believing the numbers.
+    equity : pandas.DataFrame
+        ``equity``, ``net_flow``, ``withdrawal_pending``, cumulative P&L both ways (``pnl_balance``, ``pnl_attributed``)
+        and their ``residual``, share class; ``share_class_usd``, USD per unit of it.
+    attribution : pandas.DataFrame
+        P&L of each row by cause, share class: the columns without a bar in their name sum to the change of equity less
+        flows; ``funding_pnl|<venue>`` is a breakdown.
+    positions : pandas.DataFrame
+        Stored quantity by instrument after the row's fills (scaled for Aave), ``<key>|in_transit``, and of perps what
+        they cost, ``<key>|cost``, quote.
+    exposure : pandas.DataFrame
+        ``value|<key>`` and ``gross``, share class; ``net_delta|<asset>``, units, and ``net_delta_ratio|<asset>``,
+        fraction of the equity.
+    risk : pandas.DataFrame
+        ``ltv``, ``health_factor``, ``margin_ratio|<venue>``: after fills, ``…|before`` decisions, ``…|worst`` of the
+        bar that ended; ``alert|<measure>``, 0, 1 warning, 2 critical; distance to liquidation.
+    panel : pandas.DataFrame
+        The market as the run saw it.
     events : pandas.DataFrame
-        In the order of ``seq``, instants as columns.
+        One event in a row in the order of ``seq``, instants as columns.
+    drawdown : pandas.Series
+        Growth of capital against its highest so far, fraction <= 0.
     plot : Plots
-        Figures: ``plot.equity()``, ``.drawdown()``, ``.attribution(kind)``, ``.risk()``.
+        Figures: ``plot.overview()``, ``.equity()``, ``.attribution(kind)``, ``.risk()``, …; ``help(result.plot)``.
+
+    Examples
+    --------
+    >>> result = basis.backtest("btc_basis", start="2024-06-01", end="2024-06-30")
+    >>> result.equity.shape, result.equity.attrs["units"]["equity"]
+    ((697, 7), 'USDT')
+    >>> causes = result.attribution[[name for name in result.attribution if "|" not in name]]
+    >>> bool(abs(causes.to_numpy().sum() - result.equity["pnl_balance"].iloc[-1]) < 1e-6)
+    True
+    >>> result.stats(formatted=True)["max drawdown"].endswith("%")
+    True
     """
 
     def __init__(self, recording: "Recording | None", folder: Path | None, run_id: str | None = None) -> None:
         self._recording, self._folder, self._run_id = recording, folder, run_id
+        self._resumed = None if recording is None else recording.resumed
         self._made: dict[str, Table] = {}
 
     @classmethod
     def from_recording(cls, recording: "Recording", run_id: str | None = None) -> "Result":
         """The result of a run in memory; `run_id` overrules its own name (a repeated run keeps the first one's)."""
         return cls(recording, None, run_id)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled, a result is its folder, or all its tables and headline; what runs it again stays behind."""
+        state = {"_recording": None, "_folder": self._folder, "_run_id": None, "_resumed": self._resumed, "_made": {}}
+        if self._folder is None:
+            state["_made"] = {name: self.table(name) for name in TABLES}
+            state |= {name: getattr(self, name) for name in ("run_id", "config", "summary", "manifest")}
+        return state
 
     #: Whether a folder can be written, asked before a run is made for it.
     check_target = staticmethod(check_target)
@@ -117,7 +161,7 @@ class Result:
             For a result that was never saved.
         """
         if self._folder is None:
-            raise InputError("This result is in memory only; save it to have a folder.")
+            raise InputError("This result is in memory only; save it to have a folder, and open that with open_run.")
         return self._folder
 
     @property
@@ -161,7 +205,11 @@ class Result:
             For a name that is none of the run folder's tables.
         """
         if name not in TABLES:
-            raise InputError(f"No table {name!r}; there are {', '.join(TABLES)}.")
+            from basis.config.fields import nearest
+
+            near = nearest(name, TABLES)
+            hint = f" Did you mean {near}?" if near else ""
+            raise InputError(f"No table {name!r}; there are {', '.join(TABLES)}.{hint}")
         if name not in self._made:
             self._made[name] = self._build(name)
         return self._made[name]
@@ -209,7 +257,11 @@ class Result:
 
     @functools.cached_property
     def events(self) -> "pd.DataFrame":
-        """In the order of ``seq``, instants as columns.
+        """What happened, one event in a row, in the order of ``seq``.
+
+        ``timestamp`` is the row in which it was booked, ``effective_at`` when it happened; both are UTC, and text in a
+        query is read as that. ``kind`` is decision, order, fill, reject, transfer, arrival, funding, reward,
+        liquidation, alert, flow, data or error. Units of all columns are in ``.attrs['units']``.
 
         Examples
         --------
@@ -217,6 +269,9 @@ class Result:
         >>> fills = result.events.query("kind == 'fill' and venue == 'bybit'")
         >>> sorted(fills["instrument"].unique())
         ['bybit:Perp:BTCUSDT']
+        >>> day = result.events.query("'2024-06-02' < timestamp <= '2024-06-03' and kind == 'funding'")
+        >>> sorted(day["effective_at"].dt.hour.unique().tolist())
+        [0, 8, 16]
         """
         return self.table("events").to_pandas(index=False)
 
@@ -454,7 +509,7 @@ class Result:
         InputError
             Where the folder exists and `force` is not set, or it cannot be written.
         """
-        write = self._copy if self._recording is None else self._write
+        write = self._write if self._folder is None else self._copy
 
         def fill(target: Path) -> None:
             write(target)
@@ -481,17 +536,16 @@ class Result:
             shutil.copy2(self.folder / name, target / name)
 
     def _write(self, target: Path) -> None:
-        from basis.results.manifest import CHECKPOINT_FILE, make_manifest, sha256_of_file, write_checkpoint
+        from basis.results.manifest import CHECKPOINT_FILE, sha256_of_file, write_checkpoint
 
-        assert self._recording is not None
         for name in TABLES:
             self.table(name).write(target / f"{name}.parquet")
         (target / CONFIG).write_text(self.config.to_yaml(), encoding="utf-8")
         write_json(target / SUMMARY, self.summary)
-        if self._recording.resumed is not None:
-            write_checkpoint(target / CHECKPOINT_FILE, self._recording.resumed)
+        if self._resumed is not None:
+            write_checkpoint(target / CHECKPOINT_FILE, self._resumed)
         hashes = {f"{name}.parquet": sha256_of_file(target / f"{name}.parquet") for name in TABLES}
-        write_json(target / MANIFEST, make_manifest(self._recording, self.run_id, hashes))
+        write_json(target / MANIFEST, {**self.manifest, "tables": hashes})
 
     # --- display ---------------------------------------------------------------------------------------------------
 
@@ -535,5 +589,9 @@ def open_run(path: str | Path) -> Result:
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
         what = "it does not exist" if not folder.exists() else f"it has no {', '.join(missing)}"
-        raise InputError(f"{path} is no run folder: {what}.")
+        from basis.config.fields import nearest
+
+        near = nearest(folder.name, (held.parent.name for held in folder.parent.glob(f"*/{MANIFEST}")))
+        hint = f" Did you mean {folder.parent / near}?" if near and not folder.exists() else ""
+        raise InputError(f"{path} is no run folder: {what}.{hint}")
     return Result(None, folder.absolute())

@@ -114,7 +114,9 @@ class Table:
         """A frame on a UTC index named ``timestamp`` (or a running one), the units in ``.attrs['units']``."""
         import pandas as pd
 
-        frame = pd.DataFrame(
+        from basis.results.frame import Frame
+
+        frame = Frame(
             {name: _zoned(values) for name, values in self.columns.items() if not (index and name == "timestamp")}
         )
         if index:

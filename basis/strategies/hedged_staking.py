@@ -12,15 +12,20 @@ from ..config import Config
 from ..errors import ConfigError
 from ..kernel import layout as at
 from ..kernel.coefficients import Slots
-from ..kernel.jit import strategy
+from ..kernel.jit import stage, strategy
 from .base import SETTLED, Plan, dust_plan, sell_dust, wants_carry
 from .spot_perp import rate as funding
 
 __all__ = ["LEVERED", "decide", "funding", "plans", "policy"]
 
 PAIR, MARGIN, STAKE = 0, 1, 2
-#: Own parameters: where the view shows the asset and the wallet's ether; whether it is levered.
-ASSET, ETHER, LEVERED = at.OWN, at.OWN + 1, at.OWN + 2
+#: What is off by less than so many times the gas of a transaction stays so.
+WORTH_GAS = 10.0
+#: Own parameters: where the view shows the asset and the wallet's ether; whether it is levered; where it shows the
+#: short of the first venue, how far on that of the next is, and how many there are.
+ASSET, ETHER, LEVERED, SHORTS, STRIDE, VENUES = (at.OWN + i for i in range(6))
+#: What is remembered beside the rate rule: whether there has been a hedge.
+HEDGED = at.MEMORY + 1
 
 
 def plans(config: Config, stake: Plan) -> tuple[Plan, ...]:
@@ -59,7 +64,19 @@ def policy(config: Config, slots: Slots, times: float = 1.0) -> dict[int, float]
         at.MAX_INVESTED: (share + off) * times,
         ASSET: at.HEAD + at.SEEN * slots.assets.index(config.asset),
         ETHER: places + slots.index(f"wallet:BaseToken:{config.asset}"),
+        SHORTS: places + slots.index(f"{slots.venues[0]}:Perp:{config.asset}USDT"),
+        STRIDE: len(slots.markets),
+        VENUES: len(slots.venues),
     }
+
+
+@stage
+def is_struck(view, params, short):
+    """Whether a venue that carries a part of the hedge has lost it, which only a liquidation does."""
+    for v in range(int(params[VENUES])):
+        if params[at.WEIGHT + v] > 0.0 and view[int(params[SHORTS] + v * params[STRIDE])] == 0.0:
+            return short > 0.0 or view[HEDGED] > 0.0
+    return False
 
 
 @strategy
@@ -90,13 +107,15 @@ def decide(view, hour, params, actions):
     more = long if long > short else short
     less = long if long < short else short
     less = less if less > 0.0 else 0.0
+    # what is off has to be worth the gas of mending it
     tolerated = params[at.DEVIATION] * equity
+    tolerated = tolerated if tolerated > WORTH_GAS * view[at.GAS_COST] else WORTH_GAS * view[at.GAS_COST]
     critical = rebalances and view[at.ALERT] >= 2.0
     thin = view[at.MARGIN_LOW] < params[at.BAND_LOW]
     off = (more - target) * price
     adrift = (more - less) * price > params[at.MAX_DRIFT] * equity
-    if critical and adrift and long > short:
-        # what a liquidation left naked goes
+    if adrift and long > short and (critical or (rebalances and is_struck(view, params, short))):
+        # what a liquidation left naked goes: it does not wait for margin that travels
         target = target if target < short else short
         off = (more - target) * price
     moved = off > tolerated or -off > tolerated or pending > 0.0 or critical or (thin and off > 0.0)
@@ -106,6 +125,8 @@ def decide(view, hour, params, actions):
     astray = rebalances and (astray or view[at.HEALTH_FACTOR] < params[at.LEAST_HEALTH])
     if not (moved or adrift or thin or waits or astray or target == 0.0 or entering or view[at.FIRST] > 0.0):
         return sell_dust(view, params, actions, 0, params[at.DUST_LIMIT])
+    if short > 0.0:
+        view[HEDGED] = 1.0
     n = 0
     unsafe = view[at.LTV] > params[at.HIGH_LTV] or view[at.HEALTH_FACTOR] < params[at.LEAST_HEALTH]
     unsafe = unsafe or (critical and view[at.LTV] > params[at.TARGET_LTV] * (1.0 + SETTLED))
@@ -155,6 +176,8 @@ def decide(view, hour, params, actions):
             actions[n, 1] = PAIR
             actions[n, 2] = target - less
             n += 1
+            # a book that starts without one is not known to have had it
+            view[HEDGED] = view[HEDGED] if adrift else 1.0
         low = levered and held and view[at.LTV] < params[at.LOW_LTV]
         if not shrinks and not critical and (grows or free * price > tolerated or low):
             # all that is there then, but for the gas
@@ -162,6 +185,11 @@ def decide(view, hour, params, actions):
             actions[n, 1] = STAKE
             actions[n, 2] = target if grows or free > 0.0 else 0.0
             n += 1
+            if levered or adrift:
+                # what that costs is delta, and much where the peg is off; the short follows
+                actions[n, 0] = at.EXIT_PARTIAL
+                actions[n, 1] = PAIR
+                n += 1
     if pending > 0.0:
         actions[n, 0] = at.EXIT_FULL if target == 0.0 else at.EXIT_PARTIAL
         actions[n, 1] = MARGIN

@@ -32,6 +32,11 @@ class Action:
     amount : units of the asset, >= 0; of no matter to ``exit_full`` of a hedge or perp and to ``sell_dust``
     stop, take_profit : of an entry into a perp, in a mode with stops: distance from the price of the fill that opens,
         fraction of it; 0 for none
+
+    Examples
+    --------
+    >>> basis.Action("entry_full", "BTC", 0.5)
+    Action(action='entry_full', asset='BTC', amount=0.5, stop=0.0, take_profit=0.0)
     """
 
     action: str
@@ -43,11 +48,19 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Actions in the order in which they are carried out; false where there are none.
+    """Actions in the order in which they are carried out, eight at most; false where there are none.
 
     Attributes
     ----------
+    actions : tuple of Action
     memory : at most `layout.MEMORIES` numbers the strategy wants to see again in its next view; None keeps the last
+
+    Examples
+    --------
+    >>> margin, coin = basis.Action("entry_full", "USDT", 40_000.0), basis.Action("entry_full", "BTC", 0.5)
+    >>> decision = basis.Decision((margin, coin))
+    >>> bool(decision), bool(basis.Decision())
+    (True, False)
     """
 
     actions: tuple[Action, ...] = ()
@@ -123,15 +136,44 @@ class View:
 
 
 class StrategyManager:
-    """Asks the strategy of a run.
+    """Asks the strategy of a run; a subclass with its own `make_decision` is a strategy in plain Python.
 
-    Override `make_decision` for a strategy in plain Python; it runs in either driver, and is asked where a compiled one
-    would be: in row 0, where something arrives or flows, where an alert changes, where a band of the policy is left.
-    `policy` may set ``layout.ASK_ALWAYS`` to be asked in every row.
+    Give the class to ``backtest(strategy=…)``; it runs in either driver. It is asked where the mode's own would be: in
+    row 0, where something arrives or flows, where an alert changes or is critical, where a signal changes, and while a
+    band of the mode is left. What the actions mean is the mode's: in ``btc_basis`` ``BTC`` is the hedged coin and
+    ``USDT`` the margin. `basis.compiled` makes the same of a function, and is quicker.
 
     Parameters
     ----------
-    config, data_provider, book : see `PositionMonitor`; the book has the strategy
+    config, data_provider, book : given by the engine
+
+    Attributes
+    ----------
+    config : Config
+        The run's.
+    view : View
+        What there is to see in the row: numbers such as ``view.equity`` and ``view.price("BTC")``.
+
+    Raises
+    ------
+    EngineError
+        From a run, where `make_decision` raises or decides what cannot be; the message names the row and the reason.
+
+    Examples
+    --------
+    Hedges 40 % of the equity, with as much margin as coin, and holds:
+
+    >>> class Hold(basis.StrategyManager):
+    ...     def make_decision(self, timestamp=None, market_data=None):
+    ...         view = self.view
+    ...         if view.long("BTC") > 0:
+    ...             return None
+    ...         coin = 0.4 * view.equity / view.price("BTC")
+    ...         margin = basis.Action("entry_full", "USDT", 0.4 * view.equity)
+    ...         return [margin, basis.Action("entry_full", "BTC", coin)]
+    >>> result = basis.backtest("btc_basis", strategy=Hold, start="2024-06-01", end="2024-06-08")
+    >>> result.status, bool(result.exposure["net_delta_ratio|BTC"].abs().max() < 1e-9)
+    ('complete', True)
     """
 
     def __init__(self, config: Config, data_provider: Any, book: Book) -> None:
@@ -148,7 +190,14 @@ class StrategyManager:
 
     @property
     def view(self) -> View:
-        """What there is to see in this row."""
+        """What there is to see in this row, a copy.
+
+        ``equity``, ``gross``, ``pending`` (owed to the investor), ``dust`` (worth of reward tokens) and ``gas_cost`` in
+        share class; ``drift`` and ``invested``, fractions of equity; ``ltv``, ``health_factor``, ``margin_low``,
+        ``margin_high``; ``alert`` (0, 1 warning, 2 critical), ``rate`` (per year), ``quote_price`` (share class per
+        USDT); ``arrived``, ``first``, ``last``; ``memory``. By asset ``long("BTC")`` and ``short("BTC")`` in units and
+        ``price("BTC")`` in share class; ``quantity("wallet:BaseToken:USDT")`` of an instrument.
+        """
         self.book.row_of()
         self.book.do(hour.OBSERVE)
         return View(self.book)
@@ -162,6 +211,11 @@ class StrategyManager:
         ----------
         timestamp : instant of the row, ns UTC
         market_data : what is known then, by the names of `panel.parquet`
+
+        Returns
+        -------
+        Decision, a list of Action, or None
+            May be awaited or not: ``async def`` or ``def``.
         """
         book = self.book
         book.need_now(timestamp)

@@ -7,14 +7,19 @@ import inspect
 import pytest
 
 import basis
+from basis.config.modes import CONSTRUCTORS
 
 #: Modules whose docstrings have examples.
-MODULES = ("api", "strategies.compiled", "config.loader", "config.modes", "results.comparison", "results.result")
+MODULES = (
+    "basis", "basis.api", "basis.config.loader", "basis.config.models", "basis.config.modes", "basis.engine.health",
+    "basis.execution.simulation", "basis.market.provider", "basis.plots.accessor", "basis.results.comparison",
+    "basis.results.result", "basis.strategies.compiled", "basis.strategies.manager",
+)  # fmt: skip
 
 
 def examples():
     for name in MODULES:
-        module = importlib.import_module(f"basis.{name}")
+        module = importlib.import_module(name)
         for test in doctest.DocTestFinder(exclude_empty=True).find(module, globs={"basis": basis}):
             if test.examples:
                 yield pytest.param(test, id=test.name)
@@ -32,6 +37,26 @@ def test_an_example_gives_what_it_shows(test, tmp_path, monkeypatch):
 def test_the_one_line_functions_have_examples():
     with_examples = {test.values[0].name.rpartition(".")[2] for test in examples()}
     assert {"backtest", "open_run", "compare", "list_modes", "load_config"} <= with_examples
+
+
+def test_help_of_every_public_name_has_an_example():
     for name in basis.__all__:
-        if not name.startswith("__"):
-            assert inspect.getdoc(getattr(basis, name)), name
+        # a comparison is what `compare` gives, and its example is there
+        if not name.startswith("__") and name != "Comparison":
+            assert ">>> " in inspect.getdoc(getattr(basis, name)), name
+
+
+@pytest.mark.parametrize("name", CONSTRUCTORS)
+def test_the_example_of_a_constructor_gives_what_it_shows(name):
+    document = inspect.getdoc(getattr(basis, name)).replace(">>> result = basis.backtest(config)", "")
+    test = doctest.DocTestParser().get_doctest(document, {"basis": basis}, name, None, None)
+    assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
+
+
+def test_help_of_every_figure_says_what_it_shows():
+    from basis.plots.accessor import ComparisonPlots, Plots
+
+    for kind in (Plots, ComparisonPlots):
+        for name, figure in vars(kind).items():
+            if not name.startswith("_"):
+                assert len(inspect.getdoc(figure)) > 30, name

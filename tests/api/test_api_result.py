@@ -1,5 +1,6 @@
 """The result as its user meets it: returns of any period, queries, names that are misspelt, every hour explained."""
 
+import pickle
 import re
 
 import numpy as np
@@ -11,7 +12,8 @@ import basis
 from basis.errors import InputError
 from basis.kernel.layout import COLUMN_NAMES
 from basis.results import Result
-from basis.results.table import Table
+from basis.results.folder import TABLES
+from basis.results.table import Table, differences
 
 YEAR = {"start": "2024-05-20", "end": "2024-07-20"}
 FLOWS = [{"timestamp": "2024-06-05T03:00:00Z", "amount": 20}, {"timestamp": "2024-06-10T03:30:00Z", "amount": -30}]
@@ -272,6 +274,67 @@ def test_events_are_queried_as_they_read(lean):
     assert set(fills["instrument"]) == {"bybit:Perp:BTCUSDT"}
     assert len(lean.events.query("kind in ['fill', 'reject'] and quantity < 0 and timestamp >= '2024-02-03T00Z'"))
     assert lean.events.groupby("kind")["fee"].sum()["fill"] == pytest.approx(-lean.attribution["fees"].sum(), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "timestamp >= '2024-02-03 08:00'",
+        "'2024-02-03T08:00Z' <= timestamp",
+        "timestamp >= @naive",
+        "timestamp >= @zoned and kind != 'nothing'",
+        "not timestamp < '2024-02-03 09:00+01:00'",
+    ],
+)
+def test_an_instant_in_a_query_is_utc_as_in_a_selection(lean, said):
+    naive = pd.Timestamp("2024-02-03T08:00")
+    zoned = naive.tz_localize("UTC").tz_convert("Asia/Tokyo")
+    events = lean.events
+    wanted = events[events["timestamp"] >= zoned]
+    assert 0 < len(wanted) < len(events)
+    assert naive.tz is None  # a query sees the names of its caller
+    found = events.query(said)
+    pd.testing.assert_frame_equal(found, wanted)
+    assert found.query(said).attrs["units"] == events.attrs["units"]
+
+
+def test_instants_of_events_keep_their_zone_and_are_found_in_lists(lean):
+    events = lean.events
+    assert str(events["timestamp"].dtype) == str(events["effective_at"].dtype) == "datetime64[us, UTC]"
+    paid = events.query("kind == 'funding' and effective_at in ['2024-02-03 08:00', '2024-02-03T16:00Z']")
+    assert sorted(set(paid["effective_at"].dt.hour)) == [8, 16]
+    assert events.eval("effective_at == timestamp").sum() == (events["effective_at"] == events["timestamp"]).sum()
+    with pytest.raises(ValueError, match="soon"):
+        events.query("timestamp > 'soon'")
+
+
+def test_a_result_goes_to_another_process_and_back(flowing, tmp_path):
+    there = pickle.loads(pickle.dumps(flowing))
+    again = pickle.loads(pickle.dumps(there))
+    for made in (there, again):
+        assert (made.run_id, made.status, made.cause) == (flowing.run_id, flowing.status, flowing.cause)
+        assert (made.config, made.summary, made.manifest) == (flowing.config, flowing.summary, flowing.manifest)
+        for name in TABLES:
+            assert not list(differences(made.table(name), flowing.table(name)))
+        pd.testing.assert_series_equal(made.stats(), flowing.stats())
+        assert repr(made) == repr(flowing)
+        assert made.explain("2024-02-05 03:00").check.closes
+    assert [trace.name for trace in again.plot.overview().data] == [
+        trace.name for trace in flowing.plot.overview().data
+    ]
+    stored = basis.open_run(again.save(tmp_path / "run", report=False))
+    assert stored.equity.equals(flowing.equity)
+    assert sorted(stored.manifest["tables"]) == sorted(f"{name}.parquet" for name in TABLES)
+    assert pickle.loads(pickle.dumps(stored)).folder == stored.folder
+    with pytest.raises(InputError, match="save it to have a folder, and open that with open_run"):
+        again.checkpoint()
+
+
+def test_a_pickled_run_that_went_on_keeps_what_it_went_on_from(flowing, sample_data, tmp_path):
+    config = flowing.config
+    resumed = basis.backtest(config, sample_data, resume=flowing.checkpoint("2024-02-08 05:00"))
+    stored = basis.open_run(pickle.loads(pickle.dumps(resumed)).save(tmp_path / "run", report=False))
+    assert stored.checkpoint().state.tolist() == flowing.checkpoint().state.tolist()
 
 
 def test_formatted_stats_are_those_of_the_card(lean):

@@ -42,9 +42,15 @@ class Every(basis.StrategyManager):
         ("usdt_market_neutral_noleverage", {}, ["Did you mean usdt_market_neutral_no_leverage?"]),
         ("btc_basis", {"strategy.margin_ratio_traget": 0.5}, ["strategy.margin_ratio_traget", "margin_ratio_target?"]),
         ("btc_basis", {"strategi.rebalance": True}, ["strategi", "Did you mean strategy?"]),
+        (
+            "btc_basis",
+            {"margin_ratio_target": 0.5},
+            ["Did you mean strategy.margin_ratio_target?"],
+        ),
+        ("btc_basis", {"participaton": 0.5}, ["Did you mean execution.participation?"]),
         ("btc_basis", {"fill": "same_bra"}, ["fill", "Did you mean same_bar?"]),
         ("btc_basis", {"venues.bybitt.perp_fee.taker": 0.1}, ["venues.bybitt", "Did you mean bybit?"]),
-        ("btc_basis", {"risk.limits.margin_ration.warning": 0.1}, ["margin_ratio"]),
+        ("btc_basis", {"risk.limits.margin_ration.warning": 0.1}, ["Did you mean risk.limits.margin_ratio?"]),
     ],
 )
 def test_a_misspelt_mode_or_override_suggests_the_nearest(mode, overrides, words):
@@ -63,10 +69,50 @@ def test_a_misspelt_argument_is_told_by_python_itself():
 
 
 def test_a_misspelt_table_is_told(lean):
-    with pytest.raises(InputError, match="No table 'equty'; there are equity, attribution"):
+    with pytest.raises(InputError, match=r"No table 'equty'; there are equity, attribution.* Did you mean equity\?"):
         lean.table("equty")
     with pytest.raises(AttributeError, match="Did you mean exposure"):
         lean.exposrue
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("funding", "No column 'funding'; did you mean 'funding_pnl'?"),
+        (["fees", "slipage"], "No column 'slipage'; did you mean 'slippage'?"),
+        ("zzz", "No column 'zzz'; there are funding_pnl, "),
+    ],
+)
+def test_a_misspelt_column_is_told(lean, name, told):
+    for frame in (lean.attribution, lean.attribution.tail(3)):
+        with pytest.raises(KeyError) as caught:
+            frame[name]
+        assert caught.value.args[0].startswith(told)
+    with pytest.raises(KeyError, match="5"):
+        lean.attribution[5]
+
+
+def test_a_misspelt_column_of_a_query_is_told(lean):
+    with pytest.raises(NameError, match="No column 'knd'; did you mean 'kind'"):
+        lean.events.query("knd == 'fill'")
+    with pytest.raises(NameError, match="local variable 'fill' is not defined"):
+        lean.events.query("kind == @fill")
+    late = lean.equity.query("timestamp >= '2024-02-13' and equity > 0")
+    assert late.equals(lean.equity.loc["2024-02-13":])
+
+
+def test_a_misspelt_figure_is_told(lean):
+    with pytest.raises(AttributeError, match=r"no figure 'overveiw'\. Did you mean 'overview'"):
+        lean.plot.overveiw()
+    with pytest.raises(AttributeError, match=r"no figure 'grwth'\. Did you mean 'growth'"):
+        basis.compare(lean, lean).plot.grwth
+    assert not hasattr(lean.plot, "_repr_html_")
+
+
+def test_a_misspelt_run_is_told(lean, tmp_path):
+    lean.save(tmp_path / "lean_run", report=False)
+    with pytest.raises(InputError, match=f"it does not exist. Did you mean {tmp_path / 'lean_run'}"):
+        basis.open_run(tmp_path / "lean_rn")
 
 
 # --- a running event loop --------------------------------------------------------------------------------------------
@@ -120,16 +166,19 @@ def test_a_cell_awaits_the_engine_and_calls_backtest_in_turn():
 
 # --- Ctrl-C ----------------------------------------------------------------------------------------------------------
 
-#: A run that is interrupted by its own strategy, by its progress, or while it is saved; what came after is counted.
+#: A run that is interrupted by its own strategy, in a checkpoint, by its progress, or while it is saved; what came
+#: after is counted.
 INTERRUPTED = """
 import asyncio, os, signal, sys, time
 import basis
 from test_api_wrong_use import Every
 
 how, driver, out = sys.argv[2:]
-calls = []
+calls, armed = [], not how.startswith("checkpoint")
 
 def strike():
+    if not armed:
+        return
     calls.append(1)
     if len(calls) == 20:
         os.kill(os.getpid(), signal.SIGINT)
@@ -141,6 +190,7 @@ class Strikes(Every):
         strike()
 
 def run():
+    global armed
     more = {"progress": lambda done, rows: (calls.extend([1] * 19), strike())} if how == "progress" else {}
     if how.startswith("strategy"):
         more = {"strategy": Strikes}
@@ -152,6 +202,10 @@ def run():
             calls.extend([1] * 19)
             strike()
         Table.write = slow
+    if how.startswith("checkpoint"):
+        made = basis.backtest("btc_basis", start="2024-01-01", driver=driver, strategy=Strikes)
+        armed = True
+        made.checkpoint(made.equity.index[-2])
     basis.backtest("btc_basis", start="2024-01-01", driver=driver, out=out, **more)
 
 async def cell():
@@ -180,6 +234,8 @@ except KeyboardInterrupt:
         ("strategy in a loop", "event"),
         ("strategy in a notebook", "kernel"),
         ("strategy in a notebook", "event"),
+        ("checkpoint", "kernel"),
+        ("checkpoint in a loop", "kernel"),
         ("progress", "kernel"),
         ("progress", "event"),
         ("saving", "kernel"),

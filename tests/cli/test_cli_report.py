@@ -42,6 +42,20 @@ def test_a_report_is_written_again(basis, small_data, tmp_path):
     assert (tmp_path / "other.html").read_bytes() == first
 
 
+def test_an_hour_is_explained(basis, small_data, tmp_path):
+    out = tmp_path / "one"
+    assert basis("backtest", "btc_basis", *WINDOW, "--data", small_data, "--out", out, "--quiet").code == 0
+    when = str(open_run(out).equity.index[5])
+    done = basis("explain", out, when)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"{open_run(out).explain(when)}\n"
+    done = basis("explain", out, "2031-01-01")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("Error: ")
+    done = basis("explain", tmp_path / "on", when)
+    assert f"Did you mean {out}?" in done.err
+
+
 def test_the_table_adds_up_as_printed(basis, small_data, tmp_path):
     done = basis("backtest", "btc_basis", *WINDOW, "--data", small_data, "--out", tmp_path / "one")
     [total] = [float(line.split()[-1].replace(",", "")) for line in done.out.splitlines() if line.startswith("P&L")]

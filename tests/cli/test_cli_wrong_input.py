@@ -74,6 +74,13 @@ def assert_refused(done, words):
         assert word in done.err
 
 
+def test_a_misspelt_command_or_choice_is_told_in_whole_sentences(basis):
+    told = basis("backtst", "btc_basis").err
+    assert told == "Error: No such command 'backtst'. Did you mean 'backtest'? See `basis --help`.\n"
+    told = basis("backtest", "btc_basis", "--driver", "kernal").err
+    assert told.startswith("Error: Invalid value for '--driver': 'kernal' is not one of 'kernel', 'event'. See ")
+
+
 @pytest.mark.parametrize("case", ARGUMENTS)
 def test_wrong_arguments(basis, small_data, tmp_path, listing, case):
     args, words = ARGUMENTS[case]

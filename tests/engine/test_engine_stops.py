@@ -13,6 +13,7 @@ from basis.engine.simulation import simulate
 from basis.errors import ConfigError, DataError, InputError, RunStoppedWarning
 from basis.kernel import layout as at
 from basis.market.panel import Stop
+from basis.strategies.manager import ACTIONS
 
 
 def holed(panel, row):
@@ -87,6 +88,8 @@ def test_a_bad_decision_stops_the_run_and_says_what_is_allowed(name):
     assert made.status == "stopped"
     assert "strategy failed in row 0" in made.cause
     assert "finite amount >= 0" in made.cause
+    for code, action in enumerate(ACTIONS, 1):
+        assert f"{code} {action}" in made.cause
     assert made.stop == 0
     assert len(made.events) == 0
 

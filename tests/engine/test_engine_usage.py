@@ -11,7 +11,8 @@ from made_markets import flows, market, pool, settings, steady, walk
 import basis
 from basis import DataProvider, EventDrivenStrategyEngine, load_config, unified_health_manager
 from basis.engine import event_driven
-from basis.engine.event_driven import EventDriver, run_blocking
+from basis.engine.blocking import run_blocking
+from basis.engine.event_driven import EventDriver
 from basis.errors import BasisError, InputError
 from basis.kernel import layout as at
 from basis.results.folder import TABLES

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from gate_tools import same_tables, slippage_rate, term
-from made_markets import market, settings, steady, walk
+from gate_tools import reasons, same_tables, slippage_rate, term
+from made_markets import VENUES, market, settings, steady, walk
 
 import basis
 from basis.errors import ConfigError, DataError
@@ -30,6 +30,7 @@ def traded(request):
     def run(mode, overrides=None, **more):
         return basis.backtest(mode, folder, start, end, overrides, **more)
 
+    run.start = start
     return run
 
 
@@ -186,6 +187,32 @@ def test_what_is_left_of_a_lot_is_not_asked_for_again_and_again(sample_data):
     check_closed(result)
     late = result.events[(result.events.timestamp > pd.Timestamp("2025-02-12", tz="UTC"))]
     assert len(late[late.kind.isin(["order", "reject"])]) < 5
+    # what there was is paid, and the rest refused once
+    assert result.equity["withdrawal_pending"].iloc[-1] == 0.0
+    assert result.equity["equity"].iloc[-1] == pytest.approx(0.0, abs=1e-6)
+    assert reasons(result).count("withdrawal exceeds equity") == 1
+
+
+@pytest.mark.parametrize("execution", [{"execution.lots": True}, {"execution.participation": 0.0005}], ids=str)
+@pytest.mark.parametrize("mode", ["btc_basis", "usdt_market_neutral"])
+def test_a_withdrawal_is_owed_once_however_long_it_takes(traded, mode, execution):
+    flow = [{"timestamp": traded.start[:-2] + "10", "amount": -30_000.0}]
+    result = traded(mode, {**execution, "flows": flow, "risk.limits": {}})
+    check_closed(result)
+    assert set(result.equity["withdrawal_pending"]) == {0.0, 30_000.0}
+    assert result.equity["net_flow"].sum() == -30_000.0
+
+
+@pytest.mark.parametrize("driver", ["kernel", "event"])
+def test_money_arrives_in_its_row_where_nothing_else_happens(driver):
+    """Capital travels five hours, in which a strategy that tolerates anything has nothing to ask."""
+    slow = {f"venues.{v}.latency.deposit": "5h" for v in VENUES}
+    calm = {"strategy.position_deviation_threshold": 0.9, "strategy.rebalance": False, "risk.limits": {}}
+    panel = deep(market(steady(24)), 1e6)
+    result = basis.backtest("btc_basis", panel, overrides={**slow, **calm, "execution.lots": True}, driver=driver)
+    came = result.events[result.events.kind == "arrival"]
+    assert len(came) >= len(VENUES)
+    assert set(result.equity.index.get_indexer(pd.DatetimeIndex(came.timestamp))) == {5}
 
 
 # --- resting orders --------------------------------------------------------------------------------------------------

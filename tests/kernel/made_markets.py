@@ -3,7 +3,8 @@
 import numpy as np
 
 from basis.config import load_config
-from basis.engine.event_driven import EventDriver, run_blocking
+from basis.engine.blocking import run_blocking
+from basis.engine.event_driven import EventDriver
 from basis.engine.simulation import simulate
 from basis.kernel import layout as at
 from basis.market.panel import Panel

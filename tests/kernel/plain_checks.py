@@ -15,7 +15,7 @@ from made_markets import by_components, engine_of, market, pool, run, steady, wa
 from scenarios import script
 from test_kernel_parity import MISFITS, relaid
 
-from basis.engine.event_driven import run_blocking
+from basis.engine.blocking import run_blocking
 from basis.execution.managers import CEXExecutionManager, OnChainExecutionManager
 from basis.kernel import fills, jit, risk, settle, state
 from basis.kernel import hour as hour_parts

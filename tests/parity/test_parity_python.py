@@ -19,7 +19,8 @@ from twins import (
 
 import basis
 from basis.config import load_config
-from basis.engine.event_driven import EventDriver, run_blocking
+from basis.engine.blocking import run_blocking
+from basis.engine.event_driven import EventDriver
 from basis.engine.simulation import simulate
 from basis.errors import InputError
 from basis.kernel import layout as at

@@ -210,7 +210,8 @@ def test_worths_stand_on_each_other_and_are_the_equity(result):
             total += trace.y
     within = 1e-9 * max(1.0, result.summary["initial_equity"], np.abs(result.equity.equity).max())
     np.testing.assert_allclose(total, result.equity.equity, atol=within * 10)
-    assert same_bits(trace_of(figure, "gross").y, table.gross)
+    # a panel of nothing is not drawn
+    assert [same_bits(trace.y, table.gross) for trace in traces(figure, "gross")] == [True] * bool(table.gross.any())
     for column in table:
         parts = traces(figure, column)
         if column.startswith("value|") and parts:
@@ -255,6 +256,17 @@ def test_funding_is_by_venue_and_sums_to_its_column(results):
     assert "no perps" in results["lending"].plot.funding().layout.annotations[0].text
 
 
+def test_the_legend_of_the_overview_names_the_causes_of_some_size(result):
+    found = {trace.meta["key"]: trace for trace in result.plot.overview().data if (trace.meta or {}).get("side")}
+    sizes = {name: np.abs(np.cumsum(result.attribution[name])).max() for name in found}
+    listed = {trace.name for trace in result.plot.overview().data if trace.showlegend and trace.meta.get("side")}
+    largest = max(sizes.values(), default=0.0)
+    assert listed == {theme.column(name).name for name, size in sizes.items() if size >= 0.02 * largest}
+    # the figure of the attribution names all of them
+    area = {trace.name for trace in result.plot.attribution().data if trace.showlegend is not False}
+    assert {theme.column(name).name for name in found} <= area
+
+
 def test_the_overview_has_one_axis_of_time_and_the_lowest_ratio(results):
     figure = results["alerts"].plot.overview()
     assert {trace.xaxis for trace in figure.data} == {"x"}
@@ -267,7 +279,11 @@ def test_the_overview_has_one_axis_of_time_and_the_lowest_ratio(results):
     titles = " ".join(note.text for note in figure.layout.annotations)
     for part in ("equity, USDT", "drawdown, %", "P&L since the start, USDT", "lowest margin ratio, % of notional"):
         assert part in titles
-    assert "gross exposure" in " ".join(n.text for n in results["lending"].plot.overview().layout.annotations)
+    lending = results["lending"].plot.overview()
+    assert not results["lending"].exposure.gross.any()
+    assert "gross exposure" not in " ".join(note.text for note in lending.layout.annotations)
+    assert lending.layout.yaxis3.domain[0] == 0.0
+    assert "yaxis4" not in lending.layout
 
 
 # --- events

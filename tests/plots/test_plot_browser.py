@@ -8,7 +8,7 @@ from basis.plots import causes, comparison, distance, figures, holdings, prepare
 from basis.plots.thinning import thin
 
 CASES = ("two years", "struck", "alerts", "flows", "eth", "lending", "below zero", "stopped", "one row", "levered")
-BOOKS = ("two years", "struck", "loan", "staked", "lending", "one row", "no trades")
+BOOKS = ("two years", "struck", "loan", "staked", "lending", "one row", "no trades", "levered")
 MAKERS = (prepare.equity, prepare.drawdown, prepare.attribution_area, prepare.waterfall, prepare.risk)
 OF_BOOKS = (
     prepare.overview, causes.monthly, causes.share, causes.monthly_returns, causes.funding, holdings.exposure,
@@ -37,19 +37,9 @@ def overlaps(shown, folder, width, height):
     return {name: text for name, text in told.items() if ", " in text}
 
 
-#: Names of many bars are at an angle, so that their boxes touch where they do not.
-SLANTED = {"levered waterfall"}
-
-
-def test_every_figure_draws_without_overlaps(drawn, tmp_path):
-    wrong = overlaps(drawn, tmp_path, 1000, 600)
-    assert {name: text for name, text in wrong.items() if name not in SLANTED} == {}
-
-
-def test_nothing_overlaps_in_a_narrow_notebook(drawn, tmp_path):
-    # four panels and twelve bars that no run has are more than so small a figure holds
-    shown = {name: figure for name, figure in drawn.items() if not name.startswith("levered")}
-    assert overlaps(shown, tmp_path, 600, 400) == {}
+@pytest.mark.parametrize(("width", "height"), [(1000, 600), (600, 400)])
+def test_every_figure_draws_without_overlaps(drawn, width, height, tmp_path):
+    assert overlaps(drawn, tmp_path, width, height) == {}
 
 
 def test_runs_beside_each_other_draw_without_overlaps(numbers, tmp_path):

@@ -1,0 +1,207 @@
+"""Money that travels: a margin call it would have met, a rise that leaves nothing to move, gas that has to come home.
+
+Every mode with perps is taken through the same markets, in both drivers where a number is claimed.
+"""
+
+import numpy as np
+import pytest
+from gate_tools import check_accounts, columns_of, events, reasons, same_tables
+from hedge_book import VENUES, cash, hedged
+from made_markets import market, path, steady
+
+import basis
+
+ROWS, CALL, STRIKE = 30, 10, 11
+BASES, STAKING = ("btc_basis", "eth_basis"), ("usdt_market_neutral_no_leverage", "usdt_market_neutral")
+MODES = BASES + STAKING
+#: Bybit's mark above the others' from row CALL on, and how far a wick of row STRIKE lies above it: a book that was
+#: topped up in row CALL lives through it.
+CALLED = {
+    "btc_basis": (0.16, 0.32),
+    "eth_basis": (0.28, 0.35),
+    "usdt_market_neutral_no_leverage": (0.22, 0.42),
+    "usdt_market_neutral": (0.22, 0.42),
+}
+WALLET = "wallet:BaseToken:USDT"
+
+
+def coin(mode):
+    return "BTC" if mode == "btc_basis" else "ETH"
+
+
+def world(mode, spot, **more):
+    """A market of the mode's coin."""
+    return market(spot, **more) if mode == "btc_basis" else hedged(spot, **more)
+
+
+def flat(mode, rows=ROWS):
+    return steady(rows, 60_000.0 if mode == "btc_basis" else 3_000.0)
+
+
+def short_at(result, mode, venue):
+    return -result.positions[f"{venue}:Perp:{coin(mode)}USDT"].to_numpy()
+
+
+def drift(result, mode):
+    return np.abs(result.exposure[f"net_delta_ratio|{coin(mode)}"].to_numpy())
+
+
+def latency(**by_route):
+    return {f"venues.{v}.latency.{route}": wait for v in VENUES for route, wait in by_route.items()}
+
+
+# --- a margin call ---------------------------------------------------------------------------------------------------
+
+
+def called(mode, overrides, driver="kernel"):
+    """Bybit's shorts lose while the others stand still, and an hour later a wick goes further."""
+    off, wick = CALLED[mode]
+    panel = world(mode, flat(mode), wick=0.001)
+    key = f"bybit:Perp:{coin(mode)}USDT"
+    mark = flat(mode) * np.where(np.arange(ROWS) >= CALL, 1.0 + off, 1.0)
+    before = np.concatenate((mark[:1], mark[:-1]))
+    panel.columns[f"mark|{key}"] = mark
+    panel.columns[f"low|{key}"] = np.minimum(mark, before)
+    panel.columns[f"high|{key}"] = np.maximum(mark, before)
+    panel.columns[f"high|{key}"][STRIKE] = mark[STRIKE] * (1.0 + wick)
+    return basis.backtest(mode, panel, overrides={"risk.limits": {}, **overrides}, driver=driver)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_margin_call_is_met_by_what_has_arrived_and_by_nothing_else(mode):
+    saved = called(mode, {"transfers.instant": True})
+    at_once = called(mode, latency(deposit="0m", withdrawal="0m"))
+    late = called(mode, latency(deposit="2h", withdrawal="2h"))
+    for result in (saved, at_once):
+        assert result.summary["liquidations"] == 0
+        assert (short_at(result, mode, "bybit")[CALL:] > 0.0).all()
+    struck = events(late, "liquidation")
+    assert len(struck) == 1
+    assert struck["venue"].tolist() == ["bybit"]
+    assert late.equity.index.get_loc(struck["timestamp"].iloc[0]) == STRIKE
+    # the money that would have saved it was on its way, and is not lost
+    assert late.positions[f"{cash('bybit')}|in_transit"].iloc[CALL] > 1_000.0
+    check_accounts(late, columns_of(late))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_money_on_its_way_to_a_liquidated_venue_arrives_there(mode):
+    late = called(mode, latency(deposit="2h", withdrawal="2h"))
+    way = late.positions[f"{cash('bybit')}|in_transit"].to_numpy()
+    sent = way[CALL]
+    came = events(late, "arrival", destination=cash("bybit"))
+    assert came["amount"].max() == pytest.approx(sent, rel=1e-12) or came["amount"].sum() >= sent - 1e-9
+    # what the liquidation left naked is hedged again or sold in its row
+    assert drift(late, mode)[STRIKE] <= 0.02
+
+
+@pytest.mark.parametrize("wait", ["20m", "5h"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_book_that_lost_every_short_does_not_wait_naked_for_margin(mode, wait):
+    spot = flat(mode)
+    panel = world(mode, spot, wick=0.001)
+    for venue in VENUES:
+        name = f"high|{venue}:Perp:{coin(mode)}USDT"
+        panel.columns[name] = np.where(np.arange(ROWS) == STRIKE, 1.8 * spot, panel.columns[name])
+    result = basis.backtest(mode, panel, overrides={"risk.limits": {}, **latency(deposit=wait, withdrawal=wait)})
+    assert result.summary["liquidations"] == len(VENUES)
+    assert drift(result, mode)[STRIKE:].max() <= 0.02
+    # and goes to work again
+    assert sum(short_at(result, mode, v)[-1] for v in VENUES) > 0.0
+
+
+# --- a common rise ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wait", ["20m", "5h"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_common_rise_ends_in_smaller_legs_and_not_in_circles(mode, wait):
+    first = flat(mode)[0]
+    spot = path((0, first), (5, first), (65, 2.0 * first), (90, 2.0 * first))
+    result = basis.backtest(
+        mode, world(mode, spot), overrides={"risk.limits": {}, **latency(deposit=wait, withdrawal=wait)}
+    )
+    legs = sum(short_at(result, mode, v) for v in VENUES)
+    assert legs[-1] < 0.85 * legs.max()
+    assert result.summary["liquidations"] == 0
+    moved = events(result, "transfer")
+    row = result.equity.index.get_indexer(moved["timestamp"])
+    sent = [
+        (r, a, b, -q)
+        for r, a, b, q in zip(row, moved["instrument"], moved["destination"], moved["quantity"], strict=True)
+        if r > 6 and -q > 300.0
+    ]
+    for k, (r, a, b, _) in enumerate(sent):
+        back = [s for s in sent[k + 1 :] if s[0] - r <= 12 and (s[1], s[2]) == (b, a)]
+        assert back == [], (sent[k], back[0])
+    assert drift(result, mode)[6:].max() <= 0.02
+
+
+# --- gas -------------------------------------------------------------------------------------------------------------
+
+
+def dear_gas(mode, times, driver="kernel", **overrides):
+    """Gas costs `times` as much from row 10 on, when a rise of nearly nine tenths begins."""
+    gwei = np.r_[np.full(10, 2.0), np.full(91, 2.0 * times)]
+    panel = hedged(path((0, 3_000.0), (10, 3_000.0), (100, 5_600.0)), gwei=gwei)
+    return basis.backtest(mode, panel, overrides=overrides, driver=driver)
+
+
+@pytest.mark.parametrize("times", [15, 40])
+@pytest.mark.parametrize("mode", STAKING)
+def test_gas_that_runs_out_comes_home_from_a_venue(mode, times):
+    """Else what is staked could not be sold, and shorts that lose would be liquidated for want of margin."""
+    result = dear_gas(mode, times)
+    assert result.summary["liquidations"] == 0
+    assert drift(result, mode)[3:].max() <= 0.02
+    assert min(result.summary["min_margin_ratio"].values()) > 0.4
+    # it is waited for at most as long as it travels
+    refused = events(result, "reject")
+    assert len(refused) <= 1
+    assert result.positions["wallet:BaseToken:weETH" if mode == STAKING[0] else "aave_v3:aToken:weETH"].iloc[-1] > 0.0
+    same_tables(result, dear_gas(mode, times, driver="event"))
+
+
+def test_gas_is_brought_as_often_as_it_is_spent_and_no_more():
+    result = dear_gas(STAKING[0], 15)
+    moved = events(result, "transfer")
+    home = moved[(moved["destination"] == WALLET) & (moved["action"] == "exit_partial")]
+    assert 1 <= len(home) <= 5
+    assert -home["quantity"].sum() < 0.02 * 100_000.0
+    # what stays in the wallet is what the ether there lacks of the reserve
+    assert result.positions[WALLET].iloc[-1] < 1_000.0
+
+
+# --- a long way ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", STAKING)
+def test_over_two_days_of_latency_no_small_change_fills_the_queue(mode, sample_data):
+    days = {"start": "2024-03-01", "end": "2024-06-01"}
+    result = basis.backtest(mode, sample_data, overrides=latency(deposit="48h", withdrawal="48h"), **days)
+    assert "transit queue full" not in reasons(result)
+    moved = events(result, "transfer")
+    # on chain no transfer is smaller than what its gas is worth
+    assert (-moved["quantity"]).min() > 10.0
+    assert drift(result, mode).max() <= 0.02
+
+
+# --- delta ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {},
+        {"transfers.instant": True},
+        {"strategy.stake_allocation": 0.3},
+        {"strategy.hedge_allocation": {"bybit": 1.0}},
+    ],
+    ids=["shipped", "instant", "small share", "one venue"],
+)
+@pytest.mark.parametrize("mode", STAKING)
+def test_through_a_broken_peg_the_short_follows_what_putting_to_work_costs(mode, overrides, sample_data):
+    """In the sample the peg breaks on 2025-06-10; staking at the protocol's rate then costs delta at once."""
+    result = basis.backtest(mode, sample_data, start="2025-06-01", end="2025-06-20", overrides=overrides)
+    assert drift(result, mode).max() <= 0.02
+    assert "nothing to change at this loan to value" not in reasons(result)
