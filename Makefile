@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
-LAB_STAMP := $(VENV)/.stamp-lab
 
 MODE ?= btc_basis
 DATA ?= data/sample
@@ -12,7 +11,7 @@ ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup backtest test gates bench results picture notebooks lab lint types format clean
+.PHONY: help setup backtest test browser gates bench results picture notebooks lab lint types format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,16 +27,14 @@ $(STAMP): pyproject.toml constraints.txt
 	  || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
-$(LAB_STAMP): $(STAMP)
-	@{ command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[notebook]'; } \
-	  || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[notebook]'
-	@touch $@
-
 backtest: $(STAMP) ## run one backtest: MODE, DATA, OUT, ARGS
 	$(BIN)/basis backtest $(MODE) --data $(DATA) $(if $(OUT),--out $(OUT)) $(ARGS)
 
-test: $(STAMP) ## run every test
+test: $(STAMP) browser ## run every test
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+browser: $(STAMP) ## install Debian's Chromium for the tests in a browser, where there is none and one may
+	@$(BIN)/python tests/headless.py
 
 gates: $(STAMP) ## accept each mode as its user would: a gate a mode, both drivers
 	$(BIN)/python -m pytest tests/gates $(ARGS)
@@ -50,7 +47,7 @@ notebooks: $(STAMP) ## bring scripts and notebooks in step, strip outputs, run t
 	$(BIN)/nbstripout --keep-id notebooks/*.ipynb
 	$(BIN)/python -m pytest tests/notebooks $(ARGS)
 
-lab: $(LAB_STAMP) ## open the notebooks in JupyterLab
+lab: $(STAMP) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
 results: $(STAMP) ## run every mode on a real data set (BASIS_TEST_DATA) and write the table into the README

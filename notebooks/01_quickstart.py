@@ -18,7 +18,7 @@
 #
 # One run of a carry strategy from configuration to report: what it earned, from what, and how near it came to its limits.
 # The market is the synthetic sample that comes with the package. It has the shape of a market and says nothing about one;
-# put your own data set in its place with `data="folder"`.
+# `DATA` puts your own data set in its place.
 
 # %%
 import tempfile
@@ -29,7 +29,10 @@ import plotly.io as pio
 
 from basis import backtest, load_config, open_run
 
-pio.renderers.default = "plotly_mimetype+notebook_connected"
+# figures for JupyterLab, and for an exported page that needs no network
+pio.renderers.default = "plotly_mimetype+notebook"
+# a folder with your own data; None takes the sample, or the folder that BASIS_DATA_DIR names
+DATA = None
 
 # %% [markdown]
 # ## What is run?
@@ -49,7 +52,7 @@ print("margin ratio target", config.strategy.margin_ratio_target, "limits", dict
 # seconds.
 
 # %%
-result = backtest(config)
+result = backtest(config, data=DATA)
 result
 
 # %% [markdown]
@@ -118,7 +121,7 @@ result.plot.risk()
 # out with.
 
 # %%
-alone = backtest(config, overrides={"strategy.hedge_allocation": {"okx": 1.0}})
+alone = backtest(config, data=DATA, overrides={"strategy.hedge_allocation": {"okx": 1.0}})
 pd.DataFrame({"three venues": result.stats(formatted=True), "okx alone": alone.stats(formatted=True)}).loc[
     ["return", "Sharpe", "max drawdown", "costs, of the capital", "fills", "critical alerts"]
 ]
@@ -129,7 +132,9 @@ pd.DataFrame({"three venues": result.stats(formatted=True), "okx alone": alone.s
 # Less margin leaves more for the position and earns more funding. It also brings each ratio nearer to its limit.
 
 # %%
-targets = {target: backtest(config, overrides={"strategy.margin_ratio_target": target}) for target in (0.3, 0.6)}
+targets = {}
+for target in (0.3, 0.6):
+    targets[target] = backtest(config, data=DATA, overrides={"strategy.margin_ratio_target": target})
 compared = pd.DataFrame(
     {
         "margin ratio target": target,

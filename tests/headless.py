@@ -1,17 +1,28 @@
-"""Pages in a headless Chromium that has no network: what they say on the console, and what they have drawn."""
+"""Pages in a headless Chromium: what they say on the console, and what they have drawn.
+
+As a script it installs Debian's Chromium where there is no browser, for a superuser of Debian or of what is made of it.
+"""
 
 import html
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+from basis.results.page import BROWSERS
+
+#: Options of a browser that runs in a container and asks nobody for anything.
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
 #: Texts of a plotly figure that a reader must be able to read.
 TEXTS = (
     "[class*='xtick'] text, [class*='ytick'] text, .g-xtitle text, .g-ytitle text, .gtitle, .gtitle-subtitle, "
@@ -49,20 +60,39 @@ class Page:
         return html.unescape(re.search("<title>(.*?)</title>", self.dom, re.DOTALL)[1])
 
 
+def find_chromium() -> "str | None":
+    """Path of a Chromium."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
 def chromium() -> str:
     """Path of a Chromium; skips the test where there is none."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
+    found = find_chromium()
     if found is None:
-        pytest.skip(f"needs a Chromium to draw with: none of {', '.join(NAMES)} is on the path")
+        pytest.skip(f"needs a Chromium to draw with: none of {', '.join(BROWSERS)} is on the path")
     return found
+
+
+@contextmanager
+def driven(width: int = 1200, height: int = 900) -> Iterator[Any]:
+    """A page of a Chromium that playwright drives; skips the test where there is no Chromium."""
+    path = chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=[*QUIET])
+        try:
+            yield browser.new_page(viewport={"width": width, "height": height})
+        finally:
+            browser.close()
 
 
 def run_chromium(path: Path, profile: Path, width: int, height: int, *more: str) -> subprocess.CompletedProcess[str]:
     """Open a file with the network off; `profile` is a folder for the browser alone."""
     command = [
-        chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={profile}",
-        f"--window-size={width},{height}", "--host-resolver-rules=MAP * ~NOTFOUND", "--disable-background-networking",
-        "--enable-logging=stderr", "--v=0", "--virtual-time-budget=20000", *more, path.resolve().as_uri(),
+        chromium(), "--headless", *QUIET, "--hide-scrollbars", f"--user-data-dir={profile}",
+        f"--window-size={width},{height}", "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", "--v=0",
+        "--virtual-time-budget=20000", *more, path.resolve().as_uri(),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr
@@ -102,3 +132,23 @@ def screenshot(path: Path, profile: Path, width: int, height: int) -> Any:
     # the window is a little higher than the page in it
     run_chromium(path, profile, width, height + 200, f"--screenshot={path.with_suffix('.png')}")
     return np.asarray(Image.open(path.with_suffix(".png")).convert("RGB"))[:height]
+
+
+def install() -> str:
+    """Install Chromium where there is none; returns what to say about it, or nothing."""
+    if find_chromium():
+        return ""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return "No Chromium here: tests in a browser are skipped (on Debian: apt install chromium)."
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
+        environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        done = subprocess.run(["apt-get", "-qq", *command], env=environ, capture_output=True, text=True, check=False)
+    if find_chromium():
+        return ""
+    said = (done.stderr or done.stdout).strip().splitlines()[-1:]
+    return " ".join(("No Chromium here, and apt-get installed none: tests in a browser are skipped.", *said))
+
+
+if __name__ == "__main__":
+    told = install()
+    print(told, end="\n" if told else "")

@@ -10,6 +10,7 @@ from basis.errors import InputError
 from basis.plots import causes, comparison, distance, holdings, marks, prepare
 from basis.plots.pictures import Picture
 from basis.plots.run import EVENT_KINDS, RunNumbers
+from basis.plots.thinning import ROWS, thin
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -41,8 +42,14 @@ class Plots(_Figures):
     """Figures of a run.
 
     Every method takes ``backend``: ``plotly`` gives a plain `plotly.graph_objects.Figure` for the screen,
-    ``matplotlib`` a `matplotlib.figure.Figure` for print (``.savefig("equity.pdf")``). Both hold the run's own numbers,
-    row by row; money is in share class, ratios are fractions that the axes show in percent, instants are UTC.
+    ``matplotlib`` a `matplotlib.figure.Figure` for print (``.savefig("equity.pdf")``). Both hold the run's own numbers;
+    money is in share class, ratios are fractions that the axes show in percent, instants are UTC.
+
+    Every figure over time takes ``rows``, about how many rows its lines go through; a run with fewer is drawn whole.
+    The rows are cut into equal stretches, and in each the lowest and the highest row of every line stays, so that no
+    extreme is missing; so do the first and the last row, those beside a gap, and those that are marked. What is drawn
+    is what the table has at that instant, nothing is averaged, and the axis says how many rows there are. ``rows=None``
+    draws them all, for a close look at single hours: ``result.plot.risk(rows=None)``.
 
     Every figure over time takes ``events``, kinds of the event table that are marked on its upper panel, with their
     words in the hover: ``result.plot.equity(events=("fill", "transfer"))``. The kinds are decision, order, fill,
@@ -51,7 +58,7 @@ class Plots(_Figures):
     Raises
     ------
     InputError
-        For a backend, kind or event that is not known; the message names the nearest.
+        For a backend, kind or event that is not known, and the message names the nearest; for rows below 2.
 
     Examples
     --------
@@ -67,42 +74,66 @@ class Plots(_Figures):
         self._run = run
 
     @overload
-    def overview(self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = ()) -> "go.Figure": ...
+    def overview(
+        self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS
+    ) -> "go.Figure": ...
     @overload
-    def overview(self, backend: Literal["matplotlib"], *, events: Sequence[str] = ()) -> "Figure": ...
-    def overview(self, backend: Backend = "plotly", *, events: Sequence[str] = ()) -> Any:
+    def overview(
+        self, backend: Literal["matplotlib"], *, events: Sequence[str] = (), rows: int | None = ROWS
+    ) -> "Figure": ...
+    def overview(self, backend: Backend = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS) -> Any:
         """What is asked first, on one axis of time.
 
         Equity, drawdown, P&L by cause, and below them the health factor where there is debt, else the lowest margin
         ratio of all venues, else the gross exposure.
         """
-        return self._timed(prepare.overview(self._run), events, backend)
+        return self._timed(prepare.overview(self._run), events, backend, rows)
 
     @overload
-    def equity(self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = ()) -> "go.Figure": ...
+    def equity(
+        self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS
+    ) -> "go.Figure": ...
     @overload
-    def equity(self, backend: Literal["matplotlib"], *, events: Sequence[str] = ()) -> "Figure": ...
-    def equity(self, backend: Backend = "plotly", *, events: Sequence[str] = ()) -> Any:
+    def equity(
+        self, backend: Literal["matplotlib"], *, events: Sequence[str] = (), rows: int | None = ROWS
+    ) -> "Figure": ...
+    def equity(self, backend: Backend = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS) -> Any:
         """Worth of the book in share class, with flows, liquidations and a stop marked and critical alerts shaded."""
-        return self._timed(prepare.equity(self._run), events, backend)
+        return self._timed(prepare.equity(self._run), events, backend, rows)
 
     @overload
-    def drawdown(self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = ()) -> "go.Figure": ...
+    def drawdown(
+        self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS
+    ) -> "go.Figure": ...
     @overload
-    def drawdown(self, backend: Literal["matplotlib"], *, events: Sequence[str] = ()) -> "Figure": ...
-    def drawdown(self, backend: Backend = "plotly", *, events: Sequence[str] = ()) -> Any:
+    def drawdown(
+        self, backend: Literal["matplotlib"], *, events: Sequence[str] = (), rows: int | None = ROWS
+    ) -> "Figure": ...
+    def drawdown(self, backend: Backend = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS) -> Any:
         """Growth of capital against its highest so far, fraction <= 0; flows do not count."""
-        return self._timed(prepare.drawdown(self._run), events, backend)
+        return self._timed(prepare.drawdown(self._run), events, backend, rows)
 
     @overload
     def attribution(
-        self, kind: Kind = "area", backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = ()
+        self,
+        kind: Kind = "area",
+        backend: Literal["plotly"] = "plotly",
+        *,
+        events: Sequence[str] = (),
+        rows: int | None = ROWS,
     ) -> "go.Figure": ...
     @overload
     def attribution(
-        self, kind: Kind = "area", *, backend: Literal["matplotlib"], events: Sequence[str] = ()
+        self,
+        kind: Kind = "area",
+        *,
+        backend: Literal["matplotlib"],
+        events: Sequence[str] = (),
+        rows: int | None = ROWS,
     ) -> "Figure": ...
-    def attribution(self, kind: Kind = "area", backend: Backend = "plotly", *, events: Sequence[str] = ()) -> Any:
+    def attribution(
+        self, kind: Kind = "area", backend: Backend = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS
+    ) -> Any:
         """P&L by cause, share class; what is no more than rounding (1e-9 of the capital) is not drawn.
 
         Parameters
@@ -123,7 +154,7 @@ class Plots(_Figures):
             raise InputError(
                 f"kind {kind!r} is not known; use 'area', 'waterfall', 'monthly' or 'share'.{_near(kind, _KINDS)}"
             )
-        return self._timed(_KINDS[kind](self._run), events, backend)
+        return self._timed(_KINDS[kind](self._run), events, backend, rows)
 
     @overload
     def monthly_returns(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
@@ -137,43 +168,59 @@ class Plots(_Figures):
         return drawn(causes.monthly_returns(self._run), backend)
 
     @overload
-    def funding(self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = ()) -> "go.Figure": ...
+    def funding(
+        self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS
+    ) -> "go.Figure": ...
     @overload
-    def funding(self, backend: Literal["matplotlib"], *, events: Sequence[str] = ()) -> "Figure": ...
-    def funding(self, backend: Backend = "plotly", *, events: Sequence[str] = ()) -> Any:
+    def funding(
+        self, backend: Literal["matplotlib"], *, events: Sequence[str] = (), rows: int | None = ROWS
+    ) -> "Figure": ...
+    def funding(self, backend: Backend = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS) -> Any:
         """Funding by venue since the start, share class.
 
         Below it the rate each venue settled last, fraction of the notional, and what those of seven days are a year.
         """
-        return self._timed(causes.funding(self._run), events, backend)
+        return self._timed(causes.funding(self._run), events, backend, rows)
 
     @overload
-    def exposure(self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = ()) -> "go.Figure": ...
+    def exposure(
+        self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS
+    ) -> "go.Figure": ...
     @overload
-    def exposure(self, backend: Literal["matplotlib"], *, events: Sequence[str] = ()) -> "Figure": ...
-    def exposure(self, backend: Backend = "plotly", *, events: Sequence[str] = ()) -> Any:
+    def exposure(
+        self, backend: Literal["matplotlib"], *, events: Sequence[str] = (), rows: int | None = ROWS
+    ) -> "Figure": ...
+    def exposure(self, backend: Backend = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS) -> Any:
         """Worth of every instrument, share class, stacked: what is owed hangs below zero, and all sum to the equity.
 
         Below it the gross exposure, and the net delta by asset where the run watches it.
         """
-        return self._timed(holdings.exposure(self._run), events, backend)
+        return self._timed(holdings.exposure(self._run), events, backend, rows)
 
     @overload
-    def positions(self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = ()) -> "go.Figure": ...
+    def positions(
+        self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS
+    ) -> "go.Figure": ...
     @overload
-    def positions(self, backend: Literal["matplotlib"], *, events: Sequence[str] = ()) -> "Figure": ...
-    def positions(self, backend: Backend = "plotly", *, events: Sequence[str] = ()) -> Any:
+    def positions(
+        self, backend: Literal["matplotlib"], *, events: Sequence[str] = (), rows: int | None = ROWS
+    ) -> "Figure": ...
+    def positions(self, backend: Backend = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS) -> Any:
         """Quantities held, in units of the asset, a panel for each asset; what is short or owed is below zero.
 
         Supplied and owed tokens are with their interest: the stored quantity times its index.
         """
-        return self._timed(holdings.positions(self._run), events, backend)
+        return self._timed(holdings.positions(self._run), events, backend, rows)
 
     @overload
-    def risk(self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = ()) -> "go.Figure": ...
+    def risk(
+        self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS
+    ) -> "go.Figure": ...
     @overload
-    def risk(self, backend: Literal["matplotlib"], *, events: Sequence[str] = ()) -> "Figure": ...
-    def risk(self, backend: Backend = "plotly", *, events: Sequence[str] = ()) -> Any:
+    def risk(
+        self, backend: Literal["matplotlib"], *, events: Sequence[str] = (), rows: int | None = ROWS
+    ) -> "Figure": ...
+    def risk(self, backend: Backend = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS) -> Any:
         """How near the book came to its limits.
 
         Margin ratio by venue (worst of the hour, and after fills), health factor and LTV where there is debt, net delta
@@ -181,15 +228,19 @@ class Plots(_Figures):
         ratio and leaves a gap. The worst is that of the whole bar, an hour or another; alerts go by the row before
         decisions and after fills, so that a line may cross a limit between two rows and nothing is shaded.
         """
-        return self._timed(prepare.risk(self._run), events, backend)
+        return self._timed(prepare.risk(self._run), events, backend, rows)
 
     @overload
     def liquidation_distance(
-        self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = ()
+        self, backend: Literal["plotly"] = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS
     ) -> "go.Figure": ...
     @overload
-    def liquidation_distance(self, backend: Literal["matplotlib"], *, events: Sequence[str] = ()) -> "Figure": ...
-    def liquidation_distance(self, backend: Backend = "plotly", *, events: Sequence[str] = ()) -> Any:
+    def liquidation_distance(
+        self, backend: Literal["matplotlib"], *, events: Sequence[str] = (), rows: int | None = ROWS
+    ) -> "Figure": ...
+    def liquidation_distance(
+        self, backend: Backend = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS
+    ) -> Any:
         """How far a liquidation was, after each row's fills.
 
         Of perps the move of a venue's marks, fraction of the price, at which its margin is that of maintenance, at the
@@ -197,7 +248,7 @@ class Plots(_Figures):
         is 1, and, where that is within ten years, the days until then at the rates known in the row
         (`liquidation_distance` and `days_to_liquidation` of the risk table). `basis.plots.distance` has the formulas.
         """
-        return self._timed(distance.liquidation_distance(self._run), events, backend)
+        return self._timed(distance.liquidation_distance(self._run), events, backend, rows)
 
     @overload
     def liquidation_map(
@@ -231,7 +282,7 @@ class Plots(_Figures):
         picture = distance.liquidation_map(self._run, _instant(timestamp), venue, days)
         return drawn(picture, backend)
 
-    def _timed(self, picture: Picture, events: Sequence[str], backend: str) -> Any:
+    def _timed(self, picture: Picture, events: Sequence[str], backend: str, rows: int | None) -> Any:
         """A picture over time drawn, with events marked."""
         events = (events,) if isinstance(events, str) else tuple(events)
         for kind in events:
@@ -240,11 +291,11 @@ class Plots(_Figures):
                 raise InputError(
                     f"events: {kind!r} is no kind of event; there are {allowed}.{_near(kind, EVENT_KINDS)}"
                 )
-        return drawn(marks.with_events(self._run, picture, events) if events else picture, backend)
+        return drawn(marks.with_events(self._run, picture, events) if events else picture, backend, rows)
 
 
 class ComparisonPlots(_Figures):
-    """Figures of several runs beside each other; each method takes ``backend`` as those of `Plots` do.
+    """Figures of several runs beside each other; ``backend`` and ``rows`` are those of `Plots`.
 
     Attributes
     ----------
@@ -256,28 +307,28 @@ class ComparisonPlots(_Figures):
         self.runs, self.rows = runs, rows
 
     @overload
-    def overview(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
+    def overview(self, backend: Literal["plotly"] = "plotly", *, rows: int | None = ROWS) -> "go.Figure": ...
     @overload
-    def overview(self, backend: Literal["matplotlib"]) -> "Figure": ...
-    def overview(self, backend: Backend = "plotly") -> Any:
+    def overview(self, backend: Literal["matplotlib"], *, rows: int | None = ROWS) -> "Figure": ...
+    def overview(self, backend: Backend = "plotly", *, rows: int | None = ROWS) -> Any:
         """Growth of 1 and drawdowns, on one axis of time."""
-        return drawn(comparison.overview(self.runs), backend)
+        return drawn(comparison.overview(self.runs), backend, rows)
 
     @overload
-    def growth(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
+    def growth(self, backend: Literal["plotly"] = "plotly", *, rows: int | None = ROWS) -> "go.Figure": ...
     @overload
-    def growth(self, backend: Literal["matplotlib"]) -> "Figure": ...
-    def growth(self, backend: Backend = "plotly") -> Any:
+    def growth(self, backend: Literal["matplotlib"], *, rows: int | None = ROWS) -> "Figure": ...
+    def growth(self, backend: Backend = "plotly", *, rows: int | None = ROWS) -> Any:
         """What 1 grew to in each run; flows do not count."""
-        return drawn(comparison.growth(self.runs), backend)
+        return drawn(comparison.growth(self.runs), backend, rows)
 
     @overload
-    def drawdown(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
+    def drawdown(self, backend: Literal["plotly"] = "plotly", *, rows: int | None = ROWS) -> "go.Figure": ...
     @overload
-    def drawdown(self, backend: Literal["matplotlib"]) -> "Figure": ...
-    def drawdown(self, backend: Backend = "plotly") -> Any:
+    def drawdown(self, backend: Literal["matplotlib"], *, rows: int | None = ROWS) -> "Figure": ...
+    def drawdown(self, backend: Backend = "plotly", *, rows: int | None = ROWS) -> Any:
         """Growth of each run against its highest so far, fraction <= 0."""
-        return drawn(comparison.drawdown(self.runs), backend)
+        return drawn(comparison.drawdown(self.runs), backend, rows)
 
     @overload
     def attribution(self, backend: Literal["plotly"] = "plotly") -> "go.Figure": ...
@@ -296,21 +347,23 @@ class ComparisonPlots(_Figures):
         return drawn(comparison.differences(self.runs, self.rows), backend)
 
 
-def drawn(picture: Picture, backend: str) -> Any:
-    """A picture drawn.
+def drawn(picture: Picture, backend: str, rows: int | None = ROWS) -> Any:
+    """A picture drawn, thinned to about so many rows where it has more; None draws them all.
 
     Raises
     ------
     InputError
-        For a backend that is not known.
+        For a backend that is not known, or rows that are no number of rows.
     """
+    if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 2):
+        raise InputError(f"rows={rows!r}: give about how many rows to draw, 2 or more, or None for every row.")
     if backend == "plotly":
         from basis.plots import figures as drawing
     elif backend == "matplotlib":
         from basis.plots import print as drawing
     else:
         raise InputError(f"backend {backend!r} is not known; use 'plotly' or 'matplotlib'.")
-    return drawing.figure(picture)
+    return drawing.figure(picture if rows is None else thin(picture, rows))
 
 
 def _near(given: object, names: Any) -> str:

@@ -18,6 +18,8 @@ def draw(panel: Panel, data: list[dict[str, Any]], layout: dict[str, Any]) -> bo
         data.append(_table(panel.cells))
         layout |= {"xaxis": {"visible": False}, "yaxis": {"visible": False, "domain": [0, 1]}}
         layout["margin"] |= {"l": 20, "b": 20}
+        # as high as its rows, within what a screen shows: a longer one scrolls
+        layout["height"] = min(130 + 26 * (len(panel.cells.rows) + 1), 900)
         return False
     layout["yaxis"] = {"title": {"text": panel.title}, **_ticks(panel)}
     if panel.window is not None:
@@ -27,9 +29,14 @@ def draw(panel: Panel, data: list[dict[str, Any]], layout: dict[str, Any]) -> bo
         return False
     if panel.grid is not None:
         _grid(panel.grid, data, layout)
+        if panel.grid.labels is not None:
+            layout["height"] = 150 + 48 * len(panel.grid.y)
         return False
     assert panel.stack is not None
     _stack(panel, panel.stack, data, layout)
+    if panel.stack.grouped:
+        # room for a legend of runs, and for many names at an angle
+        layout["height"] = 460
     return not panel.stack.lying
 
 

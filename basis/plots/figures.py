@@ -43,7 +43,7 @@ _FEW = 2
 
 
 def figure(picture: Picture) -> "go.Figure":
-    """A plain plotly figure with the picture's numbers, all of them, in ``.data``."""
+    """A plain plotly figure with the picture's numbers in ``.data``."""
     import plotly.graph_objects as go
 
     return go.Figure(spec(picture))
@@ -108,8 +108,8 @@ def spec(picture: Picture, stamps: Any = None) -> dict[str, Any]:
     if len(panels) > 1:
         layout["legend"]["font"] = {"size": theme.FONT_SIZE - 2}
         layout["xaxis"]["title"]["standoff"] = 2
-    if len(panels) > 2:
-        layout["height"] = 180 + 110 * len(panels)
+        # a notebook gives a figure no more than one panel needs
+        layout["height"] = 220 + 110 * len(panels)
     return {"data": data, "layout": layout}
 
 
@@ -139,7 +139,7 @@ def _time_axis(picture: Picture) -> dict[str, Any]:
     """The axis of instants, under the lowest panel."""
     axis: dict[str, Any] = {
         "type": "date",
-        "title": {"text": "time, UTC"},
+        "title": {"text": picture.time_title},
         "hoverformat": "%Y-%m-%d %H:%M UTC",
         "anchor": f"y{len(picture.panels)}" if len(picture.panels) > 1 else "y",
         "showspikes": True,

@@ -281,6 +281,13 @@ class Picture:
         """Whether its panels stand on an axis of instants; one that has another stands alone."""
         return all(panel.timed for panel in self.panels)
 
+    @property
+    def time_title(self) -> str:
+        """Title of the axis of instants; it says where lines have not every row."""
+        if self.of_rows is None:
+            return "time, UTC"
+        return f"time, UTC · lines through {len(self.stamps):,} of {self.of_rows:,} rows, every extreme among them"
+
     def at_rows(self, rows: np.ndarray) -> "Picture":
         """The same with lines and bands at some of the rows only; everything else stays whole."""
         panels = tuple(

@@ -115,7 +115,7 @@ def _time_axis(ax: "Axes", picture: Picture) -> None:
     locator = AutoDateLocator()
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    ax.set_xlabel("time, UTC")
+    ax.set_xlabel(picture.time_title)
     about = np.timedelta64(12 if len(picture.stamps) == 1 else 0, "h")
     ax.set_xlim(picture.stamps[0] - about, picture.stamps[-1] + about)
 

@@ -1,4 +1,4 @@
-"""Fewer rows for a report, with every extreme kept. Imports numpy only."""
+"""Fewer rows than a run has, for figures that stay fluid, with every extreme kept. Imports numpy only."""
 
 from dataclasses import replace
 
@@ -6,11 +6,13 @@ import numpy as np
 
 from basis.plots.pictures import Marks, Panel, Picture, Shade
 
-#: A screen has fewer columns than this: shades and marks nearer to each other than a column are one.
+#: Rows of a figure's lines, about.
+ROWS = 3_000
+#: A screen has fewer columns than this: of more shades or marks, those nearer to each other than a column are one.
 _COLUMNS = 1_500
 
 
-def thin(picture: Picture, most: int = 4_000) -> Picture:
+def thin(picture: Picture, most: int = ROWS) -> Picture:
     """A picture with about `most` rows at the most, for the eye the same.
 
     The rows are cut into equal buckets. Of each the highest and the lowest row of every line stay, and of every stack
@@ -67,9 +69,12 @@ def _rows(stamps: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def _sparse(panel: Panel, column: np.timedelta64) -> Panel:
-    """The panel without shades and alerts that no screen could tell from their neighbours."""
-    shades = tuple(_joined(shade, column) for shade in panel.shades)
-    marks = tuple(_apart(marks, column) if marks.kind == "critical" else marks for marks in panel.marks)
+    """The panel without shades and alerts that no screen could tell from their neighbours; few stay as they are."""
+    shades = tuple(_joined(shade, column) if len(shade.starts) > _COLUMNS else shade for shade in panel.shades)
+    marks = tuple(
+        _apart(marks, column) if marks.kind == "critical" and len(marks.stamps) > _COLUMNS else marks
+        for marks in panel.marks
+    )
     return replace(panel, shades=shades, marks=marks)
 
 

@@ -17,8 +17,6 @@ from basis.results.folder import write_file
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-#: Rows of a figure's lines.
-_DRAWN = 3_000
 #: Browsers that print, by the names they have on PATH.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 #: Seconds in which a page has to be printed.
@@ -44,7 +42,7 @@ def _environment() -> "Environment":
 
 def drawn(picture: Picture, caption: str, height: int = 360) -> dict[str, Any]:
     """A figure of a page: packed, as high as its panels ask for, and how many rows of its lines it shows."""
-    thinned = thin(picture, _DRAWN)
+    thinned = thin(picture)
     tall = sum(panel.weight for panel in picture.panels)
     return {
         "name": picture.name,

@@ -203,7 +203,7 @@ def test_shares_are_of_the_profit(results):
 
 
 def test_worths_stand_on_each_other_and_are_the_equity(result):
-    figure, table = result.plot.exposure(), result.exposure
+    figure, table = result.plot.exposure(rows=None), result.exposure
     total = np.zeros(len(table))
     for trace in figure.data:
         if (trace.meta or {}).get("side"):
@@ -219,7 +219,7 @@ def test_worths_stand_on_each_other_and_are_the_equity(result):
 
 
 def test_quantities_are_the_table_s_with_their_interest(result):
-    figure, positions, panel = result.plot.positions(), result.positions, result.panel
+    figure, positions, panel = result.plot.positions(rows=None), result.positions, result.panel
     for trace in figure.data:
         key = (trace.meta or {}).get("key", "")
         if key not in positions:

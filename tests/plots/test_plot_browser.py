@@ -5,6 +5,7 @@ import pytest
 from headless import open_page, page_of, screenshot
 
 from basis.plots import causes, comparison, distance, figures, holdings, prepare, theme
+from basis.plots.thinning import thin
 
 CASES = ("two years", "struck", "alerts", "flows", "eth", "lending", "below zero", "stopped", "one row", "levered")
 BOOKS = ("two years", "struck", "loan", "staked", "lending", "one row", "no trades", "levered")
@@ -19,7 +20,7 @@ OF_BOOKS = (
 def drawn(numbers):
     """Every figure of the cases."""
     return {
-        f"{name} {make.__name__}": figures.figure(make(numbers[name]))
+        f"{name} {make.__name__}": figures.figure(thin(make(numbers[name])))
         for names, makers in ((CASES, MAKERS), (BOOKS, OF_BOOKS))
         for name in names
         for make in makers
@@ -45,7 +46,7 @@ def test_runs_beside_each_other_draw_without_overlaps(numbers, tmp_path):
     runs = {name: numbers[name] for name in ("two years", "alerts", "eth")}
     makers = (comparison.overview, comparison.growth, comparison.drawdown, comparison.attribution)
     for width, height in ((1000, 600), (600, 400)):
-        shown = {make.__name__: figures.figure(make(runs)) for make in makers}
+        shown = {make.__name__: figures.figure(thin(make(runs))) for make in makers}
         assert overlaps(shown, tmp_path, width, height) == {}
 
 

@@ -23,7 +23,9 @@ MAKERS = {
 
 
 def drawn(result, kind, **options):
-    """A figure of a result by the name of its picture."""
+    """A figure of a result by the name of its picture, with every row."""
+    if kind in ("area", "equity", "drawdown", "risk"):
+        options = {"rows": None, **options}
     if kind in ("area", "waterfall"):
         return result.plot.attribution(kind, **options)
     return getattr(result.plot, kind)(**options)
@@ -62,14 +64,14 @@ def test_every_run_draws_as_plain_valid_plotly(result, kind):
 
 
 def test_equity_is_the_table_s(result):
-    line, table = trace_of(result.plot.equity(), "equity"), result.equity
+    line, table = trace_of(result.plot.equity(rows=None), "equity"), result.equity
     assert (line.x == table.index.tz_localize(None).to_numpy()).all()
     assert same_bits(line.y, table.equity)
     assert result.plot.equity().layout.yaxis.title.text == f"equity, {result.summary['share_class']}"
 
 
 def test_drawdown_is_the_series(result):
-    line = trace_of(result.plot.drawdown(), "drawdown")
+    line = trace_of(result.plot.drawdown(rows=None), "drawdown")
     assert (line.x == result.drawdown.index.tz_localize(None).to_numpy()).all()
     assert same_bits(line.y, result.drawdown)
     deepest = traces(result.plot.drawdown(), "deepest")
@@ -80,7 +82,7 @@ def test_drawdown_is_the_series(result):
 
 
 def test_area_is_the_cumulative_attribution(result):
-    figure, rounding = result.plot.attribution(), 1e-9 * max(1.0, result.summary["initial_equity"])
+    figure, rounding = result.plot.attribution(rows=None), 1e-9 * max(1.0, result.summary["initial_equity"])
     total = np.zeros(len(result.equity))
     for column in COLUMN_NAMES:
         expected = np.cumsum(result.attribution[column].to_numpy())
@@ -108,7 +110,7 @@ def test_area_is_the_cumulative_attribution(result):
 
 def test_the_total_line_is_the_balance_of_the_table(results):
     for name, result in results.items():
-        line = trace_of(result.plot.attribution(), "pnl")
+        line = trace_of(result.plot.attribution(rows=None), "pnl")
         if name == "resumed":
             # the table counts from the first start, the figure from this one
             earlier = results["flows"].equity.pnl_balance.loc["2024-02-08 05:00:00+00:00"]
@@ -146,7 +148,7 @@ def test_waterfall_goes_from_start_to_end(result):
 
 
 def test_risk_lines_are_the_table_s(result):
-    figure = result.plot.risk()
+    figure = result.plot.risk(rows=None)
     for trace in figure.data:
         key = (trace.meta or {}).get("key", "")
         if key in result.risk:
