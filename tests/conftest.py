@@ -1,5 +1,6 @@
 """Fixtures that every test may use: the real data set, the sample in the checkout, and how hypothesis runs."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -12,6 +13,9 @@ ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, database=None)
 settings.load_profile("ci" if os.environ.get("CI", "").lower() == "true" else "dev")
+
+# Compilers make objects by the million, hardly any of them garbage that only the collector finds.
+gc.set_threshold(50_000, 50, 50)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from typing import Any
 
 import numba
 from numba import _dynfunc, config, njit, typeof, types
+from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
@@ -60,12 +61,34 @@ def cache_folder() -> str | None:
 CACHE = cache_folder()
 
 
+@contextmanager
+def _alone(what: str) -> Iterator[None]:
+    """Only one process at a time does this with the cache."""
+    if CACHE is None or config.DISABLE_JIT:
+        yield
+        return
+    with open(os.path.join(CACHE, f".{what}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+class _Cache(FunctionCache):
+    """What several processes compile at a time is written by one after the other: all of it stands in one index."""
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with _alone("index"):
+            super().save_overload(sig, data)
+
+
 def _njit(function: Callable, keep: bool, **options: Any) -> Any:
     # Numba reads CACHE_DIR when it decorates; a setting left behind would capture the user's own caches.
     before = config.CACHE_DIR
     config.CACHE_DIR = CACHE or ""
     try:
-        return njit(function, cache=keep and CACHE is not None, **_OPTIONS, **options)
+        made = njit(function, **_OPTIONS, **options)
+        if keep and CACHE is not None and not config.DISABLE_JIT:
+            made._cache = _Cache(function)
+        return made
     finally:
         config.CACHE_DIR = before
 
@@ -173,15 +196,10 @@ def kernel(function: Callable) -> Any:
     return _njit(function, keep=True)
 
 
-@contextmanager
-def _compiling() -> Iterator[None]:
-    """Only one process at a time writes the cache."""
-    if CACHE is None or config.DISABLE_JIT:
-        yield
-        return
-    with open(os.path.join(CACHE, ".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _compiling(function: Any, signature: Any) -> Any:
+    """Only one process at a time compiles a function for a signature: the others wait, and load it."""
+    what = f"{function.py_func.__module__} {function.py_func.__qualname__} {signature}"
+    return _alone(hashlib.sha256(what.encode()).hexdigest()[:16])
 
 
 _F = types.float64
@@ -207,13 +225,14 @@ def compiled(function: Any, args: tuple) -> Any:
     """`function` compiled (or loaded) for values such as `args`; a call of what comes back skips the dispatch."""
     if config.DISABLE_JIT:
         return function
-    with _compiling():
-        return function.compile(tuple(typeof(a) for a in args))
+    signature = tuple(typeof(a) for a in args)
+    with _compiling(function, signature):
+        return function.compile(signature)
 
 
 def address_of(function: Any, signature: Any) -> int:
     """Address of a function for compiled code, compiled (or loaded) for `signature`."""
-    with _compiling():
+    with _compiling(function, signature):
         made = function.get_compile_result(signature)
     return made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
 

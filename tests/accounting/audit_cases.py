@@ -112,7 +112,6 @@ SAMPLE = {
             "share_class": "ETH",
             "initial_capital": 30,
             "risk.limits": {},
-            "strategy.hedge_allocation": ONE,
             "flows": [
                 {"timestamp": "2024-09-16T00:00:00Z", "amount": 2.0},
                 {"timestamp": "2024-09-20T00:00:00Z", "amount": -0.5},

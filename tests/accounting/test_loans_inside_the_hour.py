@@ -37,11 +37,20 @@ RULES = ("v3.0", "v3.3")
 HIT, ROWS = 5, 9
 FIRST, THEN = 3_000.0, 2_990.0
 LOW, HIGH = 2_500.0, 3_600.0
+#: One book for every loan, with legs of nothing: no book of a test is compiled for itself.
+LEGS = {
+    "instruments": [
+        *("wallet:BaseToken:USDT", "wallet:BaseToken:ETH", "wallet:BaseToken:weETH"),
+        *map(key, MOVES),
+        *(key(name, True) for name in ("WETH", "USDT")),
+    ],
+    "rewards.enabled": False,
+}
 
 
 def hold(panel, book, driver="kernel", share_class="USDT", rule="v3.0", resume=None, **more):
     overrides = {
-        "instruments": ["wallet:BaseToken:USDT", *dict.fromkeys((key("USDT"), *book))],
+        **LEGS,
         "share_class": share_class,
         "risk.limits": {},
         "venues.aave_v3.close_rule": [{"from": "2024-01-01", "rule": rule, "source": "test"}],
@@ -423,7 +432,7 @@ def test_the_draws_meet_what_they_are_meant_to_meet():
 @pytest.mark.parametrize("share_class", CLASSES)
 def test_the_extremes_are_those_of_the_candle_that_ended(sample_data, share_class):
     book = {key("WETH"): 100.0, key("USDT", True): 100_000.0}
-    more = {"share_class": share_class}
+    more = {**LEGS, "share_class": share_class}
     result = basis.backtest(
         "pure_lending", sample_data, "2024-06-01", "2024-06-20", more, positions=book, strategy=HOLD
     )
@@ -447,13 +456,14 @@ def test_the_extremes_are_those_of_the_candle_that_ended(sample_data, share_clas
 def test_the_fall_of_august_2024(real_data, share_class, start):
     """ETH fell by a third in three days, with a low far below the prices of its hours."""
     window = ("2024-08-01", "2024-08-10")
-    empty = basis.backtest("pure_lending", real_data, *window, positions={key("WETH"): 100.0, key("USDT", True): 1.0},
-                           strategy=HOLD)  # fmt: skip
+    empty = basis.backtest(
+        "pure_lending", real_data, *window, LEGS, positions={key("WETH"): 100.0, key("USDT", True): 1.0}, strategy=HOLD
+    )
     panel = empty.panel
     backing = 100.0 * panel["liquidity_index|WETH"].iloc[0] * panel["spot|ETH"].iloc[0]
     debt = backing * 0.83 / (1.02 * start) / panel["borrow_index|USDT"].iloc[0]
     book = {key("WETH"): 100.0, key("USDT", True): debt}
-    more = {"share_class": share_class}
+    more = {**LEGS, "share_class": share_class}
     made = [
         basis.backtest("pure_lending", real_data, *window, more, positions=book, strategy=HOLD, driver=driver)
         for driver in DRIVERS
@@ -479,7 +489,7 @@ def test_the_fall_of_august_2024(real_data, share_class, start):
 
 def test_the_terms_here_are_those_of_the_venue(sample_data):
     result = basis.backtest(
-        "pure_lending", sample_data, "2024-06-01", "2024-06-02",
+        "pure_lending", sample_data, "2024-06-01", "2024-06-02", LEGS,
         positions={key("WETH"): 1.0, key("weETH"): 1.0, key("USDT", True): 1.0}, strategy=HOLD,
     )  # fmt: skip
     for symbol in MOVES:

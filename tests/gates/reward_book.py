@@ -79,6 +79,7 @@ def dust_by_hand(result, data, threshold, share_class="ETH", sells=True):
     rates = series(data, "lst/weeth", "oracle_rate_eth").reindex(stamps, method="ffill").to_numpy()
     gwei = result.panel["gas_price_gwei"].to_numpy()
     units = term("uniswap_v3", "gas_units", "swap")["value"]
+    decisions = events(result, "decision").groupby("row")["action"].first()
     zeros = {symbol: np.zeros(rows) for symbol in TABLES}
     received, kept, sold = ({s: v.copy() for s, v in zeros.items()} for _ in range(3))
     reward, drift, ether, slippage, gas = np.zeros((5, rows))
@@ -95,10 +96,8 @@ def dust_by_hand(result, data, threshold, share_class="ETH", sells=True):
             reward[t] += eeth * payout.rate * in_ether[payout.symbol][t] * numeraire[t]
             now[payout.symbol] += eeth * payout.rate
         worth = {s: q * in_ether[s][t] for s, q in now.items()}
-        # what the strategy has to do first comes first
-        decided = [e["action"] for _, e in events(result, "decision", row=t).iterrows()]
         # what else there was to do came first, but for what the proceeds are put into
-        busy = bool(decided) and decided[0] != "sell_dust"
+        busy = decisions.get(t, "sell_dust") != "sell_dust"
         if sells and sum(worth.values()) * numeraire[t] > threshold and not busy:
             for s, ether_worth in worth.items():
                 if ether_worth > 0.0:

@@ -108,7 +108,7 @@ def test_latency_earns_no_carry(mode, data):
 def test_where_prices_stand_still_and_funding_is_paid_latency_never_pays(mode):
     """The exceptions are prices and rebalances: without them profit falls with every hour of waiting."""
     panel = market(steady(120), rate=3e-4) if mode == "btc_basis" else hedged(steady(120, 3_000.0), rate=3e-4)
-    quiet = {"risk.limits": {}, "strategy.rebalance": False, "rewards.enabled": False}
+    quiet = {"risk.limits": {}, "strategy.rebalance": False}
     made = [ran(mode, panel, (None, None), {**quiet, **slow(mode, hours)}) for hours in (0, 8, 16, 32, 64)]
     assert (np.diff([run.summary["final_equity"] for run in made]) < 0.0).all()
 

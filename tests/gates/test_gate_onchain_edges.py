@@ -17,6 +17,8 @@ from basis.strategies import eth_leveraged
 
 ETHER, TOKEN = "wallet:BaseToken:ETH", "wallet:BaseToken:weETH"
 POOL, DEBT = "aave_v3:aToken:weETH", "aave_v3:debtToken:WETH"
+#: Legs beside them; where one is held the other is in the book with nothing, so that there is one book to compile.
+WST_POOL, WST_DEBT = "aave_v3:aToken:wstETH", "aave_v3:debtToken:wstETH"
 QUIET = {"risk.limits": {}}
 AUGUST = ("2024-08-01", "2024-08-10")
 EARNS = {"supply_yield", "borrow_cost", "staking_yield", "peg_pnl"}
@@ -79,11 +81,12 @@ def test_with_two_collaterals_a_withdrawal_is_paid(driver, share):
     panel = ether(
         rows,
         liquidity_index__wstETH=grown(rows, 0.001, 1.0),
+        borrow_index__wstETH=grown(rows, 0.01, 1.05),
         oracle_rate__wstETH=grown(rows, 0.03, 1.17),
         market_rate__wstETH=grown(rows, 0.03, 1.17),
     )
-    other = "aave_v3:aToken:wstETH"
-    book = {ETHER: 5.0, POOL: 100.0, other: 30.0, DEBT: 90.0}
+    other = WST_POOL
+    book = {ETHER: 5.0, POOL: 100.0, other: 30.0, DEBT: 90.0, WST_DEBT: 0.0}
     asked = share * 40.0
     more = {"strategy.stake_route": "market", "flows": flows(panel, (10, -asked))}
     result = lever(driver, panel, overrides=more, positions=book)
@@ -105,6 +108,7 @@ def test_a_debt_in_a_staking_token_pays_its_yield_and_peg(driver, valuation):
     rate = grown(rows, 0.04, 1.17)
     panel = ether(
         rows,
+        liquidity_index__wstETH=np.ones(rows),
         borrow_index__wstETH=grown(rows, 0.01, 1.05),
         oracle_rate__wstETH=rate,
         market_rate__wstETH=rate * peg,
@@ -112,8 +116,7 @@ def test_a_debt_in_a_staking_token_pays_its_yield_and_peg(driver, valuation):
         staking=0.0,
         peg=1.0,
     )
-    other = "aave_v3:debtToken:wstETH"
-    book = {ETHER: 5.0, POOL: 100.0, other: 20.0}
+    book = {ETHER: 5.0, POOL: 100.0, WST_POOL: 0.0, WST_DEBT: 20.0}
     more = {"valuation": valuation, "strategy.rebalance": False}
     result = lever(driver, panel, overrides=more, positions=book)
     index, q = panel.columns["borrow_index|wstETH"], 20.0
@@ -270,8 +273,7 @@ def test_a_loop_relevers_without_free_ether(driver, steps):
 
 def test_an_account_has_one_emode(driver, real_data):
     """Both tokens in one mode: their thresholds are the mode's, .95, for both or for none."""
-    other = "aave_v3:aToken:wstETH"
-    book = {ETHER: 1.0, POOL: 50.0, other: 50.0, DEBT: 90.0}
+    book = {ETHER: 1.0, POOL: 50.0, WST_POOL: 50.0, DEBT: 90.0, WST_DEBT: 0.0}
     more = {"strategy.rebalance": False, "strategy.target_ltv": 0.7, "strategy.min_health_factor": 1.01}
     result = lever(driver, real_data, "2025-03-18", "2025-03-20", overrides=more, positions=book)
     panel = result.panel

@@ -442,9 +442,10 @@ def test_a_lending_liquidation_leaves_the_short_no_larger_than_the_ether(driver)
 )
 @pytest.mark.parametrize(
     ("share", "target", "weights"),
-    [(0.5, 0.85, {"bybit": 1.0}), (0.7, 0.65, {"binance": 0.6, "bybit": 0.4}), (0.3, 0.9, {"binance": 1.0})],
+    [(0.5, 0.85, (0.05, 0.9, 0.05)), (0.7, 0.65, (0.6, 0.3, 0.1)), (0.3, 0.9, (0.8, 0.0625, 0.1375))],
 )
 def test_held_without_costs_the_return_is_that_of_its_legs(driver, data, lst, start, end, share, target, weights):
+    weights = dict(zip(VENUES, weights, strict=True))
     more = {
         "strategy.stake_allocation": share,
         "strategy.hedge_allocation": weights,

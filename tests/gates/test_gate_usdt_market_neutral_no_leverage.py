@@ -56,9 +56,10 @@ def test_the_return_of_eight_months_is_the_number_worked_out_by_hand(driver, rea
 )
 @pytest.mark.parametrize(
     ("share", "weights"),
-    [(0.5, {"bybit": 1.0}), (0.7, {"binance": 0.6, "bybit": 0.4}), (0.25, {"binance": 1.0})],
+    [(0.5, (0.05, 0.9, 0.05)), (0.7, (0.6, 0.3, 0.1)), (0.25, (0.8, 0.0625, 0.1375))],
 )
 def test_held_without_costs_the_return_is_that_of_its_legs(driver, data, lst, start, end, share, weights):
+    weights = dict(zip(VENUES, weights, strict=True))
     more = {"strategy.stake_allocation": share, "strategy.hedge_allocation": weights, "strategy.lst": lst}
     result = basis.backtest(MODE, data, start, end, {**HELD, **more}, driver=driver)
     assert result.summary["total_return"] == pytest.approx(held_return(data, share, weights, start, end, lst), abs=1e-9)
@@ -79,7 +80,7 @@ def test_held_without_costs_the_return_is_that_of_its_legs(driver, data, lst, st
 
 @pytest.mark.parametrize("lst", ["weETH", "wstETH"])
 def test_bought_at_the_market_and_valued_there_the_market_rate_takes_the_place(driver, data, lst):
-    start, end, share, weights = "2024-06-10T07:00:00Z", "2024-12-01", 0.6, {"binance": 0.6, "bybit": 0.4}
+    start, end, share, weights = "2024-06-10T07:00:00Z", "2024-12-01", 0.6, {"binance": 0.5, "bybit": 0.4, "okx": 0.1}
     more = {"strategy.hedge_allocation": weights, "strategy.lst": lst, "strategy.stake_route": "market"}
     result = basis.backtest(MODE, data, start, end, {**HELD, **more, "valuation": "market"}, driver=driver)
     check_accounts(result, {"funding_pnl", "basis_pnl", "delta_pnl", "staking_yield", "peg_pnl"})

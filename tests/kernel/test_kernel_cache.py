@@ -54,6 +54,38 @@ def test_a_second_process_compiles_nothing():
     assert second == first
 
 
+SAVING = textwrap.dedent(
+    """
+    import sys, time
+    from numba.core import caching, event
+    from basis.kernel.jit import compiled, kernel
+
+    def total(numbers):
+        return sum(numbers)
+
+    save = caching.IndexDataCacheFile._save_index
+    caching.IndexDataCacheFile._save_index = lambda self, index: time.sleep(0.3) or save(self, index)
+    with event.install_recorder("numba:compile") as made:
+        for count in map(int, sys.argv[1:]):
+            assert compiled(kernel(total), ((1.0,) * count,))((1.0,) * count) == count
+    print(any(e.is_start for _, e in made.buffer))
+    """
+)
+
+
+def test_processes_that_compile_at_a_time_lose_nothing_of_each_other(tmp_path):
+    (tmp_path / "saving.py").write_text(SAVING)
+    environment = {**os.environ, "BASIS_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(KERNEL.parent.parent)}
+
+    def start(*counts):
+        command = [sys.executable, "saving.py", *map(str, counts)]
+        return subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+
+    # two of them want the same
+    assert "True\n" in {process.communicate()[0] for process in [start(count) for count in (1, 2, 3, 3)]}
+    assert start(1, 2, 3).communicate()[0] == "False\n"
+
+
 @pytest.fixture
 def copied(tmp_path, monkeypatch):
     """The kernel's sources elsewhere, and the cache."""

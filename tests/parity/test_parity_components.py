@@ -347,6 +347,7 @@ def test_a_strategy_is_told_of_instruments_that_came_with_the_starting_book(samp
         "binance:Perp:ETHUSDT|cost": -2_300.0,
     }
     days = {"start": "2024-02-01", "end": "2024-02-02", "strategy.rebalance": False}
+    days["strategy.hedge_allocation"] = {"binance": 0.5, "bybit": 0.5}
     made = basis.backtest("btc_basis", sample_data, overrides=days, positions=start, strategy=Listens)
     assert told_of.get("mark|binance:Perp:ETHUSDT") in made.panel["mark|binance:Perp:ETHUSDT"].tolist()
 
