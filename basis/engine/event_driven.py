@@ -24,6 +24,7 @@ from ..components.pnl_calculator import BROKEN, INSOLVENT, PnLCalculator
 from ..components.position_monitor import PositionMonitor
 from ..components.risk_monitor import RiskMonitor
 from ..config import Config, load_config
+from ..config.layers import propose
 from ..config.yaml_io import read_yaml
 from ..errors import BasisError, EngineError, InputError
 from ..execution.factory import ExecutionInterfaceFactory
@@ -207,7 +208,7 @@ class EventDriver:
         classes = {**COMPONENTS, **(components or {})}
         for name, kind in classes.items():
             if name not in COMPONENTS:
-                raise InputError(f"components: no {name!r}; there are {', '.join(COMPONENTS)}.")
+                raise InputError(f"components: no {name!r}.{propose(name, COMPONENTS)}")
             if not (inspect.isclass(kind) and issubclass(kind, COMPONENTS[name])):
                 raise InputError(
                     f"components: {name} is {kind!r}; it must be a subclass of {COMPONENTS[name].__name__}."

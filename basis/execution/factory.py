@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..config import Config
+from ..config.layers import propose
 from ..errors import InputError
 from .interface import VenueInterface
 from .simulation import ExchangeSimulation, ProtocolSimulation, WalletSimulation
@@ -63,7 +64,7 @@ class ExecutionInterfaceFactory:
                 raise InputError(f"interfaces: {name} is {given!r}; it must be a subclass of VenueInterface.")
         unknown = [name for name in chosen if name not in config.venues]
         if unknown:
-            raise InputError(f"interfaces: no venue {unknown[0]!r} in this run; there are {', '.join(config.venues)}.")
+            raise InputError(f"interfaces: no venue {unknown[0]!r} in this run.{propose(unknown[0], config.venues)}")
         made = {}
         for name, venue in config.venues.items():
             client = chosen.get(name) or CLIENTS.get((kind, venue.kind))

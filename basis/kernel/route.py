@@ -525,11 +525,11 @@ def bring_home(n, cells, model, tape, desk, regime, param, spot, target, missing
 
 @routine
 def enter_swapped(n, cells, model, coef, tape, desk, regime, param, plan, target, step, orders, lane):
-    """Ether swapped for in the wallet and shorts together, one venue's tranche a step, as the margin there carries."""
+    """Shorts, one venue a step, as the margin there carries, and then ether for all of them in one swap."""
     b = at.book_at(n)
     quote = at.quote_at(n)
     v = step - 1
-    if v >= len(n.cash):
+    if v > len(n.cash):
         return DONE
     slot = int(plan[at.PLAN_TOKEN])
     market = int(plan[at.PLAN_MARKET])
@@ -542,38 +542,37 @@ def enter_swapped(n, cells, model, coef, tape, desk, regime, param, plan, target
     if step == 0:
         missing = (target - long) * cost
         return bring_home(n, cells, model, tape, desk, regime, param, spot, target, missing, orders, lane)
-    i = v * len(n.market) + market
-    held = -cells[b.q + at.first_perp(n) + i, lane]
-    units = param[at.WEIGHT + v] * target - held
-    carried = carried_by(n, cells, model, tape, regime, param, spot, i, v, held + units, lane)
-    most = margin_at(n, cells, tape, quote.mark, v, lane) / carried - held
-    units = units if units < most else most
     # what is long already is hedged first; of the rest no more than the wallet pays, gas of the swap kept back
     gas = model.terms.gas[regime, at.GAS_SWAP] * tape[quote.gas + 0] - cells[b.q + slot, lane]
     gas = gas * tape[quote.gas + 1] if gas > 0.0 else 0.0
     spare = cells[b.q + pays, lane] - gas
-    most = (spare if spare > 0.0 else 0.0) / cost + (long - short)
+    most = (spare if spare > 0.0 else 0.0) / cost
+    # the shorts first: where margin is refused, nothing is bought that nothing would hedge
+    if v == len(n.cash):
+        buy = short - long if short - long < most else most
+        return put(orders, 0, at.SWAP, pays, slot, buy * cost) if buy > _WORTH_GAS * target else 0
+    most += long - short
+    i = v * len(n.market) + market
+    held = -cells[b.q + at.first_perp(n) + i, lane]
+    units = param[at.WEIGHT + v] * target - held
+    units = units if units < most else most
+    carried = carried_by(n, cells, model, tape, regime, param, spot, i, v, held + units, lane)
+    most = margin_at(n, cells, tape, quote.mark, v, lane) / carried - held
     units = units if units < most else most
     units = sold_short(n, cells, model, tape, regime, i, units, lane)
-    if units <= _WORTH_GAS * target:
-        return 0
-    # the short first: where its margin is refused, nothing is bought that nothing would hedge
-    j = put(orders, 0, at.TRADE_PERP, at.first_perp(n) + i, 0, -units)
-    buy = units - (long - short)
-    buy = buy if buy < units else units
-    return put(orders, j, at.SWAP, pays, slot, buy * cost) if buy > _WORTH_GAS * target else j
+    return put(orders, 0, at.TRADE_PERP, at.first_perp(n) + i, 0, -units) if units > _WORTH_GAS * target else 0
 
 
 @routine
 def leave_swapped(n, cells, model, coef, tape, desk, regime, param, plan, whole, target, step, orders, lane):
-    """Shorts bought back and the wallet's ether swapped away together, towards `target` units of both.
+    """Shorts bought back, one venue a step, and then the wallet's ether swapped away, towards `target` units of both.
 
     What is still staked, or on its way, stays hedged: no more is bought back than there is ether to sell.
     """
     b = at.book_at(n)
     quote = at.quote_at(n)
     v = step
-    if v >= len(n.cash):
+    if v > len(n.cash):
         return DONE
     slot = int(plan[at.PLAN_TOKEN])
     market = int(plan[at.PLAN_MARKET])
@@ -587,22 +586,16 @@ def leave_swapped(n, cells, model, coef, tape, desk, regime, param, plan, whole,
         kept = (kept - paid) * (1.0 + _NEGLIGIBLE) if kept > paid else 0.0
     free = cells[b.q + slot, lane] - kept
     free = free if free > 0.0 else 0.0
+    least = _NEGLIGIBLE if whole else _WORTH_GAS
+    if v == len(n.cash):
+        sell = long - (short if short > target else target)
+        sell = sell if sell < free else free
+        return put(orders, 0, at.SWAP, slot, model.table.wallet[1], sell) if sell > least * long else 0
     most = short - long + free
     most = most if most > 0.0 else 0.0
     units = bought_back(n, cells, model, tape, regime, param, market, short, target, most, v, lane)
-    least = _NEGLIGIBLE if whole else _WORTH_GAS
-    j = 0
-    if units > least * short:
-        j = put(orders, j, at.TRADE_PERP, at.first_perp(n) + v * len(n.market) + market, 0, units)
-    else:
-        units = 0.0
-    left = short - units
-    left = left if left > target else target
-    sell = long - left
-    sell = sell if sell < free else free
-    if sell > least * long:
-        j = put(orders, j, at.SWAP, slot, model.table.wallet[1], sell)
-    return j
+    i = v * len(n.market) + market
+    return put(orders, 0, at.TRADE_PERP, at.first_perp(n) + i, 0, units) if units > least * short else 0
 
 
 @routine
@@ -679,12 +672,13 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
         put_in = all_but_gas(n, cells, model, tape, regime, param, pays, action[3], lane)
         if step > 0 or (put_in <= 0.0 and action[3] > 0.0):
             return DONE
-        # with so little more the loan to value would still be at its target: nothing to borrow
+        # where the loan to value is at its target even with that, nothing can be borrowed: it goes into the debt
         owed, backing, _ = lending_sums(n, cells, coef, lane)
         more = put_in - model.terms.gas[regime, at.GAS_LEVER] * tape[quote.gas + 0]
         backing += more * coef[at.hour_at(n).value + pays]
-        idle = owed > 0.0 and owed >= param[at.TARGET_LTV] * backing
-        return DONE if idle else put(orders, 0, up, pool, debt, put_in)
+        if owed > 0.0 and owed >= param[at.TARGET_LTV] * backing:
+            return put(orders, 0, at.REPAY_POOL, pays, debt, put_in) if put_in > 0.0 else DONE
+        return put(orders, 0, up, pool, debt, put_in)
     owes = cells[b.q + debt, lane] > 0.0
     # a bundle's own gas is the wallet's, as far as it has it: that is what its reserve is for
     gas = model.terms.gas[regime, at.GAS_DELEVER] * tape[quote.gas + 0]

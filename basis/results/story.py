@@ -174,7 +174,9 @@ def _exposure(hour: "Explanation") -> Iterable[str]:
             asset = name.partition("|")[2]
             ratio = _arrow(table.loc[f"net_delta_ratio|{asset}"], percent)
             yield f"net delta {_arrow(line)} {asset}, {ratio} of equity"
-    yield f"gross {_arrow(table.loc['gross'])} {hour.share_class}"
+    # what is counted in its own share class is no exposure
+    if table.loc["gross"].any():
+        yield f"gross {_arrow(table.loc['gross'])} {hour.share_class}"
     for name, line in _lines(hour.positions):
         yield f"{name.replace('|', ' ').replace('in_transit', 'under way')}: {_arrow(line)}"
 

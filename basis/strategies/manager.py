@@ -8,6 +8,7 @@ from typing import Any
 
 from ..components.book import Book
 from ..config import Config
+from ..config.layers import propose
 from ..errors import InputError
 from ..kernel import hour
 from ..kernel import layout as at
@@ -77,6 +78,7 @@ _HEAD = {
     "alert": at.ALERT, "rate": at.RATE, "dust": at.DUST_WORTH, "gas_cost": at.GAS_COST, "quote_price": at.QUOTE_PRICE,
 }  # fmt: skip
 _FLAGS = {"arrived": at.ARRIVED, "first": at.FIRST, "last": at.LAST}
+_ASKED = ("long", "short", "price", "quantity")
 
 
 class View:
@@ -104,7 +106,7 @@ class View:
             return float(self._seen[_HEAD[name]])
         if name in _FLAGS:
             return bool(self._seen[_FLAGS[name]] > 0.0)
-        raise AttributeError(f"A view has no {name!r}; it has {', '.join((*_HEAD, *_FLAGS))}, memory.")
+        raise AttributeError(f"A view has no {name!r}.{propose(name, (*_HEAD, *_FLAGS, 'memory', *_ASKED))}")
 
     @property
     def memory(self) -> tuple[float, ...]:
@@ -113,7 +115,7 @@ class View:
     def _asset(self, asset: str, place: int) -> float:
         assets = self._book.slots.assets
         if asset not in assets:
-            raise InputError(f"No asset {asset!r} in this run; there are {', '.join(assets)}.")
+            raise InputError(f"No asset {asset!r} in this run.{propose(asset, assets)}")
         return float(self._seen[at.HEAD + at.SEEN * assets.index(asset) + place])
 
     def long(self, asset: str) -> float:
@@ -259,9 +261,11 @@ class StrategyManager:
         desk.actions[:] = 0.0
         for row, wanted in zip(desk.actions, decision.actions, strict=False):
             if wanted.action not in ACTIONS:
-                raise BadDecision(f"No action {wanted.action!r}; there are {', '.join(ACTIONS)}.")
+                raise BadDecision(f"No action {wanted.action!r}.{propose(wanted.action, ACTIONS)}")
             if wanted.asset not in plans:
-                raise BadDecision(f"{wanted.action}: no asset {wanted.asset!r}; this strategy has {', '.join(plans)}.")
+                raise BadDecision(
+                    f"{wanted.action}: no asset {wanted.asset!r} in this strategy.{propose(wanted.asset, plans)}"
+                )
             if (wanted.action == "sell_dust") != (wanted.asset == "dust"):
                 raise BadDecision(f"{wanted.action} {wanted.asset}: dust is sold by sell_dust, and only dust is.")
             if not (math.isfinite(wanted.amount) and 0.0 <= wanted.amount < 1e300):

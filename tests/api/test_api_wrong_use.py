@@ -35,6 +35,34 @@ class Every(basis.StrategyManager):
 # --- misspelt --------------------------------------------------------------------------------------------------------
 
 
+class Misspelt(basis.StrategyManager):
+    """Misspells what its class says."""
+
+    wrong = ""
+
+    async def make_decision(self, timestamp=None, market_data=None):
+        if self.wrong == "view":
+            return self.view.equty
+        return [basis.Action(*("entry_ful", "BTC") if self.wrong == "action" else ("entry_full", "BTCC"))]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"interfaces": {"bybitt": basis.SimulationClient}}, "no venue 'bybitt' in this run. Did you mean bybit?"),
+        ({"components": {"risk_monitr": object}, "driver": "event"}, "no 'risk_monitr'. Did you mean risk_monitor?"),
+        ({"strategy": type("Mine", (Misspelt,), {"wrong": "view"})}, "no 'equty'. Did you mean equity?"),
+        ({"strategy": type("Mine", (Misspelt,), {"wrong": "action"})}, "'entry_ful'. Did you mean entry_full?"),
+        ({"strategy": type("Mine", (Misspelt,), {"wrong": "asset"})}, "'BTCC' in this strategy. Did you mean BTC?"),
+    ],
+    ids=["interfaces", "components", "view", "action", "asset"],
+)
+def test_the_nearest_name_is_told_in_code_of_ones_own(more, said, sample_data):
+    with pytest.raises(basis.errors.BasisError) as caught:
+        basis.backtest("btc_basis", sample_data, **WINDOW, **more)
+    assert said in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("mode", "overrides", "words"),
     [

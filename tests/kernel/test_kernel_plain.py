@@ -34,8 +34,10 @@ def test_plain_checks_hold_and_reach_every_turn(tmp_path):
     # short runs in made-up markets: hedges with a leg in the wallet, loans of more than one asset
     made_up = [str(HERE.parent / "gates" / f"test_gate_{name}.py") for name in ("usdt_market_neutral", "onchain_edges")]
     loans = str(HERE.parent / "accounting" / "test_loans_inside_the_hour.py")
+    moving = [str(HERE.parent / "gates" / f"test_gate_{name}.py") for name in ("execution", "capital_in_motion")]
     for checks in (
         [str(HERE / "plain_checks.py")],
+        [*moving, "-k", "gas_is_brought or (kernel and (in_its_row or without_volume))"],
         [*gates, "-k", f"kernel and not ({' or '.join(LONG)})"],
         [*made_up, loans, "-k", f"kernel and not real and not drawn and ({' or '.join(SHORT)})"],
     ):
