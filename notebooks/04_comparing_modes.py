@@ -242,6 +242,6 @@ settings.plot.attribution()
 settings.plot.differences()
 
 # %% [markdown]
-# On the sample the wider band earns ten points more, and nothing of it is better judgement: it trades half as
+# On the sample the wider band earns nine points more, and nothing of it is better judgement: it trades half as
 # often, and gas and slippage are what this mode dies of. `settings.config` has the differences as a table, and
 # `settings.report(path)` writes all of it on a page.

@@ -115,7 +115,7 @@ def test_entry_is_priced_by_the_venues_terms(driver):
     assert result.attribution["fees"].iloc[1] == pytest.approx(-charged, rel=1e-9)
     swap, stake = term("uniswap_v3", "gas_units", "swap")["value"], term("etherfi", "gas_units", "stake")["value"]
     swaps = len(fills(result, row=1, detail="swap"))
-        assert swaps == 1
+    assert swaps == 1
     assert result.attribution["gas"].iloc[1] == pytest.approx(-(swaps * swap + stake) * GWEI * 1e-9 * 3_000.0, rel=1e-9)
     bought = -fills(result, row=1, detail="swap")["quantity"].sum()
     got = fills(result, row=1, detail="stake")
