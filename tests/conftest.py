@@ -18,6 +18,12 @@ settings.load_profile("ci" if os.environ.get("CI", "").lower() == "true" else "d
 gc.set_threshold(50_000, 50, 50)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of two processes the second begins with what compiles nothing, while the first compiles what all others need."""
+    first = items[0].path if items else None
+    items.sort(key=lambda item: 0 if item.path == first else 1 if item.path.name == "test_kernel_plain.py" else 2)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Real market data: ``BASIS_TEST_DATA``, else ``../shared/market_data``; skips the test where there is none."""
