@@ -64,6 +64,10 @@ def all_but_gas(n, cells, model, tape, regime, param, slot, wanted, lane):
     if wanted <= held:
         return wanted
     left = held - param[at.GAS_RESERVE] * dearest(model, regime) * tape[at.quote_at(n).gas + 0]
+    # nobody aims at more than all there is
+    price = tape[at.quote_at(n).gas + 1]
+    most = cells[at.book_at(n).head + at.EQUITY, lane]
+    wanted = most / price if wanted * price > most else wanted
     return left if left > _WORTH_GAS * wanted else 0.0
 
 

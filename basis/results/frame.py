@@ -54,6 +54,14 @@ class Frame(pd.DataFrame):
                 error.args = (f"No column {missing[0]!r}{_near(missing[0], self.columns)}",)
             raise
 
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError as error:
+            if not name.startswith("_") and (near := nearest(name, self.columns)):
+                error.args = (f"{error.args[0]}; did you mean {near!r}?",)
+            raise
+
     def eval(self, expr: str, **kwargs: Any) -> Any:
         zoned = self.select_dtypes("datetimetz")
         instants = {name: _Instants(zoned[name]) for name in zoned.columns}

@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 from ..components.book import Book
@@ -137,6 +138,10 @@ class View:
         return 0.0 if slot < 0 else float(self._seen[at.HEAD + at.SEEN * len(slots.assets) + slot])
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
+
+
 class StrategyManager:
     """Asks the strategy of a run; a subclass with its own `make_decision` is a strategy in plain Python.
 
@@ -268,10 +273,10 @@ class StrategyManager:
                 )
             if (wanted.action == "sell_dust") != (wanted.asset == "dust"):
                 raise BadDecision(f"{wanted.action} {wanted.asset}: dust is sold by sell_dust, and only dust is.")
-            if not (math.isfinite(wanted.amount) and 0.0 <= wanted.amount < 1e300):
+            if not (_is_number(wanted.amount) and 0.0 <= wanted.amount < 1e300):
                 raise BadDecision(f"{wanted.action} {wanted.asset}: amount {wanted.amount!r}; it must be finite, >= 0.")
             for what, distance in (("stop", wanted.stop), ("take_profit", wanted.take_profit)):
-                if not (math.isfinite(distance) and 0.0 <= distance < 1e300):
+                if not (_is_number(distance) and 0.0 <= distance < 1e300):
                     raise BadDecision(
                         f"{wanted.action} {wanted.asset}: {what} {distance!r}; it must be finite, >= 0 (a fraction)."
                     )

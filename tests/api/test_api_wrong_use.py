@@ -47,6 +47,35 @@ class Misspelt(basis.StrategyManager):
 
 
 @pytest.mark.parametrize(
+    ("mode", "asset"), [("eth_staking_only", "ETH"), ("eth_leveraged", "ETH"), ("btc_basis", "USDT")]
+)
+def test_more_than_there_is_is_cut_to_it_and_counted(mode, asset, sample_data):
+    class Greedy(basis.StrategyManager):
+        async def make_decision(self, timestamp=None, market_data=None):
+            return [basis.Action("entry_full", asset, 1e7)] if self.view.first else None
+
+    result = basis.backtest(mode, sample_data, **WINDOW, strategy=Greedy)
+    orders = result.events.query("kind == 'order'")
+    assert len(orders) >= 1
+    assert any("no more is traded than there is" in line for line in result.warnings)
+
+
+def test_an_amount_that_is_text_names_action_and_asset(sample_data):
+    class Text(basis.StrategyManager):
+        async def make_decision(self, timestamp=None, market_data=None):
+            return [basis.Action("entry_full", "BTC", "x")]
+
+    with pytest.raises(basis.errors.BasisError, match=r"entry_full BTC: amount 'x'; it must be finite"):
+        basis.backtest("btc_basis", sample_data, **WINDOW, strategy=Text)
+
+
+def test_a_misspelt_column_is_told_with_the_nearest(sample_data):
+    result = basis.backtest("btc_basis", sample_data, **WINDOW)
+    with pytest.raises(AttributeError, match=r"did you mean 'funding_pnl'"):
+        result.attribution.funding_pnI
+
+
+@pytest.mark.parametrize(
     ("more", "said"),
     [
         ({"interfaces": {"bybitt": basis.SimulationClient}}, "no venue 'bybitt' in this run. Did you mean bybit?"),
