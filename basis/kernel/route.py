@@ -29,6 +29,8 @@ _NEGLIGIBLE = 1e-6
 _TOO_LITTLE = 0.01
 #: Less than this share of what is aimed at is not worth a transaction on chain.
 _WORTH_GAS = 1e-3
+#: A short that hedges what is held already may have so much of the lower band as margin.
+_THIN = 0.5
 DONE = -1
 
 
@@ -151,7 +153,7 @@ def gas_of_transfer(n, model, tape, regime):
 
 @stage
 def purse_lacks(n, cells, model, tape, regime, times, lane):
-    """What wallet and ether lack for the gas of `times` of the dearest transactions, quote units; 0 where they do not.
+    """What the wallet's ether lacks for the gas of `times` of the dearest transactions, quote units; 0 where it has it.
 
     For books with ether beside the USDT that pays where the ether ends.
     """
@@ -442,6 +444,22 @@ def sold_short(n, cells, model, tape, regime, i, units, lane):
 
 
 @stage
+def carried_short(n, cells, model, tape, regime, param, spot, i, v, units, naked, lane):
+    """Of the units by which a short is to grow, what the margin of its venue carries, and its market takes.
+
+    What is `naked`, long already, does not stay so until there is margin up to the band.
+    """
+    held = -cells[at.book_at(n).q + at.first_perp(n) + i, lane]
+    margin = margin_at(n, cells, tape, at.quote_at(n).mark, v, lane)
+    most = margin / carried_by(n, cells, model, tape, regime, param, spot, i, v, held + units, lane) - held
+    if most < units and most < naked:
+        thin = margin / carried_by(n, cells, model, tape, regime, param, _THIN * spot, i, v, held + units, lane) - held
+        thin = thin if thin < naked else naked
+        most = most if most > thin else thin
+    return sold_short(n, cells, model, tape, regime, i, units if units < most else most, lane)
+
+
+@stage
 def bought_back(n, cells, model, tape, regime, param, market, short, target, most, v, lane):
     """Units of a venue's short that go on the way down to `target`; venues above their weight give first.
 
@@ -557,13 +575,9 @@ def enter_swapped(n, cells, model, coef, tape, desk, regime, param, plan, target
         return put(orders, 0, at.SWAP, pays, slot, buy * cost) if buy > _WORTH_GAS * target else 0
     most += long - short
     i = v * len(n.market) + market
-    held = -cells[b.q + at.first_perp(n) + i, lane]
-    units = param[at.WEIGHT + v] * target - held
+    units = param[at.WEIGHT + v] * target + cells[b.q + at.first_perp(n) + i, lane]
     units = units if units < most else most
-    carried = carried_by(n, cells, model, tape, regime, param, spot, i, v, held + units, lane)
-    most = margin_at(n, cells, tape, quote.mark, v, lane) / carried - held
-    units = units if units < most else most
-    units = sold_short(n, cells, model, tape, regime, i, units, lane)
+    units = carried_short(n, cells, model, tape, regime, param, spot, i, v, units, long - short, lane)
     return put(orders, 0, at.TRADE_PERP, at.first_perp(n) + i, 0, -units) if units > _WORTH_GAS * target else 0
 
 
@@ -571,17 +585,31 @@ def enter_swapped(n, cells, model, coef, tape, desk, regime, param, plan, target
 def leave_swapped(n, cells, model, coef, tape, desk, regime, param, plan, whole, target, step, orders, lane):
     """Shorts bought back, one venue a step, and then the wallet's ether swapped away, towards `target` units of both.
 
-    What is still staked, or on its way, stays hedged: no more is bought back than there is ether to sell.
+    What is still staked, or on its way, stays hedged: no more is bought back than there is ether to sell. Where what
+    cannot be sold leaves delta beyond its band, shorts grow to it.
     """
     b = at.book_at(n)
     quote = at.quote_at(n)
     v = step
-    if v > len(n.cash):
-        return DONE
     slot = int(plan[at.PLAN_TOKEN])
     market = int(plan[at.PLAN_MARKET])
     short = short_of(n, cells, market, lane)
     long = long_of(n, cells, plan, short, lane)
+    if v > len(n.cash):
+        v -= len(n.cash) + 1
+        most = cells[b.param + at.MAX_DRIFT, lane] * cells[b.head + at.EQUITY, lane]
+        if v >= len(n.cash) or whole or long <= short or cells[b.head + at.DRIFT, lane] <= most:
+            return DONE
+        spot = tape[quote.spot + slot - len(n.cash)]
+        i = v * len(n.market) + market
+        naked = long - short
+        # what a venue's margin does not carry those after it take
+        weights = 0.0
+        for u in range(v, len(n.cash)):
+            weights += param[at.WEIGHT + u]
+        units = naked * param[at.WEIGHT + v] / weights if weights > 0.0 else 0.0
+        units = carried_short(n, cells, model, tape, regime, param, spot, i, v, units, naked, lane)
+        return put(orders, 0, at.TRADE_PERP, at.first_perp(n) + i, 0, -units) if units > _WORTH_GAS * long else 0
     kept = param[at.GAS_RESERVE] * dearest(model, regime) * tape[quote.gas + 0]
     if whole:
         # of all that goes, what the wallet's USDT does not pay of the gas of going; a hair more, for rounding

@@ -79,6 +79,24 @@ def is_struck(view, params, short):
     return False
 
 
+@stage
+def sell_and_even(view, params, actions, count, least, apart):
+    """Sell the rewards where they are worth more than `least`, and even legs that are `apart` by so much (share class).
+
+    What rewards bring and transactions cost is delta. The last action takes off what one leg then has more than the
+    other, and does nothing inside the band; it is left out where they cannot go beyond it.
+    """
+    n = sell_dust(view, params, actions, count, least)
+    apart += WORTH_GAS * view[at.GAS_COST] if n > 0 else 0.0
+    apart += view[at.DUST_WORTH] if n > count else 0.0
+    rebalances = params[at.REBALANCE] > 0.0 or apart >= at.NO_LIMIT
+    if rebalances and n > 0 and apart > params[at.MAX_DRIFT] * view[at.EQUITY]:
+        actions[n, 0] = at.EXIT_PARTIAL
+        actions[n, 1] = PAIR
+        n += 1
+    return n
+
+
 @strategy
 def decide(view, hour, params, actions):
     """Hold a·E of ether and of the short, reduce first; see `basis.kernel.jit.strategy` for the arguments."""
@@ -123,8 +141,9 @@ def decide(view, hour, params, actions):
     waits = rebalances and free * price > tolerated
     astray = levered and held and (view[at.LTV] > params[at.HIGH_LTV] or view[at.LTV] < params[at.LOW_LTV])
     astray = rebalances and (astray or view[at.HEALTH_FACTOR] < params[at.LEAST_HEALTH])
+    apart = (more - less) * price
     if not (moved or adrift or thin or waits or astray or target == 0.0 or entering or view[at.FIRST] > 0.0):
-        return sell_dust(view, params, actions, 0, params[at.DUST_LIMIT])
+        return sell_and_even(view, params, actions, 0, params[at.DUST_LIMIT], apart)
     if short > 0.0:
         view[HEDGED] = 1.0
     n = 0
@@ -189,15 +208,13 @@ def decide(view, hour, params, actions):
             actions[n, 1] = STAKE
             actions[n, 2] = target if grows or free > 0.0 else 0.0
             n += 1
-            if levered or adrift:
-                # what that costs is delta, and much where the peg is off; the short follows
-                actions[n, 0] = at.EXIT_PARTIAL
-                actions[n, 1] = PAIR
-                n += 1
+            # what that costs is much where the peg is off
+            apart = at.NO_LIMIT if levered or adrift else apart
     if pending > 0.0:
         actions[n, 0] = at.EXIT_FULL if target == 0.0 else at.EXIT_PARTIAL
         actions[n, 1] = MARGIN
         actions[n, 2] = pending / view[at.QUOTE_PRICE]
         n += 1
     # all that there is, to pay with
-    return sell_dust(view, params, actions, n, 0.0 if pending > 0.0 and target == 0.0 else params[at.DUST_LIMIT])
+    least = 0.0 if pending > 0.0 and target == 0.0 else params[at.DUST_LIMIT]
+    return sell_and_even(view, params, actions, n, least, apart)

@@ -208,8 +208,9 @@ def test_what_waits_for_the_investor_is_not_sent_out_again(mode, wait, data):
         {"transfers.instant": True},
         {"strategy.stake_allocation": 0.3},
         {"strategy.hedge_allocation": {"bybit": 1.0}},
+        {"strategy.margin_ratio_band": [0.95, 1.05]},
     ],
-    ids=["shipped", "instant", "small share", "one venue"],
+    ids=["shipped", "instant", "small share", "one venue", "narrow margin"],
 )
 @pytest.mark.parametrize("mode", STAKING)
 def test_through_a_broken_peg_the_short_follows_what_putting_to_work_costs(mode, overrides, sample_data):
@@ -217,6 +218,29 @@ def test_through_a_broken_peg_the_short_follows_what_putting_to_work_costs(mode,
     result = basis.backtest(mode, sample_data, start="2025-06-01", end="2025-06-20", overrides=overrides)
     assert drift(result, mode).max() <= 0.02
     assert "nothing to change at this loan to value" not in reasons(result)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "band"),
+    [({"strategy.max_delta_drift": 0.005}, 0.005), ({"initial_capital": 3_000.0}, 0.02)],
+    ids=["narrow band", "small capital"],
+)
+@pytest.mark.parametrize("mode", STAKING)
+def test_neither_rewards_sold_nor_gas_take_delta_out_of_its_band(mode, overrides, band, sample_data):
+    """Rewards of a small book are up to a sixth of it when they are sold, a transaction a hundredth."""
+    result = basis.backtest(mode, sample_data, overrides=overrides)
+    assert drift(result, mode).max() <= band * (1.0 + 1e-9)
+
+
+@pytest.mark.parametrize("mode", STAKING)
+def test_filled_a_bar_later_delta_is_back_in_its_band_a_bar_later(mode, sample_data):
+    overrides = {"fill": "next_bar"}
+    result = basis.backtest(mode, sample_data, start="2025-06-01", end="2025-06-20", overrides=overrides)
+    off = np.flatnonzero(drift(result, mode) > 0.02)
+    assert 0 < len(off) < 20
+    assert (np.diff(off) > 1).all()
+    decided = set(events(result, "decision")["timestamp"])
+    assert {result.exposure.index[i] for i in off} <= decided
 
 
 @pytest.mark.parametrize("venues", [{"bybit": 1.0}, {"bybit": 0.7, "okx": 0.3}, dict.fromkeys(VENUES, 1 / 3)], ids=len)
