@@ -90,7 +90,7 @@ def tables(seed: int = 0) -> dict[str, Columns]:
     out |= {f"lst/{name}.parquet": columns for name, columns in staking.items()}
     out["gas/ethereum.parquet"] = model.gas(clock, seed, eth_usd, vol["ETH"])
     out |= _rewards(seed)
-    hourly = _signals(clock.hours[:-1], np.exp(paths["perp/binance_btcusdt"][:-1]))
+    hourly = example_signals(clock.hours[:-1], np.exp(paths["perp/binance_btcusdt"][:-1]))
     out["signals/btc_1h.parquet"] = {k: v[clock.cut] for k, v in hourly.items()}
     perp = {k: v for k, v in out["perp/binance_btcusdt.parquet"].items() if k != "trades"}
     out |= _five_minutes(seed, perp)
@@ -128,7 +128,7 @@ def _five_minutes(seed: int, hourly: Columns) -> dict[str, Columns]:
     }
     bars["quote_volume"] = np.round(bars["volume"] * (open_ + close) / 2)
     flat = {"timestamp": first + 300 * np.arange(12 * n)} | {k: v.ravel() for k, v in bars.items()}
-    signals = _signals(flat["timestamp"], flat["open"])
+    signals = example_signals(flat["timestamp"], flat["open"])
     keep = (flat["timestamp"] >= first + int(warm_up.total_seconds())) & (flat["timestamp"] <= last)
     return {
         "perp_5m/binance_btcusdt.parquet": {k: v[keep] for k, v in flat.items()},
@@ -136,7 +136,7 @@ def _five_minutes(seed: int, hourly: Columns) -> dict[str, Columns]:
     }
 
 
-def _signals(stamps: Array, open_: Array) -> Columns:
+def example_signals(stamps: Array, open_: Array) -> Columns:
     """Example rule: follow the return over the last `_SIGNAL_BARS` bars while it is large against its noise.
 
     Everything at a stamp is made of openings up to that stamp, so it is known when the bar opens. `sd` is the

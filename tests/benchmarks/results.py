@@ -5,19 +5,22 @@ The data set is found by BASIS_TEST_DATA and is no part of the project; without 
 
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from statistics import median
 
 import basis
 from basis.config import list_modes, load_config
-from basis.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests"))
+from signalled import signalled  # noqa: E402
+
 DATA = Path(os.environ.get("BASIS_TEST_DATA", ROOT.parent / "shared" / "market_data"))
 BEGIN, END = "<!-- results: made by `make results` -->", "<!-- end of results -->"
-#: Market rates of staking tokens begin on the day before.
-STAKED, START = "2024-05-14", "2024-01-01"
+#: Market rates of staking tokens begin on the day before; the rule of the signals looks back over three days.
+STAKED, SIGNALLED, START = "2024-05-14", "2024-01-04", "2024-01-01"
 HEAD = (
     "mode", "from", "to", "return", "CAGR", "max drawdown", "funding", "lending", "staking", "rewards", "peg", "price",
     "costs", "liquidations", "stand-ins", "seconds",
@@ -34,11 +37,12 @@ CAUSES = {
 }
 
 
-def row(mode: str, overrides: dict[str, str]) -> list[str]:
+def row(data: Path, mode: str, overrides: dict[str, str]) -> list[str]:
     """One run: its headline, its P&L by cause in percent of the capital, and how long it takes once all is loaded."""
-    staked = load_config(mode, environ={}).strategy.lst is not None
-    config = load_config(mode, {"start": STAKED if staked else START, **overrides}, environ={})
-    provider = basis.DataProvider(DATA, config)
+    strategy = load_config(mode, environ={}).strategy
+    start = STAKED if strategy.lst is not None else SIGNALLED if strategy.signal_file is not None else START
+    config = load_config(mode, {"start": start, **overrides}, environ={})
+    provider = basis.DataProvider(data, config)
     took = []
     for _ in range(4):
         began = time.perf_counter()
@@ -58,16 +62,11 @@ def row(mode: str, overrides: dict[str, str]) -> list[str]:
     ]  # fmt: skip
 
 
-def table() -> str:
+def table(data: Path) -> str:
     runs = [(mode, {}) for mode in list_modes()]
     lending = 1 + [mode for mode, _ in runs].index("pure_lending")
     runs.insert(lending, ("pure_lending", {"asset": "ETH", "share_class": "ETH"}))
-    rows = []
-    for mode, overrides in runs:
-        try:
-            rows.append(row(mode, overrides))
-        except DataError as error:
-            print(f"{mode}: left out, {error}", file=sys.stderr)
+    rows = [row(data, mode, overrides) for mode, overrides in runs]
     rule = ["---", "---", "---", *("---:" for _ in HEAD[3:-2]), "---", "---:"]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (HEAD, rule, *rows))
 
@@ -75,7 +74,9 @@ def table() -> str:
 def main() -> None:
     if not DATA.is_dir():
         sys.exit(f"{DATA} does not exist; name a data set by BASIS_TEST_DATA.")
-    made, readme = table(), ROOT / "README.md"
+    with tempfile.TemporaryDirectory() as folder:
+        made = table(DATA if DATA.joinpath("signals").is_dir() else signalled(DATA, Path(folder)))
+    readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)

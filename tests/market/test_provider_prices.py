@@ -130,6 +130,17 @@ def test_fine_rows_on_hourly_and_on_five_minute_candles(dataset, configure):
     assert "perp/binance_btcusdt.parquet" not in panel.files
 
 
+def test_bars_finer_than_the_candles_have_their_share_of_volume_and_volatility(dataset, configure):
+    dataset.bars("spot/binance_btcusdt.parquet", [100.0] * 3)
+    dataset.bars("perp/binance_btcusdt.parquet", [100.0] * 3, volume=[24.0, 48.0, 1.0])
+    dataset.funding("funding/binance_btcusdt.parquet", [T0], [0.0])
+    config = configure(PERP, bar_interval="5m", execution={"participation": 0.1})
+    panel = DataProvider(dataset.root, config).panel(start=T0 + HOUR, end=T0 + 2 * HOUR)
+    assert panel.columns[f"volume|{PERP}"].tolist() == [2.0] * 12 + [4.0]
+    hourly = np.log(102.0 / 98.0) / (2.0 * np.sqrt(np.log(2.0)))
+    assert panel.columns[f"volatility|{PERP}"] == pytest.approx(hourly / np.sqrt(12.0), rel=1e-15)
+
+
 def test_a_token_quoted_in_weth(dataset, configure):
     dataset.bars("spot/bybit_ethusdt.parquet", [2000.0, 2100.0, 2200.0, 2300.0])
     dataset.bars("spot/uniswapv3_eigenweth.parquet", [0.001, 0.002], start=T0 + 2 * HOUR)

@@ -298,14 +298,14 @@ def test_signals_fit_the_bars(read, bars: str, signals: str) -> None:
 
 
 def test_a_signal_knows_nothing_of_later_bars() -> None:
-    from basis.market.sample import _signals
+    from basis.market.sample import example_signals
 
     rng = np.random.default_rng(3)
     stamps = 3600 * np.arange(600)
     prices = 100 * np.exp(np.cumsum(0.01 * rng.standard_normal(600)))
     later = prices.copy()
     later[401:] *= rng.uniform(0.5, 2, 199)
-    before, after = _signals(stamps, prices), _signals(stamps, later)
+    before, after = example_signals(stamps, prices), example_signals(stamps, later)
     for column in ("signal", "confidence", "sd"):
         np.testing.assert_array_equal(before[column][:401], after[column][:401])
         assert not np.array_equal(before[column][401:], after[column][401:])

@@ -24,9 +24,11 @@ class Resolved(NamedTuple):
 
 
 class Candles(NamedTuple):
-    """Candles of all sources merged: non-overlapping, sorted; ``ends`` in ns; high, low, volume (NaN where unknown)."""
+    """Candles of all sources merged: non-overlapping, sorted; ``ends`` and ``lengths`` in ns; high, low, volume (NaN
+    where unknown)."""
 
     ends: np.ndarray
+    lengths: np.ndarray
     high: np.ndarray
     low: np.ndarray
     volume: np.ndarray
@@ -86,7 +88,7 @@ class BarSeries:
     def candles(self) -> Candles:
         """The candles of all sources, a later source only where no earlier one has a candle."""
         if self._candles is None:
-            merged = Candles(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0))
+            merged = Candles(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0))
             starts = np.empty(0, np.int64)
             for whole, interval in zip(self._good, self.intervals, strict=True):
                 if whole is None or whole.stamps.size == 0:
@@ -98,7 +100,7 @@ class BarSeries:
                 if not alone.any():
                     continue
                 unknown = np.full(begin.size, np.nan)
-                own = [end] + [table.columns.get(name, unknown) for name in ("high", "low", "volume")]
+                own = [end, end - begin] + [table.columns.get(name, unknown) for name in ("high", "low", "volume")]
                 starts = np.concatenate((starts, begin[alone]))
                 order = np.argsort(starts, kind="stable")
                 starts = starts[order]
@@ -125,11 +127,12 @@ class BarSeries:
         """Volatility of the candles that ended in (τ_t − step, τ_t], from their range: ln(high / low) / (2 √ln 2).
 
         Parkinson (1980); of the step, not of a year. Where none ended it is that of the last closed candle, at most
-        `max_staleness` old; NaN without one.
+        `max_staleness` old; NaN without one. A candle longer than the step gives the root of its share of time.
         """
         candles = self.candles()
         keep = ~(np.isnan(candles.high) | np.isnan(candles.low))
         ends, high, low = candles.ends[keep], candles.high[keep], candles.low[keep]
+        shares = np.minimum(1.0, step / candles.lengths[keep])
         out = np.full(timestamps.shape, np.nan)
         if not ends.size:
             return out
@@ -140,20 +143,21 @@ class BarSeries:
         if known.any():
             top = np.maximum.reduceat(np.append(high, 0.0), bounds)[::2]
             bottom = np.minimum.reduceat(np.append(low, 0.0), bounds)[::2]
-            out[known] = np.log(top / bottom) / (2.0 * np.sqrt(np.log(2.0)))
+            out[known] = np.log(top / bottom) / (2.0 * np.sqrt(np.log(2.0))) * np.sqrt(shares[last[known] - 1])
         return out
 
     def volume(self, timestamps: np.ndarray, step: int, max_staleness: int) -> np.ndarray | None:
         """Volume, in base units, of the candles that ended in (τ_t − step, τ_t].
 
         Where none ended it is that of the last closed candle, at most `max_staleness` old; NaN without one; None where
-        no source has volumes.
+        no source has volumes. A candle longer than the step gives its share of time.
         """
         candles = self.candles()
         keep = ~np.isnan(candles.volume)
         if not keep.any():
             return None
-        ends, volume = candles.ends[keep], candles.volume[keep]
+        ends = candles.ends[keep]
+        volume = candles.volume[keep] * np.minimum(1.0, step / candles.lengths[keep])
         last = np.searchsorted(ends, timestamps, "right")
         first = np.searchsorted(ends, timestamps - step, "right")
         sums = segment_sums(volume, first, last)
