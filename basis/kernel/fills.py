@@ -610,7 +610,7 @@ def book_transfer(n, cells, model, coef, tape, desk, t, lane, action):
 
 @routine
 def book_pool(n, cells, model, coef, tape, desk, t, lane, action):
-    """Underlying against scaled balance, gas from what the wallet holds before a withdrawal and after a supply."""
+    """Underlying against a scaled balance or debt; gas from what the wallet holds after it paid, before it is paid."""
     b = at.book_at(n)
     h = at.hour_at(n)
     quote = at.quote_at(n)
@@ -618,49 +618,18 @@ def book_pool(n, cells, model, coef, tape, desk, t, lane, action):
     kind = int(deal[at.D_KIND])
     amount = deal[at.D_QUANTITY]
     index = deal[at.D_PRICE]
-    supplies = kind == at.SUPPLY_POOL
-    token = int(deal[at.D_SLOT if supplies else at.D_DEST])
-    pool = int(deal[at.D_DEST if supplies else at.D_SLOT])
-    change = amount / index if supplies else -(amount / index)
-    if not supplies and -change >= cells[b.q + pool, lane] * (1.0 - _DUST):
-        change = -cells[b.q + pool, lane]
-    cells[b.q + token, lane] -= amount if supplies else 0.0
+    pays = kind == at.SUPPLY_POOL or kind == at.REPAY_POOL
+    grows = kind == at.SUPPLY_POOL or kind == at.BORROW_POOL
+    token = int(deal[at.D_SLOT if pays else at.D_DEST])
+    scaled = int(deal[at.D_DEST if pays else at.D_SLOT])
+    change = amount / index if grows else -(amount / index)
+    if not grows and -change >= cells[b.q + scaled, lane] * (1.0 - _DUST):
+        change = -cells[b.q + scaled, lane]
+    cells[b.q + token, lane] -= amount if pays else 0.0
     gas = pay_gas(n, cells, model.table, tape, deal[at.D_UNITS], lane)
-    cells[b.q + token, lane] += 0.0 if supplies else amount
-    cells[b.q + pool, lane] += change
-    e = emit(n, desk, cells, t, lane, at.FILL, kind, pool, token, action)
-    if e >= 0:
-        desk.events[e, at.E_QUANTITY] = change
-        desk.events[e, at.E_PRICE] = index
-        desk.events[e, at.E_REFERENCE] = deal[at.D_REFERENCE]
-        desk.events[e, at.E_NOTIONAL] = abs(amount) * coef[h.value + token]
-        desk.events[e, at.E_GAS] = gas
-        desk.events[e, at.E_GAS_UNITS] = deal[at.D_UNITS]
-        desk.events[e, at.E_AMOUNT] = -amount if supplies else amount
-        desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
-
-
-@routine
-def book_debt(n, cells, model, coef, tape, desk, t, lane, action):
-    """Underlying against scaled debt, gas from what the wallet holds before a loan and after a repayment."""
-    b = at.book_at(n)
-    h = at.hour_at(n)
-    quote = at.quote_at(n)
-    deal = desk.deal
-    kind = int(deal[at.D_KIND])
-    amount = deal[at.D_QUANTITY]
-    index = deal[at.D_PRICE]
-    borrows = kind == at.BORROW_POOL
-    debt = int(deal[at.D_SLOT if borrows else at.D_DEST])
-    token = int(deal[at.D_DEST if borrows else at.D_SLOT])
-    change = amount / index if borrows else -(amount / index)
-    if not borrows and -change >= cells[b.q + debt, lane] * (1.0 - _DUST):
-        change = -cells[b.q + debt, lane]
-    cells[b.q + token, lane] -= 0.0 if borrows else amount
-    gas = pay_gas(n, cells, model.table, tape, deal[at.D_UNITS], lane)
-    cells[b.q + token, lane] += amount if borrows else 0.0
-    cells[b.q + debt, lane] += change
-    e = emit(n, desk, cells, t, lane, at.FILL, kind, debt, token, action)
+    cells[b.q + token, lane] += 0.0 if pays else amount
+    cells[b.q + scaled, lane] += change
+    e = emit(n, desk, cells, t, lane, at.FILL, kind, scaled, token, action)
     if e >= 0:
         desk.events[e, at.E_QUANTITY] = change
         desk.events[e, at.E_PRICE] = index
@@ -668,7 +637,7 @@ def book_debt(n, cells, model, coef, tape, desk, t, lane, action):
         desk.events[e, at.E_NOTIONAL] = amount * coef[h.value + token]
         desk.events[e, at.E_GAS] = gas
         desk.events[e, at.E_GAS_UNITS] = deal[at.D_UNITS]
-        desk.events[e, at.E_AMOUNT] = amount if borrows else -amount
+        desk.events[e, at.E_AMOUNT] = -amount if pays else amount
         desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
 
 
@@ -755,8 +724,6 @@ def book(n, cells, model, coef, tape, desk, t, lane, action):
         book_transfer(n, cells, model, coef, tape, desk, t, lane, action)
     elif kind == at.SWAP or kind == at.STAKE or kind == at.UNSTAKE:
         book_change(n, cells, model, coef, tape, desk, t, lane, action)
-    elif kind == at.BORROW_POOL or kind == at.REPAY_POOL:
-        book_debt(n, cells, model, coef, tape, desk, t, lane, action)
     elif kind >= at.LEVER_STAKE and kind <= at.UNWIND:
         book_lever(n, cells, model, coef, tape, desk, t, lane, action)
     else:
