@@ -686,6 +686,21 @@ def loop_up(n, cells, model, coef, tape, regime, param, plan, action, step, orde
     return put(orders, 0, at.BORROW_POOL, debt, pays, more) if more > _NEGLIGIBLE * backing else DONE
 
 
+@stage
+def lacking_to_leave(n, cells, model, tape, regime, plan, spent, lane):
+    """Ether that the wallet, once it has `spent` so much, lacks for the gas of all that follows the end of a loan."""
+    gas = model.terms.gas
+    quote = at.quote_at(n)
+    units = gas[regime, at.GAS_WITHDRAW]
+    units += gas[regime, at.GAS_SWAP if int(plan[at.PLAN_AT_MARKET]) > 0 else at.GAS_UNSTAKE]
+    there = cells[at.book_at(n).q + int(plan[at.PLAN_PAYS]), lane] - spent
+    if pays_in_usdt(model):
+        units += gas[regime, at.GAS_SWAP]
+        there += cells[at.book_at(n).q + model.table.wallet[1], lane] / tape[quote.gas + 1]
+    lacking = units * tape[quote.gas + 0] - there
+    return lacking if lacking > 0.0 else 0.0
+
+
 @routine
 def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders, lane):
     """One transaction up or down to the target; to leave altogether, what is left is withdrawn and changed back."""
@@ -715,6 +730,8 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
     # a bundle's own gas is the wallet's, as far as it has it: that is what its reserve is for
     gas = model.terms.gas[regime, at.GAS_DELEVER] * tape[quote.gas + 0]
     gas = gas if gas < cells[b.q + pays, lane] else cells[b.q + pays, lane]
+    # and where the loan ends, what it will lack then comes out of the bundle
+    last = gas - lacking_to_leave(n, cells, model, tape, regime, plan, gas, lane)
     if code == at.EXIT_PARTIAL:
         # what the wallet has to spare goes in, what is asked for comes out
         kept = param[at.GAS_RESERVE] * model.terms.gas[regime, at.GAS_DELEVER] * tape[quote.gas + 0]
@@ -734,7 +751,7 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
             left = (backing - owed) / coef[at.hour_at(n).value + pays] + spare - action[3]
             # so little left that its costs could not be paid: leave altogether
             if owes and left < _TOO_LITTLE * backing / coef[at.hour_at(n).value + pays]:
-                return put(orders, 0, at.UNWIND, pool, debt, gas)
+                return put(orders, 0, at.UNWIND, pool, debt, last)
             # below its target after that, too, the loan has nothing to give
             price = coef[at.hour_at(n).value + pays]
             backing += (spare - action[3] - model.terms.gas[regime, at.GAS_DELEVER] * tape[quote.gas + 0]) * price
@@ -747,7 +764,7 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
             return DONE
         step -= 1
     if step == 0:
-        return put(orders, 0, at.UNWIND, pool, debt, gas) if owes else 0
+        return put(orders, 0, at.UNWIND, pool, debt, last) if owes else 0
     if step == 1:
         held = cells[b.q + pool, lane] * tape[quote.index + pool - len(n.cash) - len(n.token)]
         return put(orders, 0, at.WITHDRAW_POOL, pool, token, held) if (held > 0.0 and not owes) else 0

@@ -110,6 +110,23 @@ def test_a_book_that_lost_every_short_does_not_wait_naked_for_margin(mode, wait)
     assert sum(short_at(result, mode, v)[-1] for v in VENUES) > 0.0
 
 
+@pytest.mark.parametrize("times", [1, 30])
+def test_a_loan_whose_margin_is_all_lost_ends_with_the_gas_of_selling_what_is_left(times):
+    """With a margin of a twentieth no venue has any left, and gas that rises takes more than is kept for it."""
+    spot = flat("usdt_market_neutral")
+    row = np.arange(ROWS)
+    panel = hedged(spot, wick=0.001, gwei=np.where(row < STRIKE, 2.0, 2.0 * times))
+    for venue in VENUES:
+        name = f"high|{venue}:Perp:ETHUSDT"
+        panel.columns[name] = np.where(row == STRIKE, 1.8 * spot, panel.columns[name])
+    overrides = {"risk.limits": {}, "strategy.stake_allocation": 1.0 / 1.05}
+    result = basis.backtest("usdt_market_neutral", panel, overrides=overrides)
+    assert result.summary["liquidations"] == len(VENUES)
+    assert reasons(result) == []
+    assert drift(result, "usdt_market_neutral")[STRIKE:].max() <= 0.02
+    assert result.positions["aave_v3:aToken:weETH"].iloc[STRIKE] == 0.0
+
+
 # --- a common rise ---------------------------------------------------------------------------------------------------
 
 
