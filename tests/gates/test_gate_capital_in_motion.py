@@ -219,7 +219,11 @@ def test_through_a_broken_peg_the_short_follows_what_putting_to_work_costs(mode,
     assert "nothing to change at this loan to value" not in reasons(result)
 
 
-@pytest.mark.parametrize("venues", [{"bybit": 1.0}, {"bybit": 0.7, "okx": 0.3}, dict.fromkeys(VENUES, 1 / 3)], ids=len)
+@pytest.mark.parametrize(
+    "venues",
+    [{"bybit": 1.0}, {"bybit": 0.6, "okx": 0.3, "binance": 0.1}, dict.fromkeys(VENUES, 1 / 3)],
+    ids=["one", "uneven", "even"],
+)
 @pytest.mark.parametrize("capital", [20_000.0, 1e6])
 @pytest.mark.parametrize("mode", STAKING)
 def test_what_leaves_whole_keeps_the_gas_of_leaving(mode, capital, venues):
