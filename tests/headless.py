@@ -75,14 +75,14 @@ def chromium() -> str:
 
 @contextmanager
 def driven(width: int = 1200, height: int = 900) -> Iterator[Any]:
-    """A page of a Chromium that playwright drives; skips the test where there is no Chromium."""
+    """A Chromium that playwright drives, for pages of this size; skips the test where there is no Chromium."""
     path = chromium()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=[*QUIET])
         try:
-            yield browser.new_page(viewport={"width": width, "height": height})
+            yield browser.new_context(viewport={"width": width, "height": height})
         finally:
             browser.close()
 

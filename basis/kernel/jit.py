@@ -5,6 +5,7 @@
 
 import fcntl
 import functools
+import gc
 import hashlib
 import os
 import pathlib
@@ -196,10 +197,21 @@ def kernel(function: Callable) -> Any:
     return _njit(function, keep=True)
 
 
-def _compiling(function: Any, signature: Any) -> Any:
-    """Only one process at a time compiles a function for a signature: the others wait, and load it."""
+@contextmanager
+def _compiling(function: Any, signature: Any) -> Iterator[None]:
+    """Only one process at a time compiles a function for a signature: the others wait, and load it.
+
+    A compiler makes objects by the million, hardly any of them garbage that only the collector finds: it pauses.
+    """
     what = f"{function.py_func.__module__} {function.py_func.__qualname__} {signature}"
-    return _alone(hashlib.sha256(what.encode()).hexdigest()[:16])
+    with _alone(hashlib.sha256(what.encode()).hexdigest()[:16]):
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if collects:
+                gc.enable()
 
 
 _F = types.float64

@@ -223,99 +223,116 @@ def test_a_cell_awaits_the_engine_and_calls_backtest_in_turn():
 
 # --- Ctrl-C ----------------------------------------------------------------------------------------------------------
 
-#: A run that is interrupted by its own strategy, in a checkpoint, by its progress, or while it is saved; what came
-#: after is counted.
+#: Runs that are interrupted, one after the other, by their own strategy, in a checkpoint, by their progress, or while
+#: they are saved; what came after is counted.
 INTERRUPTED = """
 import asyncio, os, signal, sys, time
 import basis
+from basis.results.table import Table
 from test_api_wrong_use import Every
 
-how, driver, out = sys.argv[2:]
-calls, armed = [], not how.startswith("checkpoint")
+write = Table.write
 
-def strike():
-    if not armed:
-        return
-    calls.append(1)
-    if len(calls) == 20:
-        os.kill(os.getpid(), signal.SIGINT)
-    if len(calls) > 20:
-        time.sleep(0.001)
+def trial(how, driver, out):
+    calls, armed = [], not how.startswith("checkpoint")
 
-class Strikes(Every):
-    def make_decision(self, timestamp=None, market_data=None):
+    def strike():
+        if not armed:
+            return
+        calls.append(1)
+        if len(calls) == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+        if len(calls) > 20:
+            time.sleep(0.001)
+
+    def at_once(*given):
+        calls.extend([1] * 19)
         strike()
 
-def run():
-    global armed
-    more = {"progress": lambda done, rows: (calls.extend([1] * 19), strike())} if how == "progress" else {}
-    if how.startswith("strategy"):
-        more = {"strategy": Strikes}
-    if how == "saving":
-        from basis.results.table import Table
-        write = Table.write
-        def slow(self, path):
-            write(self, path)
-            calls.extend([1] * 19)
+    def slow(self, path):
+        write(self, path)
+        at_once()
+
+    class Strikes(Every):
+        def make_decision(self, timestamp=None, market_data=None):
             strike()
-        Table.write = slow
-    if how.startswith("checkpoint"):
-        made = basis.backtest("btc_basis", start="2024-01-01", driver=driver, strategy=Strikes)
-        armed = True
-        made.checkpoint(made.equity.index[-2])
-    basis.backtest("btc_basis", start="2024-01-01", driver=driver, out=out, **more)
 
-async def cell():
-    run()
+    def run():
+        nonlocal armed
+        more = {"progress": at_once} if how == "progress" else {}
+        if how.startswith("strategy"):
+            more = {"strategy": Strikes}
+        Table.write = slow if how == "saving" else write
+        if how.startswith("checkpoint"):
+            made = basis.backtest("btc_basis", start="2024-01-01", driver=driver, strategy=Strikes)
+            armed = True
+            made.checkpoint(made.equity.index[-2])
+        basis.backtest("btc_basis", start="2024-01-01", driver=driver, out=out, **more)
 
-try:
-    if how.endswith("notebook"):
-        # its loop leaves the signal to Python
-        asyncio.new_event_loop().run_until_complete(cell())
-    elif how.endswith("loop"):
-        asyncio.run(cell())
-    else:
+    async def cell():
         run()
-    print("done", len(calls))
-except KeyboardInterrupt:
-    print("interrupted", len(calls))
+
+    try:
+        if how.endswith("notebook"):
+            # its loop leaves the signal to Python
+            asyncio.new_event_loop().run_until_complete(cell())
+        elif how.endswith("loop"):
+            asyncio.run(cell())
+        else:
+            run()
+        print("done", len(calls))
+    except KeyboardInterrupt:
+        print("interrupted", len(calls))
+
+for given in zip(*[iter(sys.argv[2:])] * 3):
+    trial(*given)
 """
+STRUCK = [
+    ("strategy", "kernel"),
+    ("strategy", "event"),
+    ("strategy in a loop", "kernel"),
+    ("strategy in a loop", "event"),
+    ("strategy in a notebook", "kernel"),
+    ("strategy in a notebook", "event"),
+    ("checkpoint", "kernel"),
+    ("checkpoint in a loop", "kernel"),
+    ("progress", "kernel"),
+    ("progress", "event"),
+    ("saving", "kernel"),
+]
 
 
-@pytest.mark.parametrize(
-    ("how", "driver"),
-    [
-        ("strategy", "kernel"),
-        ("strategy", "event"),
-        ("strategy in a loop", "kernel"),
-        ("strategy in a loop", "event"),
-        ("strategy in a notebook", "kernel"),
-        ("strategy in a notebook", "event"),
-        ("checkpoint", "kernel"),
-        ("checkpoint in a loop", "kernel"),
-        ("progress", "kernel"),
-        ("progress", "event"),
-        ("saving", "kernel"),
-    ],
-)
-def test_ctrl_c_stops_a_run_and_leaves_nothing(how, driver, sample_data, tmp_path):
-    script = tmp_path / "script.py"
+@pytest.fixture(scope="module")
+def struck(sample_data, tmp_path_factory):
+    """What one process says of the runs it starts, each after the one before was interrupted; and their folder."""
+    folder = tmp_path_factory.mktemp("struck")
+    script = folder / "script.py"
     script.write_text("import sys; sys.path[:0] = sys.argv[1:2]\n" + INTERRUPTED)
-    out = tmp_path / "runs" / "mine"
+    given = [word for how, driver in STRUCK for word in (how, driver, f"runs {how} {driver}/mine")]
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script), os.path.dirname(__file__), how, driver, str(out)],
+        [sys.executable, "-W", "ignore", str(script), os.path.dirname(__file__), *given],
         env={**os.environ, "BASIS_DATA_DIR": str(sample_data)},
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
     )
     assert done.returncode == 0, done.stderr
-    said, calls = done.stdout.split()
+    return dict(zip(STRUCK, done.stdout.splitlines(), strict=True)), folder
+
+
+@pytest.mark.parametrize(("how", "driver"), STRUCK)
+def test_ctrl_c_stops_a_run_and_leaves_nothing(how, driver, struck):
+    told, folder = struck
+    said, calls = told[how, driver].split()
     assert said == "interrupted"
     # of 17,545 rows; in a loop the signal comes to another thread than that of the run
     assert 20 <= int(calls) < (21 if " in a " not in how else 5_000)
-    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "runs") == ["script.py"]
-    assert not out.parent.exists() or list(out.parent.iterdir()) == []
+    runs = folder / f"runs {how} {driver}"
+    assert not runs.exists() or list(runs.iterdir()) == []
+    assert {path.name for path in folder.iterdir()} <= {
+        "script.py",
+        *(f"runs {how} {driver}" for how, driver in STRUCK),
+    }
 
 
 def test_a_run_that_is_not_caught_ends_as_python_does(sample_data, tmp_path):

@@ -260,7 +260,11 @@ def test_filled_a_bar_later_delta_is_back_in_its_band_a_bar_later(mode, sample_d
     assert {result.exposure.index[i] for i in off} <= decided
 
 
-@pytest.mark.parametrize("venues", [{"bybit": 1.0}, {"bybit": 0.7, "okx": 0.3}, dict.fromkeys(VENUES, 1 / 3)], ids=len)
+@pytest.mark.parametrize(
+    "venues",
+    [{"bybit": 1.0}, {"bybit": 0.6, "okx": 0.3, "binance": 0.1}, dict.fromkeys(VENUES, 1 / 3)],
+    ids=["one", "uneven", "even"],
+)
 @pytest.mark.parametrize("capital", [20_000.0, 1e6])
 @pytest.mark.parametrize("mode", STAKING)
 def test_what_leaves_whole_keeps_the_gas_of_leaving(mode, capital, venues):

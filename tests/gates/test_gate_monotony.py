@@ -8,6 +8,7 @@ rebalanced less often, and because prices move before what has arrived is traded
 but for legs that were a little larger for a while, because their reduction came later.
 """
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -66,8 +67,15 @@ def slow(mode, hours):
     return {f"venues.{v}.latency.{way}": f"{hours}h" for v in exchanges(mode) for way in ("deposit", "withdrawal")}
 
 
+@functools.cache
+def market_of(mode, data, *span):
+    """What the runs of a mode share: no fee and no latency is in it."""
+    return basis.DataProvider(data, basis.load_config(mode)).panel(None, *span)
+
+
 def ran(mode, data, span, overrides):
-    result = basis.backtest(mode, data, *span, overrides=overrides)
+    panel = market_of(mode, data, *span) if isinstance(data, Path) else data
+    result = basis.backtest(mode, panel, overrides=overrides)
     assert result.status == "complete", result.cause
     return result
 

@@ -9,10 +9,25 @@ from pathlib import Path
 import basis
 
 HERE = Path(__file__).parent
-MODES = ("eth_leveraged", "eth_staking_only", "ml_directional")
 #: Words in the names of tests: runs too long for plain Python; those that reach turns of their own.
 LONG = ("files", "closed", "without_costs", "known_span", "august", "twice", "wild", "future")
 SHORT = ("story", "60", "sixty", "slash", "ether", "debt", "loop", "gas", "any_size", "inside_the_hour")
+#: What is run, by the words in its names.
+CHECKS = {
+    ("kernel/plain_checks.py",): "plain_checks",
+    ("gates/test_gate_execution.py", "gates/test_gate_capital_in_motion.py"): (
+        "(gas_is_brought or (kernel and (in_its_row or without_volume)))"
+    ),
+    ("gates/test_gate_eth_leveraged.py", "gates/test_gate_eth_staking_only.py", "gates/test_gate_ml_directional.py"): (
+        f"kernel and not ({' or '.join(LONG)})"
+    ),
+    # short runs in made-up markets: hedges with a leg in the wallet, loans of more than one asset
+    (
+        "gates/test_gate_usdt_market_neutral.py",
+        "gates/test_gate_onchain_edges.py",
+        "accounting/test_loans_inside_the_hour.py",
+    ): f"kernel and not real and not drawn and ({' or '.join(SHORT)})",
+}
 LEAST = 95.0  # % of lines and branches, `jit` and `packing` aside: how kernels are compiled has its own tests
 
 
@@ -29,23 +44,17 @@ def test_plain_checks_hold_and_reach_every_turn(tmp_path):
     rules = f"--rcfile={os.devnull}"
     include = f"--include={package / 'kernel' / '*.py'}"
     omit = f"--omit={package / 'kernel' / 'jit.py'},{package / 'kernel' / 'packing.py'}"
-    pytest_ = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
-    gates = [str(HERE.parent / "gates" / f"test_gate_{mode}.py") for mode in MODES]
-    # short runs in made-up markets: hedges with a leg in the wallet, loans of more than one asset
-    made_up = [str(HERE.parent / "gates" / f"test_gate_{name}.py") for name in ("usdt_market_neutral", "onchain_edges")]
-    loans = str(HERE.parent / "accounting" / "test_loans_inside_the_hour.py")
-    moving = [str(HERE.parent / "gates" / f"test_gate_{name}.py") for name in ("execution", "capital_in_motion")]
-    for checks in (
-        [str(HERE / "plain_checks.py")],
-        [*moving, "-k", "gas_is_brought or (kernel and (in_its_row or without_volume))"],
-        [*gates, "-k", f"kernel and not ({' or '.join(LONG)})"],
-        [*made_up, loans, "-k", f"kernel and not real and not drawn and ({' or '.join(SHORT)})"],
-    ):
-        done = subprocess.run(
-            [*coverage, "run", "--append", rules, "--branch", include, omit, *pytest_, *checks],
-            env=environment, cwd=HERE, capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    pytest_ = ["-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    files, chosen = [], []
+    for names, words in CHECKS.items():
+        files += [str(HERE.parent / name) for name in names]
+        chosen += [f"({Path(name).stem} and {words})" for name in names]
+    done = subprocess.run(
+        [*coverage, "run", rules, "--branch", include, omit, *pytest_, *files, "-k", " or ".join(chosen)],
+        env=environment, cwd=HERE, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    assert all(f"{Path(file).name}::" in done.stdout for file in files), done.stdout[-8000:]
     report = tmp_path / "report.json"
     made = subprocess.run(
         [*coverage, "json", rules, "-o", str(report)], env=environment, cwd=HERE, capture_output=True, text=True

@@ -1,4 +1,7 @@
-"""The notebooks in JupyterLab, in a browser: run by its own commands, and read back from what it has drawn."""
+"""The notebooks in JupyterLab, in a browser: run by its own commands, and read back from what it has drawn.
+
+What it saves is exported as a page. Where there is no browser, each notebook is run in a kernel alone.
+"""
 
 import json
 import os
@@ -10,10 +13,15 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import nbformat
 import pytest
-from headless import chromium, driven
+from headless import chromium, driven, find_chromium
+from nbconvert import HTMLExporter
+from test_notebooks import FIGURES, check_outputs, execute
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent.parent / "notebooks").glob("*.ipynb"))
 #: Seconds: until the server answers, and for a notebook.
@@ -34,18 +42,26 @@ READ = """() => [...document.querySelectorAll(".js-plotly-plot")].map((place) =>
     width: box.width, height: box.height,
   };
 })"""
-#: Of every cell of the notebook its outputs, from the model: those out of sight need not be on the page.
-OUTPUTS = """() => [...window.jupyterapp.shell.currentWidget.content.widgets].flatMap((cell) =>
-  cell.model.type === "code" ? [...Array(cell.model.outputs.length).keys()].map((at) => {
-    const output = cell.model.outputs.get(at).toJSON();
-    return {kind: output.output_type, name: output.name || "", text: [output.text || output.ename || ""].flat().join(""),
-            figure: "application/vnd.plotly.v1+json" in (output.data || {})};
-  }) : [])"""
+#: Leaves in the title of an exported page how many shapes each of its figures has drawn.
+COUNT = """<script>window.addEventListener("load", () => {
+  const shapes = ".main-svg path.js-line, .main-svg .point, .main-svg .hm image, .table .column-block";
+  const drawn = (place) => place.querySelectorAll(shapes).length;
+  document.title = [...document.querySelectorAll(".js-plotly-plot")].map(drawn).join(" ");
+});</script>"""
+
+
+class Lab(NamedTuple):
+    """A JupyterLab: where it is, its token, the folder it shows, and the browser it is looked at with."""
+
+    address: str
+    token: str
+    folder: Path
+    browser: Any
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """Address of a JupyterLab on this machine alone, over a folder with copies of the notebooks."""
+    """A JupyterLab on this machine alone, over a folder with copies of the notebooks."""
     chromium()
     pytest.importorskip("jupyterlab")
     home = tmp_path_factory.mktemp("lab")
@@ -82,9 +98,11 @@ def lab(tmp_path_factory):
                 with urllib.request.urlopen(f"{address}/api/status?token={token}", timeout=5):
                     break
             except OSError:
-                assert server.poll() is None and time.monotonic() < end, (home / "log").read_text()
+                if server.poll() is not None or time.monotonic() > end:
+                    pytest.fail((home / "log").read_text())
                 time.sleep(0.2)
-        yield address, token
+        with driven() as browser:
+            yield Lab(address, token, work, browser)
     finally:
         server.terminate()
         try:
@@ -93,41 +111,50 @@ def lab(tmp_path_factory):
             server.kill()
 
 
-def run_all(page, lab, name):
-    """Open a notebook, run all its cells in its fresh kernel, and give its outputs and its figures."""
-    address, token = lab
+@contextmanager
+def page_without_network(lab):
+    """A page in the browser that may ask this JupyterLab, and nobody else."""
     outside = []
 
     def local(route):
-        if route.request.url.startswith((address, "data:", "blob:")):
+        if route.request.url.startswith((lab.address, "file:", "data:", "blob:")):
             return route.continue_()
         outside.append(route.request.url)
         return route.abort()
 
-    page.route("**/*", local)
-    page.goto(f"{address}/lab/tree/{name}?token={token}&reset")
-    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=_PATIENCE * 1000)
-    page.set_default_timeout(_RUN * 1000)
-    # a kernel that has not started yet would have nothing to run
-    page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.ready")
-    began = time.perf_counter()
-    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    outputs = page.evaluate(OUTPUTS)
-    wanted = sum(output["figure"] for output in outputs)
-    drawn = f"document.querySelectorAll('.js-plotly-plot .main-svg').length >= {wanted}"
-    page.wait_for_function(f"{drawn} && document.querySelectorAll('.js-plotly-plot').length >= {wanted}")
-    print(f"{name}: {time.perf_counter() - began:.1f} s")
-    figures = page.evaluate(READ)
-    page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
+    page = lab.browser.new_page()
+    try:
+        page.route("**/*", local)
+        yield page, outside
+    finally:
+        page.close()
+
+
+def run_all(lab, name):
+    """Open a notebook, run all its cells in its fresh kernel, and save it: gives it as saved, and its figures."""
+    with page_without_network(lab) as (page, outside):
+        page.goto(f"{lab.address}/lab/tree/{name}?token={lab.token}&reset")
+        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=_PATIENCE * 1000)
+        page.set_default_timeout(_RUN * 1000)
+        # a kernel that has not started yet would have nothing to run
+        page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.ready")
+        began = time.perf_counter()
+        page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        notebook = nbformat.read(lab.folder / name, as_version=4)
+        wanted = len(check_outputs(notebook))
+        drawn = f"document.querySelectorAll('.js-plotly-plot .main-svg').length >= {wanted}"
+        page.wait_for_function(f"{drawn} && document.querySelectorAll('.js-plotly-plot').length >= {wanted}")
+        print(f"{name}: {time.perf_counter() - began:.1f} s")
+        figures = page.evaluate(READ)
+        page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
     assert outside == []
-    return outputs, figures
+    return notebook, figures
 
 
-def check(outputs, figures):
-    """Every figure of the notebook is drawn, once, and nothing was said on stderr."""
-    assert [output["text"] for output in outputs if output["kind"] == "error" or output["name"] == "stderr"] == []
-    assert not [output["text"] for output in outputs if "Warning" in output["text"]]
-    assert len(figures) == sum(output["figure"] for output in outputs)
+def check(notebook, figures):
+    """Every figure of the notebook is drawn, once."""
+    assert len(figures) == len(check_outputs(notebook))
     for figure in figures:
         assert figure["title"]
         assert figure["traces"]
@@ -135,21 +162,33 @@ def check(outputs, figures):
         assert figure["height"] > 150
 
 
+def check_export(notebook, lab, folder):
+    """The notebook's exported page shows every figure without a network."""
+    text, _ = HTMLExporter(template_name="lab").from_notebook_node(notebook)
+    path = folder / "page.html"
+    path.write_text(text.replace("</body>", f"{COUNT}</body>"), encoding="utf-8")
+    with page_without_network(lab) as (page, _):
+        page.goto(path.as_uri())
+        drawn = [int(count) for count in page.title().split()]
+    assert len(drawn) == len(check_outputs(notebook))
+    assert min(drawn) > 0
+
+
 def number(text):
     """A number as a label has it."""
     return float(text.replace(",", "").replace("−", "-").replace("k", "e3").replace("M", "e6"))
 
 
-def test_the_quickstart_in_jupyterlab(lab):
-    with driven() as page:
-        outputs, figures = run_all(page, lab, "01_quickstart.ipynb")
-    check(outputs, figures)
-    assert len(figures) == 6
+def test_the_quickstart_in_jupyterlab(lab, tmp_path, subtests):
+    notebook, figures = run_all(lab, "01_quickstart.ipynb")
+    check(notebook, figures)
+    assert len(figures) == FIGURES["01"]
     assert [figure["title"].split(",")[0] for figure in figures] == [
         "Equity", "Drawdown", "P&L by cause", "From start to end by cause", "Risk", "Risk",
     ]  # fmt: skip
     # what the notebook prints of the balances
-    told = next(output["text"] for output in outputs if "change of equity" in output["text"])
+    shown = [output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", ())]
+    told = next(text for text in shown if "change of equity" in text)
     columns, balance = (float(text.replace(",", "")) for text in re.findall(r"-?[\d,]+\.\d+", told))
     assert columns == pytest.approx(balance, abs=1e-4)
 
@@ -177,12 +216,25 @@ def test_the_quickstart_in_jupyterlab(lab):
     labels = [number(text) for text in waterfall["labels"]]
     assert labels[-1] - labels[0] == pytest.approx(balance, abs=1.0)
     assert sum(labels[1:-1]) == pytest.approx(balance, abs=60.0)  # a label of thousands has three digits
+    with subtests.test("its exported page"):
+        check_export(notebook, lab, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
-def test_a_notebook_in_jupyterlab(path, lab):
-    with driven() as page:
-        outputs, figures = run_all(page, lab, path.name)
-    check(outputs, figures)
-    assert len(figures) >= 3
+def test_a_notebook_in_jupyterlab(path, lab, tmp_path, subtests):
+    notebook, figures = run_all(lab, path.name)
+    check(notebook, figures)
+    assert len(figures) >= FIGURES[path.stem[:2]]
+    with subtests.test("its exported page"):
+        check_export(notebook, lab, tmp_path)
+
+
+if not find_chromium():
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+    def test_a_notebook_without_a_browser(path, tmp_path, monkeypatch):
+        notebook = nbformat.read(path, as_version=4)
+        execute([notebook], path.parent, tmp_path, monkeypatch)
+        assert len(check_outputs(notebook)) >= FIGURES[path.stem[:2]]

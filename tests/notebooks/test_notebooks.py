@@ -1,15 +1,15 @@
-"""Notebooks: each runs from top to bottom, stands in step with its script, and is kept without its outputs."""
+"""Notebooks: each stands in step with its script, is kept without its outputs, and runs on another data set.
+
+On the sample each runs in JupyterLab (`test_jupyterlab`).
+"""
 
 import re
-import time
 from pathlib import Path
 
 import jupytext
 import nbformat
 import pytest
-from headless import open_page
 from nbclient import NotebookClient
-from nbconvert import HTMLExporter
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPTS = sorted((ROOT / "notebooks").glob("*.py"))
@@ -17,12 +17,6 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PLOTLY = "application/vnd.plotly.v1+json"
 #: Figures that a notebook has at the least.
 FIGURES = {"01": 6, "02": 5, "03": 7, "04": 8, "05": 7, "06": 3}
-#: Leaves in the title of an exported page how many shapes each of its figures has drawn.
-COUNT = """<script>window.addEventListener("load", () => {
-  const drawn = (place) => place.querySelectorAll(".main-svg path.js-line, .main-svg .point, .main-svg .hm image").length
-    + place.querySelectorAll(".table .column-block").length;
-  document.title = [...document.querySelectorAll(".js-plotly-plot")].map(drawn).join(" ");
-});</script>"""
 
 
 def cells(notebook):
@@ -58,17 +52,21 @@ def test_the_data_set_is_one_variable(path):
     assert source.count("data=DATA") == calls > 0
 
 
-def executed(path, tmp_path, monkeypatch):
-    """The notebook with what its cells gave, from a fresh kernel; the data set is what a checkout has."""
+def execute(notebooks, folder, home, monkeypatch):
+    """Run the cells of notebooks in one kernel that starts in `folder`, emptied before each; keeps what they give.
+
+    JupyterLab runs each of them in a fresh kernel.
+    """
     for name in ("BASIS_DATA_DIR", "BASIS_ENVIRONMENT"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    notebook, began = jupytext.read(path), time.perf_counter()
-    NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
-    ).execute()
-    print(f"{path.stem}: {time.perf_counter() - began:.1f} s")
-    return notebook
+    monkeypatch.setenv("IPYTHONDIR", str(home / "ipython"))
+    client = NotebookClient(notebooks[0], timeout=600, kernel_name="python3")
+    with client.setup_kernel(cwd=str(folder)):
+        for notebook in notebooks:
+            client.nb = notebook
+            client.execute_cell(nbformat.v4.new_code_cell("%reset -f"), 0)
+            for at, cell in enumerate(notebook.cells):
+                client.execute_cell(cell, at)
 
 
 def check_outputs(notebook):
@@ -85,29 +83,13 @@ def check_outputs(notebook):
     return figures
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_a_notebook_runs(path, tmp_path, monkeypatch, subtests):
-    notebook = executed(path, tmp_path, monkeypatch)
-    figures = check_outputs(notebook)
-    assert len(figures) >= FIGURES[path.stem[:2]]
-    with subtests.test("its exported page shows the figures without a network"):
-        text, _ = HTMLExporter(template_name="lab").from_notebook_node(notebook)
-        page = tmp_path / "page.html"
-        page.write_text(text.replace("</body>", f"{COUNT}</body>"), encoding="utf-8")
-        drawn = [int(count) for count in open_page(page, tmp_path / "profile").title.split()]
-        assert len(drawn) == len(figures)
-        assert min(drawn) > 0
-
-
 @pytest.mark.slow
-def test_a_notebook_runs_on_another_data_set(real_data, tmp_path, monkeypatch):
+def test_notebooks_run_on_another_data_set(real_data, tmp_path, monkeypatch):
     """The variable reaches every run: what the sample has at other dates, or not at all, breaks no cell."""
-    for path in SCRIPTS:
-        notebook = jupytext.read(path)
+    notebooks = [jupytext.read(path) for path in SCRIPTS]
+    for notebook in notebooks:
         for cell in notebook.cells:
             cell.source = cell.source.replace("DATA = None", f"DATA = {str(real_data)!r}")
-        client = NotebookClient(
-            notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
-        )
-        client.execute()
+    execute(notebooks, tmp_path, tmp_path, monkeypatch)
+    for path, notebook in zip(SCRIPTS, notebooks, strict=True):
         assert len(check_outputs(notebook)) >= FIGURES[path.stem[:2]], path.stem

@@ -130,6 +130,20 @@ def artifacts(cache: Path) -> Path:
     return folder
 
 
+def installed() -> tuple[Path, Path]:
+    """Python of the chain's environment and folder of the contracts, installed where they are missing.
+
+    Raises
+    ------
+    Unavailable
+        Where they cannot be installed.
+    """
+    cache = cache_folder()
+    with _alone(cache):
+        folder = artifacts(cache)
+        return environment(cache), folder
+
+
 class Contracts:
     """The contracts, in a process of their own: `run` gives what the steps of a scenario leave.
 
@@ -140,10 +154,8 @@ class Contracts:
     """
 
     def __init__(self) -> None:
-        cache = cache_folder()
-        with _alone(cache):
-            folder = artifacts(cache)
-            command = [str(environment(cache)), str(HERE / "aave_side.py"), str(folder)]
+        python, folder = installed()
+        command = [str(python), str(HERE / "aave_side.py"), str(folder)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def run(self, steps: list[dict[str, Any]], **market: Any) -> list[dict[str, Any]]:
