@@ -224,9 +224,9 @@ class Plots(_Figures):
     def risk(self, backend: Backend = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS) -> Any:
         """How near the book came to its limits.
 
-        Margin ratio by venue (worst of the hour, and after fills), health factor and LTV where there is debt, net delta
+        Margin ratio by venue (worst of the bar, and after fills), health factor and LTV where there is debt, net delta
         where there are perps; limits as lines, alerts shaded, liquidations marked. A row without a position has no
-        ratio and leaves a gap. The worst is that of the whole bar, an hour or another; alerts go by the row before
+        ratio and leaves a gap. The worst is that of the whole bar; alerts go by the row before
         decisions and after fills, so that a line may cross a limit between two rows and nothing is shaded.
         """
         return self._timed(prepare.risk(self._run), events, backend, rows)

@@ -50,7 +50,7 @@ def share(run: RunNumbers) -> Picture:
     for place, ((key, amount), name) in enumerate(zip(amounts, names, strict=True)):
         values = np.full(len(amounts), np.nan)
         values[place] = amount
-        of_pnl = (f"{amount / pnl:.1%}" if abs(amount) < 10.0 * abs(pnl) else f"{amount / pnl:,.0%}") if told else ""
+        of_pnl = _share(amount / pnl) if told else ""
         words = f"{name}: {amount:+,.{places}f} {unit}" + (f", {of_pnl} of the P&L" if told else "")
         label = in_short(amount) + (f" ({of_pnl})" if told else "")
         colour = theme.LEVEL if key == "pnl" else theme.column(key).colour
@@ -67,6 +67,11 @@ def share(run: RunNumbers) -> Picture:
     window = (low - room * (low < 0.0), high + room * (1.0 if high > 0.0 else 0.08))
     panel = Panel(f"P&L, {unit}", "money", places, stack=stack, note=note, window=window)
     return picture_of(run, "share", "Share of the P&L by cause", unit, panel)
+
+
+def _share(part: float) -> str:
+    """A share in percent; what rounds to nothing has no sign."""
+    return f"{round(part, 3) + 0.0:.1%}" if abs(part) < 10.0 else f"{part:,.0%}"
 
 
 def monthly_returns(run: RunNumbers) -> Picture:

@@ -169,7 +169,9 @@ def _table(cells: Cells, ax: "Axes") -> None:
     made.auto_set_font_size(False)
     # eight inches of 72 points hold so many letters
     made.set_fontsize(min(8.0, 8 * 72 / (0.58 * wide)))
-    for cell in made.get_celld().values():
+    for (row, _), cell in made.get_celld().items():
         cell.set_edgecolor(theme.LIGHT.grid)
         cell.PAD = 0.02
+        if row == 0:
+            cell.set_text_props(fontweight="bold")
     made.set_gid("cells")

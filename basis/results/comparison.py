@@ -299,8 +299,17 @@ def _told(value: Any) -> Any:
 
 
 def _short(value: Any) -> str:
-    text = str(value)
+    """A value of the configuration in words, as far as a table has room."""
+    text = _in_words(value)
     return text if len(text) <= 44 else f"{text[:43]}…"
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_in_words(part)}" for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_in_words, value))
+    return "none" if value is None else str(value)
 
 
 def _graver(result: Result) -> list[str]:
