@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 from .components.book import Checkpoint
 from .config import Config, load_config
+from .config.layers import refuse_arguments
 from .engine.blocking import run_blocking
 from .engine.event_driven import Driver, EventDriver, checked_mode, configured
 from .engine.recording import Recording
@@ -122,6 +123,7 @@ def backtest(
     interfaces: Mapping[str, type[VenueInterface]] | None = None,
     event_log: "str | Path | None" = None,
     progress: Callable[[int, int], None] | None = None,
+    **misspelt: Never,
 ) -> Result:
     """Run a strategy over a market and return its result.
 
@@ -135,7 +137,7 @@ def backtest(
     driver : ``kernel``, the compiled loop, or ``event``, the components one by one; both give the same bits
     positions : starting book ``{instrument key: quantity, "<perp key>|cost": K}`` instead of capital in one token
     resume : checkpoint of `Result.checkpoint`; the run goes on in the row after it
-    out : folder to write the run to; nothing is written without it
+    out : folder to write the run to, made with those above it; nothing is written without it
     force : replace `out` where it exists
     strategy : another strategy than the mode's: a function made one by `basis.compiled`, or a subclass of
         `basis.StrategyManager` in plain Python
@@ -151,7 +153,7 @@ def backtest(
     Raises
     ------
     InputError
-        Where configuration, data or usage are wrong; nothing is written then.
+        Where configuration, data or usage are wrong, or an argument is misspelt; nothing is written then.
 
     Examples
     --------
@@ -165,6 +167,7 @@ def backtest(
     True
     """
     began = time.perf_counter()
+    refuse_arguments(backtest, misspelt, " Keys of the configuration go into overrides.")
     if driver not in ("kernel", "event"):
         raise InputError(f"driver {driver!r} is not available; use 'kernel' or 'event'.")
     checked_mode("backtest")

@@ -146,7 +146,7 @@ compared = pd.DataFrame(
     }
     for target, run in targets.items()
 ).set_index("margin ratio target")
-compared.style.format("{:.2%}", subset=["return", "max drawdown", "lowest margin ratio"])
+compared.style.format("{:.2%}", subset=["return", "max drawdown", "lowest margin ratio"]).format_index("{:.0%}")
 
 # %%
 targets[0.3].plot.risk()

@@ -26,9 +26,10 @@ QUIET = (
 #: Texts of a plotly figure that a reader must be able to read.
 TEXTS = (
     "[class*='xtick'] text, [class*='ytick'] text, .g-xtitle text, .g-ytitle text, .gtitle, .gtitle-subtitle, "
-    ".legendtext, .annotation-text, .bartext"
+    ".legendtext, .annotation-text, .bartext, .colorbar text"
 )
-#: Leaves in the title of the page, a line a figure, how many texts it has and which of them overlap or are cut off.
+#: Leaves in the title of the page, a line a figure, how many texts it has and which of them overlap, touch or are cut
+#: off, and which of its axes has but one number.
 CHECK = f"""
 document.title = [...document.querySelectorAll(".drawn")].map((place) => {{
   const frame = place.getBoundingClientRect(), wrong = [];
@@ -40,9 +41,13 @@ document.title = [...document.querySelectorAll(".drawn")].map((place) => {{
     boxes.slice(i + 1).forEach(([other, b]) => {{
       const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
       const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-      if (wide > 1 && high > 2) wrong.push(text + " overlaps " + other);
+      if (wide > -1 && high > 2) wrong.push(text + (wide > 1 ? " overlaps " : " touches ") + other);
     }});
   }});
+  const layout = place.querySelector(".js-plotly-plot")._fullLayout;
+  for (const [name, axis] of Object.entries(layout).filter(([name]) => /^yaxis/.test(name)))
+    if (axis.visible && axis.type === "linear" && place.querySelectorAll(`.${{axis._id}}tick > text`).length < 2)
+      wrong.push(name + " has no two numbers");
   return place.id + ": " + boxes.length + " texts" + wrong.map((text) => ", " + text).join("");
 }}).join("|");
 """

@@ -150,6 +150,7 @@ class Plots(_Figures):
         InputError
             For another kind.
         """
+        _not_a_backend("attribution", "kind", kind)
         if kind not in _KINDS:
             raise InputError(
                 f"kind {kind!r} is not known; use 'area', 'waterfall', 'monthly' or 'share'.{_near(kind, _KINDS)}"
@@ -223,9 +224,9 @@ class Plots(_Figures):
     def risk(self, backend: Backend = "plotly", *, events: Sequence[str] = (), rows: int | None = ROWS) -> Any:
         """How near the book came to its limits.
 
-        Margin ratio by venue (worst of the hour, and after fills), health factor and LTV where there is debt, net delta
+        Margin ratio by venue (worst of the bar, and after fills), health factor and LTV where there is debt, net delta
         where there are perps; limits as lines, alerts shaded, liquidations marked. A row without a position has no
-        ratio and leaves a gap. The worst is that of the whole bar, an hour or another; alerts go by the row before
+        ratio and leaves a gap. The worst is that of the whole bar; alerts go by the row before
         decisions and after fills, so that a line may cross a limit between two rows and nothing is shaded.
         """
         return self._timed(prepare.risk(self._run), events, backend, rows)
@@ -279,6 +280,7 @@ class Plots(_Figures):
         InputError
             For an instant outside the run, a venue that has nothing to liquidate, or days that are not above 0.
         """
+        _not_a_backend("liquidation_map", "timestamp", timestamp)
         picture = distance.liquidation_map(self._run, _instant(timestamp), venue, days)
         return drawn(picture, backend)
 
@@ -362,8 +364,17 @@ def drawn(picture: Picture, backend: str, rows: int | None = ROWS) -> Any:
     elif backend == "matplotlib":
         from basis.plots import print as drawing
     else:
-        raise InputError(f"backend {backend!r} is not known; use 'plotly' or 'matplotlib'.")
+        near = _near(backend, ("plotly", "matplotlib"))
+        raise InputError(f"backend {backend!r} is not known; use 'plotly' or 'matplotlib'.{near}")
     return drawing.figure(picture if rows is None else thin(picture, rows))
+
+
+def _not_a_backend(figure: str, argument: str, given: object) -> None:
+    """Two figures have another first argument than the backend; one who forgot it is told."""
+    if isinstance(given, str) and given in ("plotly", "matplotlib"):
+        raise InputError(
+            f"The first argument of {figure} is {argument}, not the backend; write {figure}(backend={given!r})."
+        )
 
 
 def _near(given: object, names: Any) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 
 from basis.plots import marks, theme
 from basis.plots.pictures import Grid, Line, Panel, Part, Picture, Stack
-from basis.plots.prepare import earned, in_short, picture_of, totals
+from basis.plots.prepare import NO_VALUES, earned, in_short, picture_of, totals
 from basis.plots.run import RunNumbers, month_of
 
 #: Length of the mean of funding rates.
@@ -26,6 +26,8 @@ def monthly(run: RunNumbers) -> Picture:
         for key in earned(run)
     )
     ends = np.append(run.pnl[first[1:] - 1], run.pnl[-1:])
+    if len(run) and not np.isfinite(ends).any():
+        return picture_of(run, "monthly", "P&L by month and cause", unit, note=NO_VALUES)
     total = part("P&L", "pnl", np.diff(ends, prepend=0.0), "")
     panel = Panel(f"P&L of the month, {unit}", "money", places, stack=Stack(names, parts, totals=total))
     return picture_of(run, "monthly", "P&L by month and cause", unit, panel)
@@ -37,13 +39,18 @@ def share(run: RunNumbers) -> Picture:
     found = {name: total for name, total in totals(run.attribution).items() if run.counts(total)}
     pnl = float(run.pnl[-1]) if len(run) else 0.0
     told = run.counts(pnl)
+    if not (found or told):
+        return picture_of(
+            run, "share", "Share of the P&L by cause", unit,
+            note="The P&L is nothing, so there are no shares of it." if np.isfinite(pnl) else NO_VALUES,
+        )  # fmt: skip
     amounts = [*sorted(found.items(), key=lambda item: -abs(item[1])), ("pnl", pnl)]
     names = tuple("P&L" if key == "pnl" else theme.column(key).name for key, _ in amounts)
     parts = []
     for place, ((key, amount), name) in enumerate(zip(amounts, names, strict=True)):
         values = np.full(len(amounts), np.nan)
         values[place] = amount
-        of_pnl = f"{amount / pnl:.1%}" if told else ""
+        of_pnl = _share(amount / pnl) if told else ""
         words = f"{name}: {amount:+,.{places}f} {unit}" + (f", {of_pnl} of the P&L" if told else "")
         label = in_short(amount) + (f" ({of_pnl})" if told else "")
         colour = theme.LEVEL if key == "pnl" else theme.column(key).colour
@@ -54,8 +61,17 @@ def share(run: RunNumbers) -> Picture:
         )  # fmt: skip
     stack = Stack(names, tuple(parts), lying=True)
     note = "in brackets: share of the P&L" if told else "the P&L is nothing, so there are no shares of it"
-    panel = Panel(f"P&L, {unit}", "money", places, stack=stack, note=note)
+    low, high = (edge([0.0, *(amount for _, amount in amounts)]) for edge in (min, max))
+    # room for the words beside the bars
+    room = 0.5 * (high - low)
+    window = (low - room * (low < 0.0), high + room * (1.0 if high > 0.0 else 0.08))
+    panel = Panel(f"P&L, {unit}", "money", places, stack=stack, note=note, window=window)
     return picture_of(run, "share", "Share of the P&L by cause", unit, panel)
+
+
+def _share(part: float) -> str:
+    """A share in percent; what rounds to nothing has no sign."""
+    return f"{round(part, 3) + 0.0:.1%}" if abs(part) < 10.0 else f"{part:,.0%}"
 
 
 def monthly_returns(run: RunNumbers) -> Picture:
@@ -71,6 +87,11 @@ def monthly_returns(run: RunNumbers) -> Picture:
     values[row, months.astype(np.int64) % 12] = of_months
     values[:, 12] = np.multiply.reduceat(1.0 + of_months, begin) - 1.0
     named = np.array([*_MONTHS, "year"])
+    if not np.isfinite(of_months).any():
+        return picture_of(
+            run, "monthly_returns", "Returns by month", "fraction",
+            note="There are no returns: the equity was not always above zero.",
+        )  # fmt: skip
     there = np.zeros(values.shape, dtype=bool)
     there[row, months.astype(np.int64) % 12] = there[:, 12] = True
     texts = np.vectorize(_in_a_cell)(values)
@@ -85,12 +106,12 @@ def monthly_returns(run: RunNumbers) -> Picture:
         reach=reach,
         scale="return, %",
     )  # fmt: skip
-    panel = Panel("return, %", "percent", grid=grid)
+    panel = Panel("return, %", "percent", grid=grid, note="time-weighted return, %")
     return picture_of(run, "monthly_returns", "Returns by month", "fraction", panel)
 
 
 def _in_a_cell(value: float) -> str:
-    """A return in percent; a cell has no room for the sign of it, and for three digits only."""
+    """A return in percent, of which a cell has room for three digits."""
     if not np.isfinite(value):
         return "–"
     return f"{100.0 * value:.{1 if abs(value) >= 0.1 else 2}f}".replace("-", "−")

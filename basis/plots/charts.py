@@ -10,6 +10,8 @@ from basis.plots.pictures import Bar, Cells, Grid, Panel, Part, Stack
 
 #: With more categories than this not every one is named under the axis.
 _NAMED = 12
+#: More entries than this make a legend smaller.
+_MANY = 7
 
 
 def draw(panel: Panel, data: list[dict[str, Any]], layout: dict[str, Any]) -> bool:
@@ -23,17 +25,18 @@ def draw(panel: Panel, data: list[dict[str, Any]], layout: dict[str, Any]) -> bo
         return False
     layout["yaxis"] = {"title": {"text": panel.title}, **_ticks(panel)}
     if panel.window is not None:
-        layout["yaxis"]["range"] = list(panel.window)
+        layout["yaxis"]["range"] = [*panel.window]
     if panel.bars:
         _bars(panel, data, layout)
         return False
     if panel.grid is not None:
         _grid(panel.grid, data, layout)
         if panel.grid.labels is not None:
-            layout["height"] = 150 + 48 * len(panel.grid.y)
+            layout["height"] = 180 + 48 * len(panel.grid.y)
         return False
     assert panel.stack is not None
     _stack(panel, panel.stack, data, layout)
+    layout["legend"]["font"] = {"size": theme.FONT_SIZE - (2 if len(panel.stack.parts) > _MANY else 1)}
     if panel.stack.grouped:
         # room for a legend of runs, and for many names at an angle
         layout["height"] = 460
@@ -50,8 +53,8 @@ def _ticks(panel: Panel) -> dict[str, Any]:
 def _bars(panel: Panel, data: list[dict[str, Any]], layout: dict[str, Any]) -> None:
     """A step per bar, each standing where the one before ended, and a thin line between them."""
     count = len(panel.bars)
-    few = count <= 12
-    size = theme.FONT_SIZE - (1 if count <= 7 else 3 if count <= 10 else 4)
+    few = count <= 8
+    size = theme.FONT_SIZE - (1 if count <= 7 else 3 if count <= 10 else 4 if count <= 15 else 5)
     data += [_bar(bar, panel, size) for bar in panel.bars]
     joints: list[tuple[Any, Any]] = []
     for bar, after in pairwise(panel.bars):
@@ -64,9 +67,11 @@ def _bars(panel: Panel, data: list[dict[str, Any]], layout: dict[str, Any]) -> N
     layout["xaxis"] = {
         "type": "category",
         "tickvals": names,
-        "ticktext": ["<br>".join(theme.two_lines(name)) for name in names],
+        "ticktext": theme.under_axis(names, "<br>"),
         **({"tickangle": 0} if few else {"autotickangles": [0, 90]}),
-        "tickfont": {"size": theme.FONT_SIZE - (0 if count <= 8 else 2 if few else 3)},
+        "tickfont": {"size": theme.FONT_SIZE - (0 if few else 3)},
+        # the words of the first bar are wider than it is
+        "range": [-0.6 if few else -0.8, count - (0.4 if few else 0.2)],
     }
     layout["bargap"] = 0.35
     for trace in data:
@@ -102,7 +107,10 @@ def _stack(panel: Panel, stack: Stack, data: list[dict[str, Any]], layout: dict[
     if stack.lying:
         # the axis of categories begins below
         along |= {"autorange": "reversed"}
-        layout["xaxis"] = {"title": {"text": panel.title}, **_ticks(panel), "zeroline": True, "showgrid": True}
+        layout["xaxis"] = {
+            "title": {"text": panel.title}, **_ticks(panel), "zeroline": True, "showgrid": True,
+            "range": layout["yaxis"]["range"],
+        }  # fmt: skip
         layout["yaxis"] = along | {"showgrid": False}
         layout["barmode"] = "overlay"
         layout["hovermode"] = "closest"
@@ -110,8 +118,7 @@ def _stack(panel: Panel, stack: Stack, data: list[dict[str, Any]], layout: dict[
         # of many months some have a name; of causes every one
         many = len(names) > _NAMED
         step = -(-len(names) // _NAMED) if not stack.grouped else 1
-        lines = [theme.two_lines(name) for name in names]
-        along |= {"tickvals": names[::step], "ticktext": ["<br>".join(line) for line in lines[::step]]}
+        along |= {"tickvals": names[::step], "ticktext": theme.under_axis(names[::step], "<br>")}
         if many and stack.grouped:
             along |= {"autotickangles": [0, 90], "tickfont": {"size": theme.FONT_SIZE - 3}}
         else:
@@ -123,12 +130,6 @@ def _stack(panel: Panel, stack: Stack, data: list[dict[str, Any]], layout: dict[
     data += [_part(part, stack) for part in stack.parts]
     if stack.totals is not None:
         data.append(_totals(stack.totals, stack))
-    if stack.lying:
-        # room for the words beside the bars
-        found = np.concatenate([part.values[np.isfinite(part.values)] for part in stack.parts])
-        low, high = min(found.min(), 0.0), max(found.max(), 0.0)
-        room = 0.42 * ((high - low) or 1.0)
-        layout["xaxis"]["range"] = [low - room * (low < 0.0), high + room]
 
 
 def _part(part: Part, stack: Stack) -> dict[str, Any]:
@@ -138,6 +139,7 @@ def _part(part: Part, stack: Stack) -> dict[str, Any]:
         "type": "bar",
         "name": part.name,
         "meta": {"key": part.key},
+        "legendgroup": part.key,
         "x": values if stack.lying else names,
         "y": names if stack.lying else values,
         "marker": {"color": part.colour},
@@ -159,6 +161,7 @@ def _totals(part: Part, stack: Stack) -> dict[str, Any]:
         "mode": "markers",
         "name": part.name,
         "meta": {"key": part.key, "ink": True},
+        "legendgroup": part.key,
         "x": list(stack.categories),
         "y": part.values,
         "marker": {"symbol": "diamond", "size": 8, "color": theme.LIGHT.ink, "line": {"width": 1, "color": "#ffffff"}},
@@ -183,9 +186,11 @@ def _grid(grid: Grid, data: list[dict[str, Any]], layout: dict[str, Any]) -> Non
         "zmax": grid.middle + grid.reach,
         "zmid": grid.middle,
         "colorscale": [*zip((0.0, 0.5, 1.0), theme.LIGHT_MAP if named else theme.MAP, strict=True)],
+        # a table has its numbers in its cells
+        "showscale": not named,
         "colorbar": {
-            "title": {"text": grid.scale, "side": "right", "font": {"size": theme.FONT_SIZE - 1}}, "thickness": 12,
-            "outlinewidth": 0, "tickformat": ",.6~%" if grid.scale.endswith("%") else ",.6~g", "nticks": 6,
+            "thickness": 12, "outlinewidth": 0, "tickformat": ",.6~%" if grid.scale.endswith("%") else ",.6~g",
+            "nticks": 6,
         },
         "hovertemplate": grid.words.replace("{", "%{") + "<extra></extra>",
         "hoverongaps": False,
@@ -193,18 +198,23 @@ def _grid(grid: Grid, data: list[dict[str, Any]], layout: dict[str, Any]) -> Non
         "ygap": 2 if named else 0,
     })  # fmt: skip
     if named:
-        layout["xaxis"] = {"type": "category", "side": "top", "showline": False, "ticks": ""}
-        layout["yaxis"] = {"type": "category", "autorange": "reversed", "showgrid": False}
-        layout["margin"] |= {"t": 84, "b": 24}
+        layout["xaxis"] = {"type": "category", "showline": False, "ticks": ""}
+        layout["yaxis"] = {"type": "category", "autorange": "reversed", "showgrid": False, "ticks": ""}
+        layout["margin"] |= {"b": 40}
         if grid.labels is not None:
             data[-1] |= {
                 "text": grid.labels.tolist(), "texttemplate": "%{text}",
-                "textfont": {"size": theme.FONT_SIZE - 3, "color": theme.LIGHT.ink},
+                "textfont": {"size": theme.FONT_SIZE - 2, "color": theme.LIGHT.ink},
             }  # fmt: skip
+            # a cell without a value has no words of its own
+            layout["annotations"] += [
+                {"x": str(grid.x[column]), "y": str(grid.y[row]), "text": grid.labels[row, column], "showarrow": False}
+                for row, column in np.argwhere((grid.labels != "") & ~np.isfinite(grid.values))
+            ]
         return
     layout["hovermode"] = "closest"
     layout["xaxis"] = {
-        "title": {"text": grid.x_title}, "tickformat": "+,.6~%", "range": [grid.x[0], grid.x[-1]], "zeroline": True,
+        "title": {"text": grid.x_title}, "tickformat": ",.6~%", "range": [grid.x[0], grid.x[-1]], "zeroline": True,
     }  # fmt: skip
     layout["yaxis"] = {
         "title": {"text": grid.y_title}, "tickformat": ",.6~%", "range": [grid.y[0], grid.y[-1]], "showgrid": False,

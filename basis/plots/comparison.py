@@ -6,7 +6,7 @@ import numpy as np
 
 from basis.plots import theme
 from basis.plots.pictures import Cells, Line, Panel, Part, Picture, Stack
-from basis.plots.prepare import totals
+from basis.plots.prepare import NO_VALUES, in_sight, totals
 from basis.plots.run import RunNumbers
 
 
@@ -88,5 +88,6 @@ def _stamps(runs: Mapping[str, RunNumbers]) -> np.ndarray:
 def _picture(
     runs: Mapping[str, RunNumbers], name: str, title: str, stamps: np.ndarray, *panels: Panel, note: str = ""
 ) -> Picture:
-    subtitle = " · ".join(runs)
-    return Picture(name, title, subtitle, "", stamps, panels, note or ("" if panels else "The runs have no rows."))
+    subtitle, shown = " · ".join(runs), in_sight(panels)
+    note = note or ("" if shown else NO_VALUES if panels else "The runs have no rows.")
+    return Picture(name, title, subtitle, "", stamps, shown, note)

@@ -77,7 +77,7 @@ def liquidation_distance(run: RunNumbers) -> Picture:
     if np.isfinite(owed).sum() > _OFTEN * len(run):
         window, note = window_of([owed], [], 0.0, "ratio")
         line = Line("days until liquidation", "days_to_liquidation", owed, theme.LTV)
-        panels.append(Panel("days until liquidation, days", "days", 1, lines=(line,), window=window, note=note))
+        panels.append(Panel("time until liquidation, days", "days", 1, lines=(line,), window=window, note=note))
     note = "" if panels else "No liquidation applies: the book held no perps and no debt."
     return picture_of(run, "liquidation_distance", "Distance to liquidation", "fraction", *panels, note=note)
 
@@ -139,7 +139,8 @@ def liquidation_map(
     grid = _loan_map(run, row, days) if nearest == _LOAN else _perp_map(run, row, nearest)
     when = f"{minute(run.stamps[row])} UTC"
     title = f"Liquidation map, {nearest}, {when}"
-    return picture_of(run, "liquidation_map", title, "fraction", Panel(grid.scale, "percent", grid=grid))
+    panel = Panel(grid.scale, "percent", grid=grid, note=f"colour: {grid.scale}")
+    return picture_of(run, "liquidation_map", title, "fraction", panel)
 
 
 def maps(run: RunNumbers) -> list[Picture]:
@@ -190,8 +191,8 @@ def _perp_map(run: RunNumbers, row: int, venue: str) -> Grid:
     edge = np.stack([x, np.where((struck >= 0.0) & (struck <= top), struck, np.nan)])
     words = "margin ratio {y:.1%} before and {z:.1%} after a move of {x:+.1%}"
     now = Point(
-        0.0, state.ratio, "in the row",
-        f"in the row: margin ratio {state.ratio:.2%}, liquidation at a move of {away:+.2%}",
+        0.0, state.ratio, "the book",
+        f"the book: margin ratio {state.ratio:.2%}, liquidation at a move of {away:+.2%}",
     )  # fmt: skip
     return Grid(
         x, y, values, words, None, state.least, max(state.ratio, 0.05), "margin ratio after the move, %",
@@ -213,8 +214,8 @@ def _loan_map(run: RunNumbers, row: int, days: float) -> Grid:
     edge = np.stack([np.where((edge_x >= x[0]) & (edge_x <= x[-1]), edge_x, np.nan), y])
     words = f"{days:g} days at {{y:.1%}} a year and a move of {{x:+.1%}}: health factor {{z:.3f}}"
     now = Point(
-        0.0, state.owed, "in the row",
-        f"in the row: health factor {state.health:.4f}, borrow rate {state.owed:.2%} a year; "
+        0.0, state.owed, "the book",
+        f"the book: health factor {state.health:.4f}, borrow rate {state.owed:.2%} a year; "
         f"{days:g} days later {float(state.after(0.0, state.owed, years)):.4f}",
     )  # fmt: skip
     return Grid(

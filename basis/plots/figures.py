@@ -13,8 +13,8 @@ from basis.plots.pictures import Band, Limit, Line, Marks, Panel, Picture, Shade
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-#: Space between panels, share of the height: for their headings.
-_GAP = 0.1
+#: Shares of the height: space between panels, for their headings; of what is lower than this, two ticks are enough.
+_GAP, _LOW = 0.1, 0.16
 #: Pixels: of a plot of one panel and of all panels of one with more, as small as they are drawn; between two words.
 _PLOT_HEIGHT, _PANELS_HEIGHT, _LINE_HEIGHT = 420.0, 240.0, 13.0
 #: Symbol and size of marks by kind.
@@ -38,8 +38,8 @@ _MARKS = {
     "data": ("square", 7),
     "error": ("octagon", 13),
 }
-#: With more rows than this a line needs no markers to be seen.
-_FEW = 2
+#: With more rows than this a line needs no markers to be seen; more entries than this make a legend smaller.
+_FEW, _MANY = 2, 8
 
 
 def figure(picture: Picture) -> "go.Figure":
@@ -100,14 +100,16 @@ def spec(picture: Picture, stamps: Any = None) -> dict[str, Any]:
     for place, (panel, top, weight) in enumerate(zip(panels, tops, weights, strict=True), start=1):
         bottom = max(float(top - free * weight / weights.sum()), 0.0)
         _draw(panel, place, (bottom, float(top)), picture, x, data, layout)
-    layout["showlegend"] = _once_in_the_legend(data) > 1
-    if any(limit.words for panel in panels for limit in panel.limits):
-        layout["margin"]["r"] = 110
+    entries = _once_in_the_legend(data)
+    layout["showlegend"] = entries > 1
+    # room for half a name of the last instant, or for words beside the limits
+    layout["margin"]["r"] = 110 if any(limit.words for panel in panels for limit in panel.limits) else 36
     if len(panels) > 1 or panels[0].note:
         layout["margin"]["t"] += 18
-    if len(panels) > 1:
+    if len(panels) > 1 or entries > _MANY:
         layout["legend"]["font"] = {"size": theme.FONT_SIZE - 2}
-        layout["xaxis"]["title"]["standoff"] = 2
+    if len(panels) > 1:
+        layout["xaxis"]["title"]["standoff"] = 6
         # a notebook gives a figure no more than one panel needs
         layout["height"] = 220 + 110 * len(panels)
     return {"data": data, "layout": layout}
@@ -149,9 +151,7 @@ def _time_axis(picture: Picture) -> dict[str, Any]:
         "spikecolor": theme.OTHER,
         "spikesnap": "hovered data",
     }
-    # a single instant stands in the middle of its day
-    about = np.timedelta64(12 if len(picture.stamps) == 1 else 0, "h")
-    axis["range"] = [str(picture.stamps[0] - about), str(picture.stamps[-1] + about)]
+    axis["range"] = [str(end) for end in picture.span]
     return axis
 
 
@@ -169,9 +169,9 @@ def _draw(
     alone = len(picture.panels) == 1
     axis: dict[str, Any] = {"title": {"text": panel.title if alone else ""}, "domain": list(domain), **_ticks(panel)}
     if not alone:
-        # low panels: few ticks, that do not touch
-        axis |= {"nticks": 3 if len(picture.panels) > 2 else 5, "tickfont": {"size": theme.FONT_SIZE - 2}}
-    if panel.window is not None:
+        least = 5 if len(picture.panels) == 2 else 3 if domain[1] - domain[0] > _LOW else 2
+        axis |= {**_scale(panel, least), "tickfont": {"size": theme.FONT_SIZE - (2 if len(picture.panels) == 2 else 3)}}
+    elif panel.window is not None:
         axis["range"] = list(panel.window)
     layout["yaxis" if place == 1 else f"yaxis{place}"] = axis
     if panel.shades:
@@ -188,9 +188,7 @@ def _draw(
     data += [_line(line, panel, picture, x, y) for line in lines]
     data += [_marks(marks, y) for marks in panel.marks]
     for marks in panel.marks:
-        if marks.kind == "deepest" and alone:
-            layout["annotations"].append(_words_at(marks, picture, y))
-        elif marks.kind in ("liquidation", "stop"):
+        if marks.kind in ("liquidation", "stop"):
             layout["shapes"] += [_rule(stamp, y) for stamp in np.unique(marks.stamps)[:100]]
     layout["shapes"] += [_limit(limit, y) for limit in panel.limits]
     layout["annotations"] += _limit_words(
@@ -200,6 +198,31 @@ def _draw(
     heading = " · ".join(filter(None, ("" if alone else f"<b>{panel.title}</b>", panel.note)))
     if heading:
         layout["annotations"].append(_heading(heading, y))
+
+
+def _scale(panel: Panel, least: int) -> dict[str, Any]:
+    """Ticks of a low panel: as few as give two, for one number is no scale; where need be it reaches to the next.
+
+    Of so many asked for plotly makes no more than that, at 2, 5 or 10 times a power of ten. An axis that it chooses
+    ends beyond the values, but far beyond them where marks must find room on a low panel, so that one is chosen here.
+    """
+    low, high = panel.window or panel.reach or (0.0, 1.0)
+    room = (high - low) * (0.0 if panel.window else 0.15 if panel.marks else 0.05)
+    foot, top = low - room, high + room
+    for count in (least, least + 1):
+        step = _step(top - foot, count)
+        if np.floor(top / step) > np.ceil(foot / step):
+            return {"nticks": count, **({"range": [foot, top]} if panel.marks or panel.window else {})}
+    below, above = float(np.floor(foot / step) * step), float(np.ceil(top / step) * step)
+    foot, top = (below, top) if foot - below < above - top else (foot, above)
+    return {"nticks": int(np.ceil((top - foot) / step)), "range": [foot, top]}
+
+
+def _step(span: float, most: int) -> float:
+    """From tick to tick, where so many are asked for."""
+    rough = span / most or 1.0
+    power = 10.0 ** np.floor(np.log10(rough))
+    return next(times * power for times in (2.0, 5.0, 10.0) if times * power >= rough)
 
 
 def _ticks(panel: Panel) -> dict[str, Any]:
@@ -234,10 +257,12 @@ def _line(line: Line, panel: Panel, picture: Picture, x: Any, y: str) -> dict[st
         "opacity": 0.6 if line.faint else 0.9,
         "hovertemplate": f"{line.name} {_number(panel, 'y')}<extra></extra>",
         "connectgaps": False,
+        # entries of groups stand as close as they fit, all others in columns
+        "legendgroup": line.group or line.key,
     }
     if line.group:
         # what is faint follows the line it belongs to
-        trace |= {"legendgroup": line.group, "name": line.group, "showlegend": not line.faint}
+        trace |= {"name": line.group, "showlegend": not line.faint}
     if not line.listed:
         trace["showlegend"] = False
     if line.stepped:
@@ -283,6 +308,10 @@ def _band(band: Band, panel: Panel, picture: Picture, x: Any, y: str) -> list[di
 def _marks(marks: Marks, y: str) -> dict[str, Any]:
     symbol, size = _MARKS[marks.kind]
     crowd = theme.crowding(marks.kind, len(marks.stamps))
+    open_mark = symbol.endswith("-open")
+    rim = {"width": 1.5, "color": theme.MARKS[marks.kind]} if open_mark else {
+        "width": theme.rim(marks.kind, len(marks.stamps)), "color": "#ffffff",
+    }  # fmt: skip
     return {
         "type": "scatter",
         "mode": "markers",
@@ -298,7 +327,7 @@ def _marks(marks: Marks, y: str) -> dict[str, Any]:
             "symbol": symbol,
             "size": size * crowd,
             "color": theme.MARKS[marks.kind],
-            "line": {"width": 1 if crowd == 1.0 else 0, "color": "#ffffff"},
+            "line": rim,
         },
         "cliponaxis": False,
         "legendgroup": f"mark {marks.kind}",
@@ -339,25 +368,14 @@ def _limit(limit: Limit, y: str) -> dict[str, Any]:
 
 
 def _limit_words(panel: Panel, height: float, y: str) -> list[dict[str, Any]]:
-    """The words of the limits in the margin at their ends, pushed apart where they would touch; height in pixels."""
-    named = sorted((limit for limit in panel.limits if limit.words), key=lambda limit: limit.value)
-    if not named:
-        return []
-    low, high = panel.window or (named[0].value, named[-1].value)
-    scale = height / ((high - low) or 1.0)
-    at = [limit.value * scale + (0.5 if limit.above else -0.5) * _LINE_HEIGHT for limit in named]
-    for lower in range(len(at) - 1):
-        short = _LINE_HEIGHT - (at[lower + 1] - at[lower])
-        if short > 0.0:
-            at[lower + 1] += short / 2
-            at[: lower + 1] = [place - short / 2 for place in at[: lower + 1]]
+    """The words of the limits in the margin at their ends; height of the panel in pixels."""
     return [
         {
             "x": 1.0, "y": limit.value, "xref": "paper", "yref": y, "text": limit.words, "showarrow": False,
-            "xanchor": "left", "yanchor": "middle", "xshift": 4, "yshift": place - limit.value * scale,
+            "xanchor": "left", "yanchor": "middle", "xshift": 4, "yshift": shift,
             "font": {"color": limit.colour, "size": theme.FONT_SIZE - 2},
         }
-        for limit, place in zip(named, at, strict=True)
+        for limit, shift in panel.words_of_limits(height, _LINE_HEIGHT)
     ]  # fmt: skip
 
 
@@ -369,22 +387,11 @@ def _rule(stamp: np.datetime64, y: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _words_at(marks: Marks, picture: Picture, y: str) -> dict[str, Any]:
-    """Words beside a mark, on the side where there is room."""
-    span = picture.stamps[-1] - picture.stamps[0]
-    late = bool(span) and (marks.stamps[0] - picture.stamps[0]) / span > 0.5
-    return {
-        "x": str(marks.stamps[0]), "y": float(marks.values[0]), "xref": "x", "yref": y, "text": marks.words[0],
-        "showarrow": False, "xanchor": "right" if late else "left", "xshift": -10 if late else 10,
-        "yanchor": "middle",
-    }  # fmt: skip
-
-
 def _heading(text: str, y: str) -> dict[str, Any]:
     """Words over a panel."""
     return {
         "x": 0.0, "y": 1.0, "xref": "paper", "yref": f"{y} domain", "text": text, "showarrow": False,
-        "xanchor": "left", "yanchor": "bottom", "yshift": 1, "font": {"size": theme.FONT_SIZE - 1},
+        "xanchor": "left", "yanchor": "bottom", "xshift": -2, "yshift": 1, "font": {"size": theme.FONT_SIZE - 1},
     }  # fmt: skip
 
 

@@ -74,7 +74,8 @@ def positions(run: RunNumbers) -> Picture:
         panels.append(Panel(f"{asset} held, {asset}", "amount", places, lines=lines))
     if panels and left:
         panels[-1] = replace(panels[-1], note=f"too little to be shown: {', '.join(left)}")
-    note = "" if panels else "The book held nothing."
+    owns = any(run.counts(np.abs(values).max(initial=0.0)) for values in book.values.values())
+    note = "" if panels else "All that the book owned was under way." if owns else "The book held nothing."
     return picture_of(run, "positions", "Positions", "", *panels, note=note)
 
 

@@ -253,6 +253,39 @@ class Panel:
         """Whether it stands on the axis of instants."""
         return not (self.bars or self.stack or self.grid or self.cells)
 
+    @property
+    def reach(self) -> tuple[float, float] | None:
+        """Lowest and highest value drawn over time; None where no value is a number."""
+        drawn = [line.values for line in self.lines]
+        if self.bands:
+            drawn += [sum(band.upper for band in self.bands), sum(band.lower for band in self.bands)]
+        drawn += [marks.values for marks in self.marks]
+        found = np.concatenate([values[np.isfinite(values)] for values in drawn] or [np.empty(0)])
+        if not len(found):
+            return None
+        ends = [found.min(), found.max(), *([0.0] if any(line.filled for line in self.lines) else [])]
+        return float(min(ends)), float(max(ends))
+
+    def words_of_limits(self, height: float, line: float) -> list[tuple[Limit, float]]:
+        """Limits that have words, and how far over its line the middle of each one's words stands.
+
+        Parameters
+        ----------
+        height, line : of the panel, and of a line of words, in one unit, which is that of what is returned
+        """
+        named = sorted((limit for limit in self.limits if limit.words), key=lambda limit: limit.value)
+        if not named:
+            return []
+        low, high = self.window or (named[0].value, named[-1].value)
+        scale = height / ((high - low) or 1.0)
+        at = [limit.value * scale + (0.5 if limit.above else -0.5) * line for limit in named]
+        for lower in range(len(at) - 1):
+            short = line - (at[lower + 1] - at[lower])
+            if short > 0.0:
+                at[lower + 1] += short / 2
+                at[: lower + 1] = [place - short / 2 for place in at[: lower + 1]]
+        return [(limit, place - limit.value * scale) for limit, place in zip(named, at, strict=True)]
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -286,7 +319,21 @@ class Picture:
         """Title of the axis of instants; it says where lines have not every row."""
         if self.of_rows is None:
             return "time, UTC"
-        return f"time, UTC · lines through {len(self.stamps):,} of {self.of_rows:,} rows, every extreme among them"
+        return f"time, UTC · {len(self.stamps):,} of {self.of_rows:,} rows drawn, every extreme kept"
+
+    @property
+    def span(self) -> tuple[np.datetime64, np.datetime64]:
+        """Ends of the axis of instants."""
+        first, last = self.stamps[0], self.stamps[-1]
+        if first == last:
+            # a single instant stands in the middle of its day
+            return first - np.timedelta64(12, "h"), last + np.timedelta64(12, "h")
+        marked = [
+            stamp for panel in self.panels for marks in panel.marks for stamp in (marks.stamps[0], marks.stamps[-1])
+        ]
+        # a mark at the end would stand on the numbers beside the axis
+        room = (last - first) * 3 // 200
+        return first - room * (first in marked), last + room * (last in marked)
 
     def at_rows(self, rows: np.ndarray) -> "Picture":
         """The same with lines and bands at some of the rows only; everything else stays whole."""

@@ -12,10 +12,11 @@ from basis.plots import marks, theme
 from basis.plots.pictures import Band, Bar, Limit, Line, Marks, Panel, Picture
 from basis.plots.run import RunNumbers, value_in_words, venues
 
-#: What two lines of a measure are.
-_THIN = "strong: worst of the hour; thin: after fills"
-#: Below this share of the largest, a cause has no entry in the legend of the overview, where there is little room.
-_MINOR = 0.02
+#: Below this share of the largest, a cause has no entry in the legend of the overview, where there is little room, nor
+#: has more than so many of the largest.
+_MINOR, _MOST = 0.02, 8
+#: What a figure says that has panels, but no number in them.
+NO_VALUES = "There are no values to draw."
 #: An axis shows values up to so many times what matters on it.
 _FAR = 4.0
 
@@ -28,12 +29,7 @@ def overview(run: RunNumbers) -> Picture:
     worth, fall = equity_panel(run), drawdown_panel(run)
     panels = [
         replace(worth, lines=tuple(replace(line, listed=False) for line in worth.lines), weight=1.2),
-        replace(
-            fall,
-            lines=tuple(replace(line, listed=False) for line in fall.lines),
-            weight=0.8,
-            note="".join(words for mark in fall.marks if mark.kind == "deepest" for words in mark.words),
-        ),
+        replace(fall, lines=tuple(replace(line, listed=False) for line in fall.lines), weight=0.8),
         replace(area_panel(run), bands=_major_listed(area_panel(run).bands), weight=1.5),
     ]
     last = nearest_panel(run) or gross_panel(run)
@@ -44,7 +40,7 @@ def overview(run: RunNumbers) -> Picture:
 def _major_listed(bands: tuple[Band, ...]) -> tuple[Band, ...]:
     """The same bands, of which the legend names those that were of any size."""
     most = [float(np.nanmax(np.abs(band.values), initial=0.0)) for band in bands]
-    least = _MINOR * max(most, default=0.0)
+    least = max(_MINOR * max(most, default=0.0), *sorted(most, reverse=True)[_MOST - 1 : _MOST], 0.0)
     return tuple(replace(band, listed=peak >= least) for band, peak in zip(bands, most, strict=True))
 
 
@@ -102,6 +98,7 @@ def drawdown_panel(run: RunNumbers) -> Panel:
         marks=(*deepest, *marks.liquidations(run, run.drawdown)),
         shades=marks.shades(run, ("drawdown",), (1, 2)),
         limits=limits,
+        note="".join(words for mark in deepest for words in mark.words),
     )
 
 
@@ -138,14 +135,16 @@ def gross_panel(run: RunNumbers) -> Panel | None:
 
 def waterfall(run: RunNumbers) -> Picture:
     """From the equity at the start over every column and the flows to the equity at the end."""
-    bars = [_bar(run, "equity at start", "initial_equity", 0.0, run.initial_equity, theme.LEVEL)]
+    bars = [_bar(run, "start", "initial_equity", 0.0, run.initial_equity, theme.LEVEL)]
     for name, total in totals(run.attribution).items():
         if run.counts(total):
             bars.append(_bar(run, theme.column(name).name, name, bars[-1].end, total, theme.column(name).colour))
     if run.net_flow.any():
         bars.append(_bar(run, "net flows", "net_flow", bars[-1].end, float(np.sum(run.net_flow)), theme.FLOW))
     final = float(run.equity[-1]) if len(run) else run.initial_equity
-    bars.append(_bar(run, "equity at end", "equity", 0.0, final, theme.LEVEL))
+    if not np.isfinite(final):
+        return picture_of(run, "waterfall", "From start to end by cause", run.share_class, note=NO_VALUES)
+    bars.append(_bar(run, "end", "equity", 0.0, final, theme.LEVEL))
     edges = [edge for bar in bars for edge in ((bar.end,) if bar.level else (bar.base, bar.end))]
     low, high = min(edges), max(edges)
     room = high - low
@@ -202,12 +201,13 @@ def _margin(run: RunNumbers) -> Iterator[Panel]:
     worst = {venue: finite(run, f"margin_ratio|{venue}|worst") for venue in after}
     colours = theme.venue_colours(venues(run.risk))
     lines = [Line(f"{v}, after fills", f"margin_ratio|{v}", after[v], colours[v], True, group=v) for v in after]
-    lines += [Line(f"{v}, worst of the hour", f"margin_ratio|{v}|worst", worst[v], colours[v], group=v) for v in after]
+    lines += [
+        Line(f"{v}, worst of the {run.bar}", f"margin_ratio|{v}|worst", worst[v], colours[v], group=v) for v in after
+    ]
     measures = [f"margin_ratio|{venue}" for venue in after]
     struck = marks.liquidations(run, worst)
     yield measured_panel(
-        run, "margin ratio, % of notional", "percent", lines, measures, struck, floor=0.0, weight=2.0,
-        note=_THIN,
+        run, "margin ratio, % of notional", "percent", lines, measures, struck, floor=0.0, weight=2.0, both=True,
     )  # fmt: skip
 
 
@@ -227,13 +227,13 @@ def _health(run: RunNumbers) -> Iterator[Panel]:
     colour = theme.HEALTH_FACTOR
     lines = [
         Line("health factor, after fills", "health_factor", after, colour, True, group="health factor"),
-        Line("health factor, worst of the hour", "health_factor|worst", worst, colour, group="health factor"),
+        Line(f"health factor, worst of the {run.bar}", "health_factor|worst", worst, colour, group="health factor"),
     ]
     struck = marks.liquidations(run, {"aave_v3": worst})
     edge = Limit("liquidation", 1.0, theme.CRITICAL, "liquidation at 1", above=False)
     yield measured_panel(
         run, "health factor, ratio", "ratio", lines, ["health_factor"], struck, floor=1.0, more=(edge,),
-        weight=1.4, note=_THIN,
+        weight=1.4, both=True,
     )  # fmt: skip
 
 
@@ -243,13 +243,12 @@ def _ltv(run: RunNumbers) -> Iterator[Panel]:
         return
     lines = [
         Line("LTV, after fills", "ltv", finite(run, "ltv"), theme.LTV, True, group="LTV"),
-        Line("LTV, worst of the hour", "ltv|worst", finite(run, "ltv|worst"), theme.LTV, group="LTV"),
+        Line(f"LTV, worst of the {run.bar}", "ltv|worst", finite(run, "ltv|worst"), theme.LTV, group="LTV"),
     ]
     # without debt LTV is 0, which is far from what matters
     near = [np.where(line.values > 0.0, line.values, np.nan) for line in lines]
     yield measured_panel(
-        run, "LTV, % of collateral", "percent", lines, ["ltv"], weight=1.2,
-        note=_THIN, near=near,
+        run, "LTV, % of collateral", "percent", lines, ["ltv"], weight=1.2, both=True, near=near,
     )  # fmt: skip
 
 
@@ -281,22 +280,22 @@ def measured_panel(
     floor: float | None = None,
     more: tuple[Limit, ...] = (),
     weight: float = 1.0,
-    note: str = "",
+    both: bool = False,
     near: Sequence[np.ndarray] | None = None,
 ) -> Panel:
-    """A panel of measures with their limits, breaches shaded and marked; the axis holds what is `near`."""
+    """A panel of measures with their limits, breaches shaded and marked; the axis holds what is `near`.
+
+    A note says what its two lines are, where there are `both`, and what the axis leaves out; for all there is no room.
+    """
     at_limits = sorted({run.limits[name] for name in measures if name in run.limits})
     limits = (*(limit for pair in at_limits for limit in marks.limits(measures[0], pair, kind)), *more)
     window, beyond = window_of(near or [line.values for line in lines], [limit.value for limit in limits], floor, kind)
+    strong = "" if beyond else f"strong: worst of the {run.bar}"
+    note = "; ".join(filter(None, (strong, "thin: after fills", beyond))) if both else beyond
     return Panel(
         title, kind, 3 if kind == "ratio" else 2, tuple(lines), (), (), (*marks.crossings(run, measures), *struck),
-        marks.shades(run, measures, (1, 2)), limits, window, _noted(note, beyond), weight,
+        marks.shades(run, measures, (1, 2)), limits, window, note, weight,
     )  # fmt: skip
-
-
-def _noted(note: str, beyond: str) -> str:
-    """A note, and what an axis leaves out; for both in full there is no room."""
-    return f"{_THIN.partition('; ')[2]}; {beyond}" if note == _THIN and beyond else note or beyond
 
 
 def window_of(
@@ -340,4 +339,20 @@ def picture_of(
     """A picture; without a row there is nothing to draw, save what is of the run as a `whole`."""
     if not len(run) and not whole:
         panels, note = (), "The run has no rows."
-    return Picture(name, title, run.name, unit, run.stamps, tuple(panels), note)
+    shown = in_sight(panels)
+    return Picture(name, title, run.name, unit, run.stamps, shown, note if shown or not panels else NO_VALUES)
+
+
+def in_sight(panels: Sequence[Panel]) -> tuple[Panel, ...]:
+    """The panels that have something to show; what never changes stands in the middle of its axis."""
+    return tuple(_framed(panel) for panel in panels if not panel.timed or panel.reach is not None)
+
+
+def _framed(panel: Panel) -> Panel:
+    if not panel.timed or panel.window is not None or panel.reach is None:
+        return panel
+    low, high = panel.reach
+    if high - low > 1e-9 * max(abs(low), abs(high)):
+        return panel
+    room = 0.05 * abs(low) or (0.01 if panel.kind == "percent" else 1.0)
+    return replace(panel, window=(low - room, low + room))

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: Points: height of a plot as low as it is drawn; what each panel more takes of it; of a small line.
+_PLOT_HEIGHT, _GAP, _LINE_HEIGHT = 200.0, 35.0, 9.0
 #: Symbol and size of marks by kind.
 _MARKS = {
     "liquidation": ("X", 8),
@@ -46,6 +48,7 @@ def figure(picture: Picture) -> "Figure":
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError:
         raise InputError(
             "backend='matplotlib' needs matplotlib, which is not installed: pip install matplotlib."
@@ -54,7 +57,9 @@ def figure(picture: Picture) -> "Figure":
         count = len(picture.panels)
         table = picture.panels[0].cells if count else None
         height = 4.8 + 0.8 * max(count - 2, 0) if table is None else 0.8 + 0.2 * (len(table.rows) + 1)
-        made = Figure(figsize=(8.0, height), layout="constrained")
+        # inches, so that no number touches the edge of the page
+        layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06)
+        made = Figure(figsize=(8.0, height), layout=layout)
         made.suptitle(picture.title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         weights = [panel.weight for panel in picture.panels] or [1.0]
         axes = made.subplots(len(weights), 1, sharex=True, squeeze=False, height_ratios=weights)[:, 0]
@@ -81,7 +86,8 @@ def _draw(panel: Panel, picture: Picture, ax: "Axes") -> None:
     _bands(panel.bands, picture, ax)
     for line in sorted(panel.lines, key=lambda line: not line.faint):
         _line(line, picture, ax)
-    _limits(panel, ax)
+    height = _PLOT_HEIGHT - _GAP * (len(picture.panels) - 1)
+    _limits(panel, height * panel.weight / sum(each.weight for each in picture.panels), ax)
     for marks in panel.marks:
         _marks(marks, picture, ax)
     if not panel.timed:
@@ -92,6 +98,8 @@ def _draw(panel: Panel, picture: Picture, ax: "Axes") -> None:
     alone = len(picture.panels) == 1
     if alone:
         ax.set_ylabel(panel.title)
+    elif len(picture.panels) > 2:
+        ax.tick_params(axis="y", labelsize=7)
     if panel.window is not None:
         ax.set_ylim(*panel.window)
     if panel.kind == "percent":
@@ -112,12 +120,19 @@ def _heading(text: str, ax: "Axes") -> None:
 def _time_axis(ax: "Axes", picture: Picture) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator()
+    locator = AutoDateLocator(maxticks=9)
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    ax.xaxis.set_major_formatter(
+        ConciseDateFormatter(
+            locator,
+            formats=["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%S.%f"],
+            zero_formats=["", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"],
+            # where ticks have no year it stands at the end
+            offset_formats=["", "", "%Y", "%Y", "%d %b %Y", "%d %b %Y"],
+        )
+    )
     ax.set_xlabel(picture.time_title)
-    about = np.timedelta64(12 if len(picture.stamps) == 1 else 0, "h")
-    ax.set_xlim(picture.stamps[0] - about, picture.stamps[-1] + about)
+    ax.set_xlim(*picture.span)
 
 
 def _line(line: Line, picture: Picture, ax: "Axes") -> None:
@@ -146,6 +161,9 @@ def _bands(bands: tuple[Band, ...], picture: Picture, ax: "Axes") -> None:
             if part.any():
                 drawn = ax.fill_between(picture.stamps, start, start + part, color=band.colour, alpha=0.85, linewidth=0)
                 drawn.set_gid(band.key)
+                if len(part) == 1:
+                    # an area of one row is none
+                    ax.plot(picture.stamps, start + part, marker="o", markersize=4, color=band.colour, label="_dot")
         above, below = above + band.upper, below + band.lower
         # one entry in the legend, whichever side it is on
         label = band.name if band.listed else "_" + band.name
@@ -154,22 +172,18 @@ def _bands(bands: tuple[Band, ...], picture: Picture, ax: "Axes") -> None:
 
 def _marks(marks: Marks, picture: Picture, ax: "Axes") -> None:
     symbol, size = _MARKS[marks.kind]
-    crowd = theme.crowding(marks.kind, len(marks.stamps))
-    deepest = marks.kind == "deepest"
+    count, colour = len(marks.stamps), theme.MARKS[marks.kind]
+    # these have no face, only an edge
+    bare = symbol in ("|", "x")
     ax.plot(
-        marks.stamps, marks.values, linestyle="", marker=symbol, markersize=size * crowd, color=theme.MARKS[marks.kind],
-        markeredgecolor="white", markeredgewidth=0.5 if crowd == 1.0 else 0.0, zorder=5, gid=marks.kind,
-        label="_deepest" if deepest else marks.name, clip_on=False,
+        marks.stamps, marks.values, linestyle="", marker=symbol, markersize=size * theme.crowding(marks.kind, count),
+        color=colour, markeredgecolor=colour if bare else "white",
+        markeredgewidth=1.0 if bare else 0.5 * theme.rim(marks.kind, count), zorder=5, gid=marks.kind,
+        label="_deepest" if marks.kind == "deepest" else marks.name, clip_on=False,
     )  # fmt: skip
     if marks.kind in ("liquidation", "stop"):
         for stamp in np.unique(marks.stamps)[:100]:
             ax.axvline(stamp, color=theme.CRITICAL, linewidth=0.8, linestyle=":", zorder=1)
-    if deepest and len(picture.panels) == 1:
-        late = marks.stamps[0] - picture.stamps[0] > (picture.stamps[-1] - picture.stamps[0]) / 2
-        ax.annotate(
-            marks.words[0], (marks.stamps[0], marks.values[0]), xytext=(-7 if late else 7, 0),
-            textcoords="offset points", ha="right" if late else "left", va="center", fontsize=8,
-        )  # fmt: skip
 
 
 def _shade(shade: Shade, ax: "Axes") -> None:
@@ -186,19 +200,14 @@ def _shade(shade: Shade, ax: "Axes") -> None:
     )  # fmt: skip
 
 
-def _limits(panel: Panel, ax: "Axes") -> None:
-    """Lines, and their words at their ends; of two that would touch, the upper above and the lower below."""
-    named = sorted((limit for limit in panel.limits if limit.words), key=lambda limit: limit.value)
-    low, high = panel.window or (0.0, 1.0)
+def _limits(panel: Panel, height: float, ax: "Axes") -> None:
+    """Lines, and their words at their ends; height of the panel in points."""
     for limit in panel.limits:
         ax.axhline(limit.value, color=limit.colour, linewidth=0.9, linestyle="--", label="_" + limit.name)
-    for place, limit in enumerate(named):
-        above = limit.above
-        if place + 1 < len(named) and named[place + 1].value - limit.value < 0.15 * (high - low):
-            above = False
+    for limit, shift in panel.words_of_limits(height, _LINE_HEIGHT):
         ax.annotate(
-            limit.words, (1.0, limit.value), xycoords=("axes fraction", "data"), xytext=(3, 1 if above else -1),
-            textcoords="offset points", va="bottom" if above else "top", fontsize=7, color=limit.colour,
+            limit.words, (1.0, limit.value), xycoords=("axes fraction", "data"), xytext=(3, shift),
+            textcoords="offset points", va="center", fontsize=7, color=limit.colour,
         )  # fmt: skip
 
 
@@ -208,6 +217,8 @@ def _legend(made: "Figure", axes: Any) -> None:
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
+    # shades come last
+    entries = dict(sorted(entries.items(), key=lambda entry: entry[0].endswith(" alert")))
     if len(entries) > 1:
         # a line of the legend holds some 110 letters, of which a handle takes eight
         longest = max(len(label) for label in entries)

@@ -11,8 +11,8 @@ from basis.plots.pictures import Cells, Grid, Panel, Stack
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: With more categories than this not every one is named under the axis.
-_NAMED = 12
+#: With more categories than this not every one is named under the axis; more names of causes than this stand upright.
+_NAMED, _WIDE = 12, 8
 
 
 def draw(panel: Panel, ax: "Axes") -> None:
@@ -25,7 +25,7 @@ def draw(panel: Panel, ax: "Axes") -> None:
         return
     ax.set_ylabel(panel.title)
     if panel.window is not None:
-        ax.set_ylim(*panel.window)
+        (ax.set_xlim if panel.stack is not None and panel.stack.lying else ax.set_ylim)(*panel.window)
     ax.yaxis.set_major_formatter(_formatter(panel.kind == "percent"))
     if panel.bars:
         _bars(panel, ax)
@@ -51,11 +51,11 @@ def _bars(panel: Panel, ax: "Axes") -> None:
         up = bar.value >= 0.0
         ax.annotate(
             bar.words, (place, bar.end), xytext=(0, 2 if up else -2), textcoords="offset points", ha="center",
-            va="bottom" if up else "top", fontsize=8 if len(panel.bars) < 9 else 6,
+            va="bottom" if up else "top", fontsize=8 if len(panel.bars) < 9 else 7 if len(panel.bars) < 12 else 6,
         )  # fmt: skip
     for place, (bar, _) in enumerate(pairwise(panel.bars)):
         ax.plot([place, place + 1], [bar.end] * 2, color=theme.OTHER, linewidth=0.7, linestyle=":", label="_joint")
-    upright = len(panel.bars) > 10
+    upright = len(panel.bars) > _WIDE
     names = [bar.name if upright else "\n".join(theme.two_lines(bar.name)) for bar in panel.bars]
     ax.set_xticks(range(len(names)), names, rotation=90 if upright else 0, fontsize=8)
     ax.tick_params(axis="x", length=0)
@@ -103,12 +103,13 @@ def _stack(panel: Panel, stack: Stack, ax: "Axes") -> None:
         ax.grid(visible=False, axis="y")
         ax.grid(visible=True, axis="x")
         ax.xaxis.set_major_formatter(_formatter(panel.kind == "percent"))
-        ax.margins(x=0.3)
         ax.axvline(0.0, color=theme.LIGHT.faint, linewidth=0.8)
     else:
         step = -(-count // _NAMED) if not stack.grouped else 1
         ax.margins(y=0.06)
-        ax.set_xticks(places[::step], ["\n".join(theme.two_lines(name)) for name in stack.categories[::step]])
+        upright = stack.grouped and count > _WIDE
+        names = stack.categories if upright else theme.under_axis(stack.categories[::step])
+        ax.set_xticks(places[::step], names, rotation=90 if upright else 0)
         ax.tick_params(axis="x", length=0, labelsize=8)
         ax.axhline(0.0, color=theme.LIGHT.faint, linewidth=0.8)
 
@@ -120,12 +121,13 @@ def _grid(grid: Grid, ax: "Axes") -> None:
     x, y = (np.arange(len(axis)) if named else axis for axis in (grid.x, grid.y))
     colours = LinearSegmentedColormap.from_list("map", theme.LIGHT_MAP if named else theme.MAP)
     scale = Normalize(grid.middle - grid.reach, grid.middle + grid.reach, clip=True)
-    drawn = ax.pcolormesh(x, y, grid.values, cmap=colours, norm=scale, shading="nearest", gid="grid", rasterized=True)
+    # a single row or column has no neighbour to tell how wide it is
+    edges = [np.arange(len(axis) + 1) - 0.5 if named else axis for axis in (x, y)]
+    drawn = ax.pcolormesh(
+        *edges, grid.values, cmap=colours, norm=scale, shading="flat" if named else "nearest", gid="grid",
+        rasterized=True, edgecolor="white" if named else "none", linewidth=1.5 if named else 0.0,
+    )  # fmt: skip
     ax.grid(visible=False)
-    bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.04, pad=0.02)
-    bar.outline.set_visible(False)
-    bar.set_label(grid.scale, fontsize=8)
-    bar.ax.yaxis.set_major_formatter(_formatter(grid.scale.endswith("%")))
     if named:
         ax.set_xticks(x, grid.x)
         ax.set_yticks(y, grid.y)
@@ -136,6 +138,9 @@ def _grid(grid: Grid, ax: "Axes") -> None:
             if grid.labels is not None and grid.labels[row, column]:
                 ax.text(column, row, str(grid.labels[row, column]), ha="center", va="center", fontsize=7)
         return
+    bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.04, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.yaxis.set_major_formatter(_formatter(grid.scale.endswith("%")))
     ax.set_xlabel(grid.x_title)
     ax.set_ylabel(grid.y_title)
     ax.xaxis.set_major_formatter(_formatter(True))
@@ -164,7 +169,9 @@ def _table(cells: Cells, ax: "Axes") -> None:
     made.auto_set_font_size(False)
     # eight inches of 72 points hold so many letters
     made.set_fontsize(min(8.0, 8 * 72 / (0.58 * wide)))
-    for cell in made.get_celld().values():
+    for (row, _), cell in made.get_celld().items():
         cell.set_edgecolor(theme.LIGHT.grid)
         cell.PAD = 0.02
+        if row == 0:
+            cell.set_text_props(fontweight="bold")
     made.set_gid("cells")

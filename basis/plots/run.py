@@ -104,6 +104,12 @@ class RunNumbers:
         """(rows,) balance-based P&L since the start: equity less what it began with and what flowed in."""
         return self.equity - self.initial_equity - np.cumsum(self.net_flow)
 
+    @property
+    def bar(self) -> str:
+        """What the time from row to row is called."""
+        apart = np.diff(self.stamps[:2])
+        return "hour" if not len(apart) or apart[0] == np.timedelta64(1, "h") else "bar"
+
     def counts(self, amount: float) -> bool:
         """Whether an amount is more than rounding."""
         return abs(amount) > _ROUNDING * max(1.0, abs(self.initial_equity))
@@ -128,7 +134,8 @@ def in_words(measure: str) -> str:
 def value_in_words(value: float, kind: str) -> str:
     """A value of a panel of a kind: four digits, a fraction in percent."""
     shown = value if kind == "ratio" else 100.0 * value
-    return (f"{shown:,.0f}" if abs(shown) >= 1_000.0 else f"{shown:.4g}") + ("" if kind == "ratio" else "%")
+    words = f"{shown:,.0f}" if abs(shown) >= 1_000.0 else f"{shown:.4g}"
+    return words.replace("-", "−") + ("" if kind == "ratio" else "%")
 
 
 def minute(stamp: np.datetime64) -> str:

@@ -62,19 +62,22 @@ MARKS = {
     "deposit": FLOW,
     "withdrawal": FLOW,
     "deepest": DRAWDOWN,
-    "decision": "#AAAA00",
-    "order": "#99DDFF",
-    "fill": "#44BB99",
-    "reject": "#EE8866",
-    "transfer": "#77AADD",
-    "arrival": "#BBCC33",
-    "funding": "#EEDD88",
-    "reward": "#FFAABB",
+    "decision": "#999933",
+    "order": "#33BBEE",
+    "fill": "#117733",
+    "reject": "#EE7733",
+    "transfer": "#332288",
+    "arrival": "#AA4499",
+    "funding": "#DDAA33",
+    "reward": "#CC6677",
     "alert": WARNING,
     "flow": FLOW,
     "data": "#777777",
     "error": CRITICAL,
 }
+
+#: Kinds of marks that are few, and always of their whole size.
+STANDING = ("liquidation", "stop", "deposit", "withdrawal", "deepest")
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 PRINT_FONTS = ("Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans")
@@ -103,8 +106,13 @@ def outline(level: int, spans: int) -> float:
 
 
 def crowding(kind: str, count: int) -> float:
-    """Size of a mark against its usual one: alerts that come in crowds are smaller, a liquidation never is."""
-    return 1.0 if kind != "critical" else max(0.55, min(1.0, 60.0 / max(count, 1)))
+    """Size of a mark against its usual one: what comes in crowds is smaller, a liquidation never is."""
+    return 1.0 if kind in STANDING else max(0.55, min(1.0, 60.0 / max(count, 1)))
+
+
+def rim(kind: str, count: int) -> float:
+    """Width of the white rim of a mark: of many on one line the rims would wipe it out."""
+    return 1.0 if kind in STANDING or (kind == "critical" and crowding(kind, count) == 1.0) else 0.0
 
 
 def places(share_class: str) -> int:
@@ -133,6 +141,16 @@ def two_lines(name: str) -> tuple[str, ...]:
     """A name as one or two lines, so that neighbours under an axis do not touch."""
     head, _, tail = name.rpartition(" ")
     return (head, tail) if head else (tail,)
+
+
+def under_axis(names: Any, line: str = "\n") -> list[str]:
+    """Names in one or two lines under an axis; the year of a month is left out where the month before says it."""
+    said, shown = "", []
+    for head, tail in ((*two_lines(name), "")[:2] for name in names):
+        year = tail if tail.isdigit() else ""
+        shown.append(line.join(part for part in (head, "" if year and year == said else tail) if part))
+        said = year
+    return shown
 
 
 def faded(colour: str, opacity: float) -> str:

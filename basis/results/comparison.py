@@ -4,8 +4,9 @@ import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
+from basis.config.layers import refuse_arguments
 from basis.errors import InputError
 from basis.kernel.layout import COLUMN_NAMES
 from basis.results import measures, stats
@@ -196,7 +197,9 @@ class Comparison:
         return f"<div>{made}" + (f"<ul style='font-size:90%'>{notes}</ul>" if notes else "") + "</div>"
 
 
-def compare(*runs: "Result | str | os.PathLike[str]", names: "Sequence[str] | None" = None) -> Comparison:
+def compare(
+    *runs: "Result | str | os.PathLike[str]", names: "Sequence[str] | None" = None, **misspelt: Never
+) -> Comparison:
     """Runs side by side.
 
     Parameters
@@ -231,6 +234,7 @@ def compare(*runs: "Result | str | os.PathLike[str]", names: "Sequence[str] | No
     >>> bool(both.stats.loc["pnl", "lean"] == lean.stats()["pnl"])
     True
     """
+    refuse_arguments(compare, misspelt)
     if len(runs) < 2:
         raise InputError(f"{len(runs)} run{'' if len(runs) == 1 else 's'} to compare; give two or more.")
     results = [_opened(run) for run in runs]
@@ -295,8 +299,17 @@ def _told(value: Any) -> Any:
 
 
 def _short(value: Any) -> str:
-    text = str(value)
+    """A value of the configuration in words, as far as a table has room."""
+    text = _in_words(value)
     return text if len(text) <= 44 else f"{text[:43]}…"
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_in_words(part)}" for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_in_words, value))
+    return "none" if value is None else str(value)
 
 
 def _graver(result: Result) -> list[str]:

@@ -4,8 +4,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ def check_target(path: str | Path, force: bool = False) -> Path:
 def write_whole(path: str | Path, fill: Callable[[Path], None], force: bool = False) -> Path:
     """Let `fill` write into a temporary sibling, then give it the name `path`. A failure leaves what was there before.
 
+    Folders above it that are missing are made.
+
     Raises
     ------
     InputError
@@ -58,27 +60,25 @@ def write_whole(path: str | Path, fill: Callable[[Path], None], force: bool = Fa
     mark = f".{target.name}.{secrets.token_hex(4)}"
     made, old = target.with_name(mark + ".partial"), target.with_name(mark + ".old")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        made.mkdir()
-        fill(made)
-        if os.path.lexists(target):
-            os.rename(target, old)
-        try:
-            os.rename(made, target)
-        except BaseException:
-            if os.path.lexists(old):
-                os.rename(old, target)
-            raise
+        with _folders_above(target), _gone_after(made):
+            made.mkdir()
+            fill(made)
+            if os.path.lexists(target):
+                os.rename(target, old)
+            try:
+                os.rename(made, target)
+            except BaseException:
+                if os.path.lexists(old):
+                    os.rename(old, target)
+                raise
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error}.") from error
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
     return target
 
 
 def write_file(path: str | Path, content: str | Callable[[Path], None]) -> Path:
-    """Write a file whole or not at all; one that is there is replaced.
+    """Write a file whole or not at all; one that is there is replaced, folders above it that are missing are made.
 
     Parameters
     ----------
@@ -94,18 +94,40 @@ def write_file(path: str | Path, content: str | Callable[[Path], None]) -> Path:
         raise InputError(f"Cannot write {path}: it is a folder. Give the name of a file.")
     made = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, str):
-            made.write_text(content, encoding="utf-8")
-        else:
-            content(made)
-        os.replace(made, target)
+        with _folders_above(target), _gone_after(made):
+            if isinstance(content, str):
+                made.write_text(content, encoding="utf-8")
+            else:
+                content(made)
+            os.replace(made, target)
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error}.") from error
+    return target
+
+
+@contextmanager
+def _folders_above(target: Path) -> Iterator[None]:
+    """Make the folders above a path that are missing; where what is done in them fails, they go again."""
+    missing = [folder for folder in target.parents if not os.path.lexists(folder)]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in missing:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+@contextmanager
+def _gone_after(made: Path) -> Iterator[None]:
+    """Remove what was written for the time being, if it is still there."""
+    try:
+        yield
     finally:
         with suppress(OSError):
             made.unlink(missing_ok=True)
-    return target
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def write_json(path: Path, content: Any) -> None:

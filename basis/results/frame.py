@@ -79,6 +79,38 @@ class Frame(pd.DataFrame):
             raise
 
 
+class Named(pd.Series):
+    """A pandas series by name, in which a name that is not there is told with the nearest that is."""
+
+    @property
+    def _constructor(self) -> "type[Named]":
+        return Named
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return super().__getitem__(key)
+        except KeyError as error:
+            _tell(error, key, self.index)
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError as error:
+            if not name.startswith("_") and (near := nearest(name, map(str, self.index))):
+                error.args = (f"{error.args[0]}; did you mean {near!r}?",)
+            raise
+
+
+def _tell(error: KeyError, key: Any, names: Iterable[Any]) -> None:
+    """Let an error name what is missing, and what is near it."""
+    wanted = key if isinstance(key, list) else [key]
+    known = [name for name in names if isinstance(name, str)]
+    missing = [name for name in wanted if isinstance(name, str) and name not in known]
+    if missing:
+        error.args = (f"No {missing[0]!r} among them{_near(missing[0], known)}",)
+
+
 def _near(name: str, names: Iterable[str]) -> str:
     near = nearest(name, names)
     return f"; did you mean {near!r}?" if near else f"; there are {', '.join(names)}."

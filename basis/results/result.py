@@ -6,8 +6,9 @@ pandas and plotly are imported on use.
 import functools
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
+from basis.config.layers import refuse_arguments
 from basis.errors import InputError
 from basis.results import measures
 from basis.results.folder import (
@@ -436,16 +437,17 @@ class Result:
         funding_share
             Funding over P&L; more than 1 where funding pays for the costs as well.
         """
-        import pandas as pd
-
         from basis.results import stats
+        from basis.results.frame import Named
 
+        if not isinstance(formatted, bool):
+            raise InputError(f"formatted={formatted!r}: give True or False. One metric is stats()['sharpe_365'].")
         found, share_class = stats.make_stats(self), self.summary["share_class"]
         if formatted:
             texts = [stats.shown(name, value, share_class) for name, value in found.items()]
-            return pd.Series(texts, [stats.STATS[name].label for name in found], name=self.run_id)
+            return Named(texts, [stats.STATS[name].label for name in found], name=self.run_id)
         numbers = [float("nan") if value is None else float(value) for value in found.values()]
-        series = pd.Series(numbers, list(found), name=self.run_id)
+        series = Named(numbers, list(found), name=self.run_id)
         series.attrs["units"] = stats.units(share_class)
         return series
 
@@ -461,7 +463,7 @@ class Result:
 
         Parameters
         ----------
-        path : file to write, default ``report.html`` (``report.pdf``) in the run's folder
+        path : file to write, default ``report.html`` (``report.pdf``) in the run's folder; folders above it are made
         pdf : print it, A4, with a headless Chromium or Chrome instead
 
         Raises
@@ -569,7 +571,7 @@ def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}."
 
 
-def open_run(path: str | Path) -> Result:
+def open_run(path: str | Path, **misspelt: Never) -> Result:
     """The result in a run folder.
 
     Raises
@@ -584,6 +586,7 @@ def open_run(path: str | Path) -> Result:
     >>> again.equity.equals(result.equity)
     True
     """
+    refuse_arguments(open_run, misspelt)
     folder = Path(path)
     needed = [MANIFEST, SUMMARY, CONFIG, *(f"{name}.parquet" for name in TABLES)]
     missing = [name for name in needed if not (folder / name).is_file()]

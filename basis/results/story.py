@@ -26,7 +26,7 @@ _MARKET = {
     "gas_price_gwei": ("gas", "gwei"),
     "signal": ("signal", ""),
 }
-_MOMENTS = {"last row": "last_row", "worst of the hour": "worst", "before": "before", "after": "after"}
+_MOMENTS = {"last row": "last_row", "worst since": "worst", "before": "before", "after": "after"}
 _COSTS = {"fee": "fee", "slippage": "slippage", "gas": "gas", "flash_fee": "flash fee"}
 #: P&L below this share of what the identity allows is rounding and not told.
 _ROUNDING = 1e-3

@@ -28,7 +28,7 @@ def test_the_columns_are_the_runs(both, lean, flowing):
 
 def test_stats_are_those_of_each(both, lean, flowing):
     for name, result in (("lean", lean), ("flowing", flowing)):
-        pd.testing.assert_series_equal(both.stats[name], result.stats(), check_names=False)
+        pd.testing.assert_series_equal(both.stats[name], result.stats(), check_names=False, check_series_type=False)
         assert list(both.formatted[name]) == list(result.stats(formatted=True))
     assert both.stats.attrs["share_class"] == {"lean": "USDT", "flowing": "USDT"}
 

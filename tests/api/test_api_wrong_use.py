@@ -69,6 +69,55 @@ def test_an_amount_that_is_text_names_action_and_asset(sample_data):
         basis.backtest("btc_basis", sample_data, **WINDOW, strategy=Text)
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda: basis.backtest("btc_basis", overides={}),
+            "no argument overides. Did you mean overrides? Allowed: config,",
+        ),
+        (lambda: basis.backtest("btc_basis", dat="x"), "no argument dat. Did you mean data?"),
+        (lambda: basis.backtest("btc_basis", margin_ratio_target=0.5), "Keys of the configuration go into overrides."),
+        (lambda: basis.open_run("runs/x", paht="y"), "open_run has no argument paht. Did you mean path?"),
+        (lambda: basis.compare("a", "b", name=["a"]), "compare has no argument name. Did you mean names?"),
+        (lambda: basis.BtcBasis(margin_ratio_targt=0.5), "Did you mean margin_ratio_target?"),
+    ],
+    ids=["overrides", "data", "key", "open_run", "compare", "constructor"],
+)
+def test_a_misspelt_argument_is_told_with_the_nearest(call, said):
+    with pytest.raises(InputError) as caught:
+        call()
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("formatted", [False, True])
+def test_a_misspelt_metric_is_told_with_the_nearest(sample_data, formatted):
+    result = basis.backtest("btc_basis", sample_data, **WINDOW)
+    stats = result.stats(formatted)
+    near, wrong = ("Sharpe", "Sharp") if formatted else ("sharpe_365", "sharp")
+    with pytest.raises(KeyError, match=rf"No '{wrong}' among them; did you mean '{near}'\?"):
+        stats[wrong]
+    with pytest.raises(KeyError, match=rf"No '{wrong}'"):
+        stats[[near, wrong]]
+    assert stats[near] == stats.iloc[list(stats.index).index(near)]
+    if not formatted:
+        with pytest.raises(AttributeError, match="did you mean 'sharpe_365'"):
+            stats.sharp
+        assert stats.sharpe_365 == stats["sharpe_365"]
+        assert stats.round(2)["fills"] == stats["fills"]
+    with pytest.raises(InputError, match="give True or False"):
+        result.stats("sharpe_365")
+
+
+def test_a_backend_in_the_place_of_another_argument_is_told(sample_data):
+    plot = basis.backtest("btc_basis", sample_data, **WINDOW).plot
+    for figure, argument in ((plot.liquidation_map, "timestamp"), (plot.attribution, "kind")):
+        with pytest.raises(InputError, match=rf"is {argument}, not the backend; write \w+\(backend='matplotlib'\)"):
+            figure("matplotlib")
+    with pytest.raises(InputError, match="Did you mean 'plotly'"):
+        plot.equity("plotli")
+
+
 def test_a_misspelt_column_is_told_with_the_nearest(sample_data):
     result = basis.backtest("btc_basis", sample_data, **WINDOW)
     with pytest.raises(AttributeError, match=r"did you mean 'funding_pnl'"):
@@ -118,9 +167,7 @@ def test_a_misspelt_mode_or_override_suggests_the_nearest(mode, overrides, words
             assert word in str(caught.value)
 
 
-def test_a_misspelt_argument_is_told_by_python_itself():
-    with pytest.raises(TypeError, match="strat"):
-        basis.backtest("btc_basis", strat=Every)
+def test_a_misspelt_driver_is_told():
     with pytest.raises(InputError, match="driver 'kernal' is not available; use 'kernel' or 'event'"):
         basis.backtest("btc_basis", driver="kernal")
 

@@ -8,7 +8,7 @@ from basis.plots import causes, comparison, distance, figures, holdings, prepare
 from basis.plots.thinning import thin
 
 CASES = ("two years", "struck", "alerts", "flows", "eth", "lending", "below zero", "stopped", "one row", "levered")
-BOOKS = ("two years", "struck", "loan", "staked", "lending", "one row", "no trades", "levered")
+BOOKS = ("two years", "struck", "flows", "loan", "staked", "lending", "below zero", "one row", "no trades", "levered")
 MAKERS = (prepare.equity, prepare.drawdown, prepare.attribution_area, prepare.waterfall, prepare.risk)
 OF_BOOKS = (
     prepare.overview, causes.monthly, causes.share, causes.monthly_returns, causes.funding, holdings.exposure,

@@ -1,6 +1,8 @@
 """Figures hold the run's numbers: every line, band, bar and mark is read back and compared bit for bit."""
 
 import json
+import math
+from dataclasses import replace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -9,7 +11,8 @@ from plot_cases import FLOWS
 
 from basis.errors import InputError
 from basis.kernel.layout import COLUMN_NAMES
-from basis.plots import figures, prepare, theme
+from basis.plots import causes, figures, prepare, theme
+from basis.plots.pictures import Line, Panel
 from basis.plots.run import RunNumbers
 
 KINDS = ("equity", "drawdown", "area", "waterfall", "risk")
@@ -258,6 +261,58 @@ def test_a_stop_is_marked_with_its_cause(results):
     mark = trace_of(result.plot.equity(), "stop")
     assert list(mark.y) == [result.equity.equity.iloc[-1]]
     assert "perp/okx_btcusdt" in mark.text[0]
+
+
+def test_what_never_changes_stands_in_the_middle_of_its_axis(results):
+    figure = results["no trades"].plot.equity()
+    assert figure.layout.yaxis.range == (95_000.0, 105_000.0)
+    assert results["no trades"].plot.attribution().layout.yaxis.range == (-1.0, 1.0)
+    assert results["two years"].plot.equity().layout.yaxis.range is None
+
+
+def test_a_low_panel_has_two_numbers_at_least():
+    """Of any range of values, by the steps of plotly: where one number would be all, the axis reaches to the next."""
+    draw = np.random.default_rng(1)
+    for _ in range(300):
+        low, span = draw.normal(0.0, 10.0 ** draw.uniform(-3, 6)), 10.0 ** draw.uniform(-4, 6)
+        panel = Panel("worth, USDT", "money", lines=(Line("worth", "worth", np.array([low, low + span]), "#000000"),))
+        for least in (2, 3):
+            axis = figures._scale(panel, least)
+            foot, top = axis.get("range", (low - 0.05 * span, low + 1.05 * span))
+            rough = (top - foot) / axis["nticks"]
+            power = 10.0 ** math.floor(math.log10(rough))
+            step = next(times * power for times in (2, 5, 10) if times * power >= rough * (1 - 1e-12))
+            ticks = math.floor(top / step + 1e-9) - math.ceil(foot / step - 1e-9) + 1
+            assert 2 <= ticks <= least + 2
+            assert foot <= low <= low + span <= top
+
+
+def test_panels_without_a_number_are_not_drawn(numbers):
+    run = numbers["two years"]
+    nan = {name: np.full(len(run), np.nan) for name in ("equity", "drawdown", "returns")}
+    blind = replace(run, **nan, attribution={name: run.equity * np.nan for name in run.attribution})
+    for make in (*MAKERS.values(), causes.monthly, causes.share, causes.monthly_returns):
+        picture = make(blind)
+        assert all(panel.reach is not None for panel in picture.panels if panel.timed)
+        figure = figures.figure(picture)
+        assert figure.data or figure.layout.annotations[0].text.startswith("There are no ")
+
+
+def test_the_bar_is_called_by_its_name(numbers):
+    run = numbers["alerts"]
+    events = {name: values[:0] for name, values in run.events.items()}
+    rare = replace(run, stamps=run.stamps[0] + 2 * (run.stamps - run.stamps[0]), events=events)
+    for each, word in ((run, "hour"), (rare, "bar")):
+        panels = prepare.risk(each).panels
+        assert panels[0].note == f"strong: worst of the {word}; thin: after fills"
+        assert {line.name.split(", ")[1] for line in panels[0].lines} == {"after fills", f"worst of the {word}"}
+
+
+def test_a_mark_at_the_start_stands_beside_the_numbers_of_the_axis(results):
+    figure, plain = results["flows"].plot.equity(events=("transfer",)), results["flows"].plot.equity()
+    assert str(plain.layout.xaxis.range[0])[:10] == "2024-02-01"
+    assert str(figure.layout.xaxis.range[0])[:10] == "2024-01-31"
+    assert figure.layout.xaxis.range[1] == plain.layout.xaxis.range[1]
 
 
 def test_one_row_is_a_point_in_the_middle_of_its_day(results):

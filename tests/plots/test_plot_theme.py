@@ -101,6 +101,23 @@ def test_venues_and_levels_are_told_apart_by_every_reader():
     assert nearest([*venues, theme.LTV, theme.ASSETS[0], theme.WARNING, theme.CRITICAL]) > 9.0
 
 
+def test_events_are_seen_and_told_apart():
+    """By colour or by shape; kinds of one shape by colour."""
+    from basis.plots.figures import _MARKS
+    from basis.plots.run import EVENT_KINDS
+
+    for kind in EVENT_KINDS:
+        assert contrast(theme.MARKS[kind], theme.LIGHT.paper) > 1.9
+    assert len({(_MARKS[kind][0], theme.MARKS[kind]) for kind in EVENT_KINDS}) == len(EVENT_KINDS)
+    filled = ("fill", "transfer", "arrival", "funding", "reward", "order")
+    assert nearest([theme.MARKS[kind] for kind in filled]) > 9.0
+
+
+def test_the_year_of_months_is_said_once():
+    assert theme.under_axis(["Nov 2024", "Dec 2024", "Jan 2025"]) == ["Nov\n2024", "Dec", "Jan\n2025"]
+    assert theme.under_axis(["staking yield", "borrow yield", "P&L"]) == ["staking\nyield", "borrow\nyield", "P&L"]
+
+
 def test_nothing_vanishes_on_either_ground():
     for ground in (theme.LIGHT, theme.DARK):
         assert contrast(ground.ink, ground.paper) > 12.0

@@ -15,7 +15,7 @@ import pytest
 from basis.config import load_config
 from basis.errors import InputError
 from basis.results import Result, folder, open_run
-from basis.results.folder import TABLES
+from basis.results.folder import TABLES, write_file, write_whole
 from basis.results.table import Table, differences
 
 FILES = {*(f"{name}.parquet" for name in TABLES), "summary.json", "manifest.json", "config.yaml", "report.html"}
@@ -147,6 +147,22 @@ def test_a_failure_of_the_last_rename_puts_the_old_folder_back(results, tmp_path
         results["plain"].save(tmp_path / "run", force=True)
     assert names(tmp_path) == ["run"]
     assert open_run(tmp_path / "run").run_id == results["lending"].run_id
+
+
+def test_folders_above_are_made_and_go_again_where_writing_fails(results, tmp_path):
+    """A run folder and a report alike."""
+    result = results["lending"]
+    assert (result.save(tmp_path / "a" / "b" / "run", report=False) / "summary.json").is_file()
+    assert result.report(tmp_path / "c" / "d" / "page.html").is_file()
+
+    def fail(made):
+        raise OSError("no room")
+
+    for write in (write_whole, write_file):
+        with pytest.raises(InputError, match="no room"):
+            write(tmp_path / "e" / "f" / "out", fail)
+        assert not (tmp_path / "e").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "c"]
 
 
 def test_a_parent_that_cannot_be_written_is_named(results, tmp_path):

@@ -1,0 +1,107 @@
+"""Figures for print, at 8 and at 6 inches: no words overlap or are cut off, and what was drawn is on the paper."""
+
+import io
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from basis.plots import causes, comparison, distance, holdings, marks, prepare, theme
+from basis.plots import print as printed
+from basis.plots.run import EVENT_KINDS
+from basis.plots.thinning import thin
+
+CASES = ("two years", "struck", "alerts", "flows", "loan", "staked", "below zero", "no trades", "one row", "levered")
+MAKERS = (
+    prepare.overview, prepare.equity, prepare.drawdown, prepare.attribution_area, prepare.waterfall, prepare.risk,
+    causes.monthly, causes.share, causes.monthly_returns, causes.funding, holdings.exposure, holdings.positions,
+    distance.liquidation_distance, distance.liquidation_map,
+)  # fmt: skip
+
+
+def texts_of(figure):
+    """Words that are on the paper → their boxes in pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    found = [figure._suptitle, *(text for legend in figure.legends for text in legend.get_texts())]
+    for ax in figure.get_axes():
+        found += [ax._left_title, *ax.texts]
+        if not ax.axison:
+            continue
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+            found += [axis.label, axis.offsetText, *(tick.label1 for tick in ticks)]
+            found += [tick.label2 for tick in ticks]
+    shown = [text for text in found if text.get_visible() and text.get_text().strip()]
+    return [(text.get_text(), text.get_window_extent(renderer)) for text in shown]
+
+
+def wrong(figure, wide, high):
+    """What overlaps, or is cut off, at a size in inches."""
+    figure.set_size_inches(wide, high)
+    figure.set_dpi(100)
+    boxes, found = texts_of(figure), []
+    for text, box in boxes:
+        if box.x0 < -1 or box.y0 < -1 or box.x1 > 100 * wide + 1 or box.y1 > 100 * high + 1:
+            found.append(f"{text} is cut off")
+    for (one, a), (other, b) in combinations(boxes, 2):
+        if min(a.x1, b.x1) - max(a.x0, b.x0) > 1 and min(a.y1, b.y1) - max(a.y0, b.y0) > 3:
+            found.append(f"{one} overlaps {other}")
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_words_overlap_on_paper(numbers, name):
+    for make in MAKERS:
+        picture = thin(make(numbers[name]))
+        for wide, high in ((8.0, 4.8), (6.0, 4.0)) if name in ("two years", "levered") else ((6.0, 4.0),):
+            assert wrong(printed.figure(picture), wide, high) == [], make.__name__
+
+
+def test_no_words_of_runs_beside_each_other_overlap(numbers):
+    runs = {name: numbers[name] for name in ("two years", "alerts", "eth", "staked", "loan", "levered")}
+    for make in (comparison.overview, comparison.growth, comparison.drawdown, comparison.attribution):
+        for wide, high in ((8.0, 4.8), (6.0, 4.0)):
+            assert wrong(printed.figure(thin(make(runs))), wide, high) == [], make.__name__
+
+
+def image_of(figure):
+    """(rows, columns, 3) of a figure on paper."""
+    from PIL import Image
+
+    held = io.BytesIO()
+    figure.savefig(held, dpi=100, format="png")
+    return np.asarray(Image.open(held).convert("RGB")).astype(int)
+
+
+def near(image, colour, within=30):
+    wanted = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)])
+    return int((np.abs(image - wanted).max(axis=2) <= within).sum())
+
+
+def test_a_table_of_one_year_is_coloured(numbers):
+    """A single row of cells has no neighbour that says how high it is."""
+    for name in ("one row", "struck"):
+        assert near(image_of(printed.figure(causes.monthly_returns(numbers[name]))), theme.LIGHT_MAP[0]) > 3_000
+
+
+def test_the_areas_of_one_row_are_dots(numbers):
+    picture = holdings.exposure(numbers["one row"])
+    dots = [line for line in printed.figure(picture).get_axes()[0].get_lines() if line.get_marker() == "o"]
+    tops = np.cumsum([band.values[0] for band in picture.panels[0].bands])
+    assert [line.get_color() for line in dots[:3]] == [band.colour for band in picture.panels[0].bands]
+    np.testing.assert_allclose([line.get_ydata()[0] for line in dots[:3]], tops)
+
+
+def test_a_line_is_seen_below_hundreds_of_events(numbers):
+    """Marks in crowds are small and have no rim, which would wipe out the line and the marks themselves."""
+    run = numbers["two years"]
+    figure = printed.figure(thin(marks.with_events(run, prepare.equity(run), EVENT_KINDS)))
+    shown = [line for line in figure.get_axes()[0].get_lines() if line.get_gid() in EVENT_KINDS]
+    assert {"decision", "fill", "funding"} <= {line.get_gid() for line in shown}
+    for line in shown:
+        assert line.get_markeredgecolor() != "white" or line.get_markeredgewidth() == 0.0
+    assert near(image_of(figure), theme.MARKS["funding"]) > 1_000
