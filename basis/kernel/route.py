@@ -29,8 +29,10 @@ _NEGLIGIBLE = 1e-6
 _TOO_LITTLE = 0.01
 #: Less than this share of what is aimed at is not worth a transaction on chain.
 _WORTH_GAS = 1e-3
-#: A short that hedges what is held already may have so much of the lower band as margin.
+#: So much of the lower band is margin enough for a short that hedges what is held, or whose gas is asked for.
 _THIN = 0.5
+#: Transactions by which something on chain becomes USDT in the wallet.
+_ENOUGH = 3.0
 DONE = -1
 
 
@@ -189,21 +191,32 @@ def free_wallet(n, cells, model, tape, regime, param, lane):
 @routine
 def bring_gas(n, cells, model, tape, desk, regime, param, orders, lane):
     """Gas home from the venue that can spare most, where the wallet could not pay a transaction; without it what is
-    held on chain could not be sold. What is on its way counts."""
+    held on chain could not be sold. What is on its way counts. Margin below its band is touched for no more than that.
+    """
     b = at.book_at(n)
     quote = at.quote_at(n)
     pays = model.table.wallet[1]
     there = cells[b.q + pays, lane] + cells[b.transit + pays, lane]
     if purse_lacks(n, cells, model, tape, regime, 1.0, lane) <= there:
         return 0
+    fee = model.terms.venue[regime, 0, at.WITHDRAWAL_FEE]
+    least = purse_lacks(n, cells, model, tape, regime, _ENOUGH, lane) - there
     richest = 0
     most = 0.0
-    for v in range(len(n.cash)):
-        out = withdrawable(n, cells, tape, quote.mark, model.terms.tier[regime], v, lane)
-        richest = v if out > most else richest
-        most = out if out > most else most
-    fee = model.terms.venue[regime, richest, at.WITHDRAWAL_FEE]
-    x = purse_lacks(n, cells, model, tape, regime, param[at.GAS_RESERVE], lane) - there + fee
+    # above their band, else above what hedges may be left with
+    for share in (1.0, _THIN):
+        for v in range(len(n.cash)):
+            out = withdrawable(n, cells, tape, quote.mark, model.terms.tier[regime], v, lane)
+            kept = share * param[at.BAND_LOW] * notional_at(n, cells, tape, quote.mark, v, lane)
+            spare = margin_at(n, cells, tape, quote.mark, v, lane) - kept
+            out = out if out < spare else spare
+            richest = v if out > most else richest
+            most = out if out > most else most
+        fee = model.terms.venue[regime, richest, at.WITHDRAWAL_FEE]
+        if most >= least + fee:
+            break
+    x = purse_lacks(n, cells, model, tape, regime, param[at.GAS_RESERVE], lane) - there
+    x = (x if share == 1.0 and x > least else least) + fee
     x = x if x < most else most
     return put(orders, 0, at.TRANSFER, richest, pays, x) if x > 2.0 * fee else 0
 
@@ -582,11 +595,40 @@ def enter_swapped(n, cells, model, coef, tape, desk, regime, param, plan, target
 
 
 @routine
+def even_short(n, cells, model, tape, regime, param, market, slot, long, short, step, orders, lane):
+    """The short towards what is long, a venue a step: by weight, then what lots and margins left over at any venue."""
+    v = step if step < len(n.cash) else step - len(n.cash)
+    if v >= len(n.cash):
+        return DONE
+    i = v * len(n.market) + market
+    perp = at.first_perp(n) + i
+    place = len(n.token) + i
+    units = long - short
+    if units < 0.0:
+        held = -cells[at.book_at(n).q + perp, lane]
+        units = -units if -units < held else held
+        room = room_at(n, cells, tape, place, lane)
+        units = units if units < room else room
+        units = units if units >= held * (1.0 - _NEGLIGIBLE) else whole_lots(n, model, regime, place, units)
+        return put(orders, 0, at.TRADE_PERP, perp, 0, units) if units > _WORTH_GAS * short else 0
+    if step < len(n.cash):
+        weights = 0.0
+        for u in range(v, len(n.cash)):
+            weights += param[at.WEIGHT + u]
+        units = units * param[at.WEIGHT + v] / weights if weights > 0.0 else 0.0
+    elif param[at.WEIGHT + v] <= 0.0:
+        return 0
+    spot = tape[at.quote_at(n).spot + slot - len(n.cash)]
+    units = carried_short(n, cells, model, tape, regime, param, spot, i, v, units, long - short, lane)
+    return put(orders, 0, at.TRADE_PERP, perp, 0, -units) if units > _WORTH_GAS * long else 0
+
+
+@routine
 def leave_swapped(n, cells, model, coef, tape, desk, regime, param, plan, whole, target, step, orders, lane):
     """Shorts bought back, one venue a step, and then the wallet's ether swapped away, towards `target` units of both.
 
-    What is still staked, or on its way, stays hedged: no more is bought back than there is ether to sell. Where what
-    cannot be sold leaves delta beyond its band, shorts grow to it.
+    What is still staked, or on its way, stays hedged: no more is bought back than there is ether to sell. Where that
+    leaves delta beyond its band, shorts follow.
     """
     b = at.book_at(n)
     quote = at.quote_at(n)
@@ -596,20 +638,11 @@ def leave_swapped(n, cells, model, coef, tape, desk, regime, param, plan, whole,
     short = short_of(n, cells, market, lane)
     long = long_of(n, cells, plan, short, lane)
     if v > len(n.cash):
-        v -= len(n.cash) + 1
         most = cells[b.param + at.MAX_DRIFT, lane] * cells[b.head + at.EQUITY, lane]
-        if v >= len(n.cash) or whole or long <= short or cells[b.head + at.DRIFT, lane] <= most:
+        if whole or cells[b.head + at.DRIFT, lane] <= most:
             return DONE
-        spot = tape[quote.spot + slot - len(n.cash)]
-        i = v * len(n.market) + market
-        naked = long - short
-        # what a venue's margin does not carry those after it take
-        weights = 0.0
-        for u in range(v, len(n.cash)):
-            weights += param[at.WEIGHT + u]
-        units = naked * param[at.WEIGHT + v] / weights if weights > 0.0 else 0.0
-        units = carried_short(n, cells, model, tape, regime, param, spot, i, v, units, naked, lane)
-        return put(orders, 0, at.TRADE_PERP, at.first_perp(n) + i, 0, -units) if units > _WORTH_GAS * long else 0
+        v -= len(n.cash) + 1
+        return even_short(n, cells, model, tape, regime, param, market, slot, long, short, v, orders, lane)
     kept = param[at.GAS_RESERVE] * dearest(model, regime) * tape[quote.gas + 0]
     if whole:
         # of all that goes, what the wallet's USDT does not pay of the gas of going; a hair more, for rounding
@@ -717,7 +750,11 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
             return loop_up(n, cells, model, coef, tape, regime, param, plan, action, step, orders, lane)
         up = at.LEVER_SWAP if on_market else at.LEVER_STAKE
         put_in = all_but_gas(n, cells, model, tape, regime, param, pays, action[3], lane)
-        if step > 0 or (put_in <= 0.0 and action[3] > 0.0):
+        held = cells[b.q + token, lane]
+        if step == 0:
+            # what stands in the wallet goes in as it is
+            return put(orders, 0, at.SUPPLY_POOL, token, pool, held) if held > 0.0 else 0
+        if step > 1 or (put_in <= 0.0 and action[3] > 0.0):
             return DONE
         # where the loan to value is at its target even with that, nothing can be borrowed: it goes into the debt
         owed, backing, _ = lending_sums(n, cells, coef, lane)
@@ -752,17 +789,24 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
             # so little left that its costs could not be paid: leave altogether
             if owes and left < _TOO_LITTLE * backing / coef[at.hour_at(n).value + pays]:
                 return put(orders, 0, at.UNWIND, pool, debt, last)
-            # below its target after that, too, the loan has nothing to give
             price = coef[at.hour_at(n).value + pays]
             backing += (spare - action[3] - model.terms.gas[regime, at.GAS_DELEVER] * tape[quote.gas + 0]) * price
-            if owes and owed <= param[at.TARGET_LTV] * backing:
-                return DONE
-            return put(orders, 0, at.DELEVER, pool, debt, spare - action[3]) if owes else 0
-        # it was refused: so much that too little would be left to owe against, so all of it
-        got = cells[b.q + pays, lane] >= action[3] * (1.0 - _NEGLIGIBLE)
-        if step == 1 and owes and got:
+            if not owes or owed > param[at.TARGET_LTV] * backing:
+                return put(orders, 0, at.DELEVER, pool, debt, spare - action[3]) if owes else 0
+            # a loan below its target even then has nothing to give, but its collateral has
+            units = model.terms.gas[regime, at.GAS_WITHDRAW] + model.terms.gas[regime, at.GAS_SWAP]
+            out = action[3] - spare + units * tape[quote.gas + 0]
+            worth, fee = change_cost(n, model, tape, regime, token - len(n.cash), out, False)
+            held = cells[b.q + pool, lane] * tape[quote.index + pool - len(n.cash) - len(n.token)]
+            out = out / (worth * (1.0 - fee)) if worth > 0.0 else 0.0
+            return put(orders, 0, at.WITHDRAW_POOL, pool, token, out if out < held else held) if out > 0.0 else DONE
+        if step == 1:
+            held = cells[b.q + token, lane]
+            return put(orders, 0, at.SWAP, token, pays, held) if owes and held > 0.0 else 0
+        # a bundle was refused: so much that too little would be left to owe against, so all of it
+        if owes and cells[b.head + at.REVERTED, lane] != tape[quote.time + 0]:
             return DONE
-        step -= 1
+        step -= 2
     if step == 0:
         return put(orders, 0, at.UNWIND, pool, debt, last) if owes else 0
     if step == 1:

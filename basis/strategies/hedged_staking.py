@@ -21,9 +21,9 @@ __all__ = ["LEVERED", "decide", "funding", "plans", "policy"]
 PAIR, MARGIN, STAKE = 0, 1, 2
 #: What is off by less than so many times the gas of a transaction stays so.
 WORTH_GAS = 10.0
-#: Own parameters: where the view shows the asset and the wallet's ether; whether it is levered; where it shows the
-#: short of the first venue, how far on that of the next is, and how many there are.
-ASSET, ETHER, LEVERED, SHORTS, STRIDE, VENUES = (at.OWN + i for i in range(6))
+#: Own parameters: where the view shows the asset, the wallet's ether and staking token; whether it is levered; where it
+#: shows the short of the first venue, how far on that of the next is, and how many there are.
+ASSET, ETHER, TOKEN, LEVERED, SHORTS, STRIDE, VENUES = (at.OWN + i for i in range(7))
 #: What is remembered beside the rate rule: whether there has been a hedge.
 HEDGED = at.MEMORY + 1
 
@@ -64,6 +64,7 @@ def policy(config: Config, slots: Slots, times: float = 1.0) -> dict[int, float]
         at.MAX_INVESTED: (share + off) * times,
         ASSET: at.HEAD + at.SEEN * slots.assets.index(config.asset),
         ETHER: places + slots.index(f"wallet:BaseToken:{config.asset}"),
+        TOKEN: places + slots.index(f"wallet:BaseToken:{settings.lst}"),
         SHORTS: places + slots.index(f"{slots.venues[0]}:Perp:{config.asset}USDT"),
         STRIDE: len(slots.markets),
         VENUES: len(slots.venues),
@@ -119,6 +120,8 @@ def decide(view, hour, params, actions):
         target = 0.0
     gas = (params[at.GAS_RESERVE] * view[at.GAS_COST] if target > 0.0 else view[at.GAS_COST]) / price
     free = ether - gas if ether > gas else 0.0
+    # a staking token that is no collateral yet
+    idle = view[int(params[TOKEN])] if levered else 0.0
     # what waits to be swapped away: in the wallet, or on its way out of its protocol
     staked = long - ether if levered else view[at.INVESTED] * equity / price
     coming = long - staked if long > staked else 0.0
@@ -137,8 +140,8 @@ def decide(view, hour, params, actions):
         target = target if target < short else short
         off = (more - target) * price
     moved = off > tolerated or -off > tolerated or pending > 0.0 or critical or (thin and off > 0.0)
-    held = view[at.INVESTED] > 0.0
-    waits = rebalances and free * price > tolerated
+    held = view[at.INVESTED] > 0.0 or idle > 0.0
+    waits = rebalances and (free + idle) * price > tolerated
     astray = levered and held and (view[at.LTV] > params[at.HIGH_LTV] or view[at.LTV] < params[at.LOW_LTV])
     astray = rebalances and (astray or view[at.HEALTH_FACTOR] < params[at.LEAST_HEALTH])
     apart = (more - less) * price
@@ -202,7 +205,7 @@ def decide(view, hour, params, actions):
             # a book that starts without one is not known to have had it
             view[HEDGED] = view[HEDGED] if adrift else 1.0
         low = levered and held and view[at.LTV] < params[at.LOW_LTV]
-        if not shrinks and not critical and (grows or free * price > tolerated or low):
+        if not shrinks and not critical and (grows or (free + idle) * price > tolerated or low):
             # all that is there then, but for the gas
             actions[n, 0] = at.ENTRY_FULL if not held else at.ENTRY_PARTIAL
             actions[n, 1] = STAKE

@@ -83,9 +83,9 @@ def decide(view, hour, params, actions):
     first = view[at.FIRST] > 0.0
     arrived = view[at.ARRIVED] > 0.0
     own = LONG if side > 0.0 else SHORT
-    # memory 0: the signal that was traded, until it is another
+    # memory 0: the signal that was traded, until it is another; what is held has been
     if view[at.MEMORY] != signal:
-        view[at.MEMORY] = 0.0
+        view[at.MEMORY] = signal if side == signal else 0.0
     n = 0
     if view[at.LAST] > 0.0 and params[at.CLOSE_AT_END] > 0.0:
         if held > 0.0:
