@@ -195,6 +195,8 @@ def backtest(
         raise InputError(
             f"strategy is {strategy!r}; give a function made one by basis.compiled, or a subclass of StrategyManager."
         )
+    if not isinstance(resume, Checkpoint | None):
+        raise InputError(f"resume is {resume!r}; give what Result.checkpoint has made, or leave it out.")
     if driver == "kernel" and not (components or interfaces or event_log):
         recording = simulate(
             resolved, market, resolved.start, resolved.end, positions, resume, strategy, progress, elapsed=elapsed

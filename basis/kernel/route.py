@@ -771,7 +771,7 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
     last = gas - lacking_to_leave(n, cells, model, tape, regime, plan, gas, lane)
     if code == at.EXIT_PARTIAL:
         # what the wallet has to spare goes in, what is asked for comes out
-        kept = param[at.GAS_RESERVE] * model.terms.gas[regime, at.GAS_DELEVER] * tape[quote.gas + 0]
+        kept = param[at.GAS_RESERVE] * dearest(model, regime) * tape[quote.gas + 0]
         spare = cells[b.q + pays, lane] - kept
         spare = spare if spare > gas else gas
         owed, backing, _ = lending_sums(n, cells, coef, lane)

@@ -46,10 +46,17 @@ def policy(config: Config, slots: Slots, times: float = 1.0) -> dict[int, float]
     Raises
     ------
     ConfigError
-        Where that share leaves no margin.
+        Where that share leaves no margin, the accounts are in ether, or nothing is kept to pay gas with.
     """
     settings = config.strategy
     share = settings.stake_allocation
+    if config.share_class != "USDT":
+        raise ConfigError(f"share_class: {config.share_class}. {config.mode} keeps its accounts in USDT; leave it out.")
+    if settings.gas_reserve < 1.0:
+        raise ConfigError(
+            f"Invalid strategy.gas_reserve: {settings.gas_reserve:g}. Must be >= 1 in mode {config.mode}: without gas "
+            "nothing that is staked could be sold."
+        )
     if share is None or share >= 1.0:
         raise ConfigError(f"Invalid strategy.stake_allocation: {share}. Must be > 0 and < 1: the rest is margin.")
     low, high = settings.margin_ratio_band

@@ -167,6 +167,24 @@ def test_a_misspelt_mode_or_override_suggests_the_nearest(mode, overrides, words
             assert word in str(caught.value)
 
 
+@pytest.mark.parametrize("mode", ["usdt_market_neutral", "usdt_market_neutral_no_leverage"])
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"share_class": "ETH"}, "keeps its accounts in USDT"),
+        ({"strategy.gas_reserve": 0.5}, r"gas_reserve: 0\.5\. Must be >= 1"),
+    ],
+)
+def test_what_a_hedged_staking_mode_cannot_do_is_told(mode, overrides, words, sample_data):
+    with pytest.raises(InputError, match=words):
+        basis.backtest(mode, sample_data, end="2024-01-03", overrides=overrides)
+
+
+def test_what_is_no_checkpoint_is_told(sample_data):
+    with pytest.raises(InputError, match=r"resume is 'x'; give what Result\.checkpoint"):
+        basis.backtest("btc_basis", sample_data, end="2024-01-03", resume="x")
+
+
 def test_a_misspelt_driver_is_told():
     with pytest.raises(InputError, match="driver 'kernal' is not available; use 'kernel' or 'event'"):
         basis.backtest("btc_basis", driver="kernal")

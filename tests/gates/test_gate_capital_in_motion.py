@@ -179,6 +179,20 @@ def test_gas_that_runs_out_comes_home_from_a_venue(mode, times):
     same_tables(result, dear_gas(mode, times, driver="event"))
 
 
+@pytest.mark.parametrize(("capital", "share"), [(5_000.0, 0.5), (20_000.0, 0.9), (100_000.0, 0.9)])
+@pytest.mark.parametrize("mode", STAKING)
+def test_gas_is_brought_home_from_what_stands_above_the_band(mode, capital, share):
+    """Gas of ten transactions may be more than all the margin; below the band only that of selling is taken."""
+    overrides = {"initial_capital": capital, "strategy.stake_allocation": share, "risk.limits": {}}
+    gwei = np.r_[np.full(10, 2.0), np.full(91, 60.0)]
+    panel = hedged(path((0, 3_000.0), (10, 3_000.0), (100, 3_600.0)), gwei=gwei)
+    result = basis.backtest(mode, panel, overrides=overrides)
+    low = 0.5 * result.config.strategy.margin_ratio_band[0] * (1.0 - share) / share
+    margin = result.risk[[f"margin_ratio|{v}" for v in VENUES]].to_numpy()
+    assert np.nanmin(margin) >= low
+    assert result.summary["liquidations"] == 0
+
+
 def test_gas_is_brought_as_often_as_it_is_spent_and_no_more():
     result = dear_gas(STAKING[0], 15)
     moved = events(result, "transfer")
@@ -216,6 +230,39 @@ def test_what_waits_for_the_investor_is_not_sent_out_again(mode, wait, data):
 
 
 # --- delta ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "limits", [{}, {"net_delta_ratio": {"warning": 0.05, "critical": 0.1}}], ids=["none", "critical"]
+)
+@pytest.mark.parametrize("mode", STAKING)
+def test_a_staking_token_that_the_book_begins_with_goes_to_work_or_goes(mode, limits):
+    book = {"wallet:BaseToken:USDT": 50_000.0, "wallet:BaseToken:weETH": 10.0, "wallet:BaseToken:ETH": 0.1}
+    result = basis.backtest(mode, hedged(flat(mode)), positions=book, overrides={"risk.limits": limits})
+    assert drift(result, mode)[2:].max() <= 0.02
+    held = result.positions["wallet:BaseToken:weETH" if mode == STAKING[0] else "aave_v3:aToken:weETH"]
+    assert held.iloc[-1] > 8.0
+    assert mode == STAKING[0] or result.positions["wallet:BaseToken:weETH"].iloc[-1] == 0.0
+
+
+def test_a_loan_below_its_target_gives_what_margin_calls_for(real_data):
+    """By hand a loan is built up step by step, and is below its target for days."""
+    overrides = {"strategy.stake_allocation": 0.8, "strategy.loop_steps": 1}
+    result = basis.backtest("usdt_market_neutral", real_data, "2025-07-01", "2025-08-01", overrides=overrides)
+    assert result.risk["ltv"].iloc[3] < 0.7
+    assert len(events(result, "fill", detail="withdraw")) > 0
+    low = result.config.strategy.margin_ratio_band[0] * 0.25
+    margin = result.risk[[f"margin_ratio|{v}" for v in VENUES]].min(axis=1)
+    assert (margin < 0.95 * low).sum() <= 1
+    assert drift(result, "usdt_market_neutral").max() <= 0.02
+
+
+@pytest.mark.parametrize("venues", [{"binance": 0.02, "bybit": 0.98}, dict.fromkeys(VENUES, 1 / 3)], ids=len)
+def test_what_one_venue_takes_no_order_for_another_does(venues, sample_data):
+    """Steps and smallest orders: a share of what is off may be too small for its venue."""
+    overrides = {"execution.lots": True, "initial_capital": 2_000.0, "strategy.hedge_allocation": venues}
+    result = basis.backtest("usdt_market_neutral", sample_data, "2024-09-01", "2025-02-01", overrides=overrides)
+    assert drift(result, "usdt_market_neutral").max() <= 0.02
 
 
 @pytest.mark.parametrize(

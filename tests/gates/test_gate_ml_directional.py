@@ -263,6 +263,15 @@ def test_what_was_stopped_out_stays_out_until_the_signal_has_been_another(driver
     assert (q(result) < 0.0).tolist() == [row >= 11 for row in range(14)]
 
 
+def test_a_doubtful_turn_does_not_make_the_signal_that_is_held_a_new_one(driver):
+    """Held through a turn that is not trusted, stopped, and asked again because money comes in: it stays out."""
+    signal, confidence = signals(14, r1=1, r3=-1, r4=1), np.ones(14)
+    confidence[3] = 0.1
+    panel = made(steady(14), signal, confidence, extremes=[(6, None, 50_000.0)])
+    result = trade(driver, panel, {"flows": flows(panel, (9, 100.0))})
+    assert (q(result) > 0.0).tolist() == [1 <= row < 6 for row in range(14)]
+
+
 def test_a_turn_of_the_signal_closes_and_opens_in_one_row(driver):
     result = trade(driver, made(steady(6), signals(6, r1=1, r3=-1)))
     assert [e["action"] for _, e in events(result, "fill", row=3).iterrows()] == ["exit_full", "entry_full"]
