@@ -496,7 +496,7 @@ def bought_back(n, cells, model, tape, regime, param, market, short, target, mos
     room = room_at(n, cells, tape, place, lane)
     units = units if units < room else room
     held = -cells[b.q + at.first_perp(n) + v * len(n.market) + market, lane]
-    return units if units >= held * (1.0 - _NEGLIGIBLE) else whole_lots(n, model, regime, place, units)
+    return held if units >= held * (1.0 - _NEGLIGIBLE) else whole_lots(n, model, regime, place, units)
 
 
 @routine
@@ -609,7 +609,7 @@ def even_short(n, cells, model, tape, regime, param, market, slot, long, short, 
         units = -units if -units < held else held
         room = room_at(n, cells, tape, place, lane)
         units = units if units < room else room
-        units = units if units >= held * (1.0 - _NEGLIGIBLE) else whole_lots(n, model, regime, place, units)
+        units = held if units >= held * (1.0 - _NEGLIGIBLE) else whole_lots(n, model, regime, place, units)
         return put(orders, 0, at.TRADE_PERP, perp, 0, units) if units > _WORTH_GAS * short else 0
     if step < len(n.cash):
         weights = 0.0
@@ -752,8 +752,8 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
         put_in = all_but_gas(n, cells, model, tape, regime, param, pays, action[3], lane)
         held = cells[b.q + token, lane]
         if step == 0:
-            # what stands in the wallet goes in as it is
-            return put(orders, 0, at.SUPPLY_POOL, token, pool, held) if held > 0.0 else 0
+            # what stands in the wallet of a hedged book goes in as it is
+            return put(orders, 0, at.SUPPLY_POOL, token, pool, held) if held > 0.0 and len(n.cash) > 0 else 0
         if step > 1 or (put_in <= 0.0 and action[3] > 0.0):
             return DONE
         # where the loan to value is at its target even with that, nothing can be borrowed: it goes into the debt
@@ -770,9 +770,9 @@ def lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders
     # and where the loan ends, what it will lack then comes out of the bundle
     last = gas - lacking_to_leave(n, cells, model, tape, regime, plan, gas, lane)
     if code == at.EXIT_PARTIAL:
-        # what the wallet has to spare goes in, what is asked for comes out
-        kept = param[at.GAS_RESERVE] * dearest(model, regime) * tape[quote.gas + 0]
-        spare = cells[b.q + pays, lane] - kept
+        # what the wallet has to spare goes in; what is asked for, beside the reserve for any transaction, comes out
+        units = dearest(model, regime) if action[3] > 0.0 else model.terms.gas[regime, at.GAS_DELEVER]
+        spare = cells[b.q + pays, lane] - param[at.GAS_RESERVE] * units * tape[quote.gas + 0]
         spare = spare if spare > gas else gas
         owed, backing, _ = lending_sums(n, cells, coef, lane)
         if action[3] <= 0.0:

@@ -219,7 +219,7 @@ def decide(view, hour, params, actions):
             actions[n, 2] = target if grows or free > 0.0 else 0.0
             n += 1
             # what that costs is much where the peg is off
-            apart = at.NO_LIMIT if levered or adrift else apart
+            apart = at.NO_LIMIT
     if pending > 0.0:
         actions[n, 0] = at.EXIT_FULL if target == 0.0 else at.EXIT_PARTIAL
         actions[n, 1] = MARGIN

@@ -260,7 +260,7 @@ def test_a_loan_below_its_target_gives_what_margin_calls_for(real_data):
 @pytest.mark.parametrize("venues", [{"binance": 0.02, "bybit": 0.98}, dict.fromkeys(VENUES, 1 / 3)], ids=len)
 def test_what_one_venue_takes_no_order_for_another_does(venues, sample_data):
     """Steps and smallest orders: a share of what is off may be too small for its venue."""
-    overrides = {"execution.lots": True, "initial_capital": 2_000.0, "strategy.hedge_allocation": venues}
+    overrides = {"execution.lots": True, "initial_capital": 3_000.0, "strategy.hedge_allocation": venues}
     result = basis.backtest("usdt_market_neutral", sample_data, "2024-09-01", "2025-02-01", overrides=overrides)
     assert drift(result, "usdt_market_neutral").max() <= 0.02
 
