@@ -165,8 +165,10 @@ def decide(view, hour, params, actions):
         n += 1
     shrinks = more > target * (1.0 + 1e-9) and (moved or target == 0.0) and more > 0.0 and (rebalances or last)
     if shrinks:
-        # what is on its way already is not asked for again; the gas that is kept is made up
-        out = long - target + gas - coming if long > target else 0.0
+        # what is on its way already is not asked for again, nor what a loan gives back of the wallet's; the gas that is
+        # kept is made up
+        lacking = gas - (ether - free if levered else coming)
+        out = long - target + lacking if long > target else 0.0
         if target == 0.0 and held:
             actions[n, 0] = at.EXIT_FULL
             actions[n, 1] = STAKE
