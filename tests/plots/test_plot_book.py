@@ -315,6 +315,19 @@ def test_events_are_marks_with_words_on_any_figure_over_time(results):
     assert marks.text[0].count(" fill: ") == len(first)
 
 
+def test_the_legend_shows_marks_in_crowds_of_whole_size(results):
+    """Small as they are among hundreds they could not be told apart there."""
+    figure = results["two years"].plot.equity(events=EVENT_KINDS)
+    for kind in ("decision", "order", "fill", "funding"):
+        marks = trace_of(figure, kind)
+        [entry] = [trace for trace in traces(figure, "legend") if trace.legendgroup == marks.legendgroup]
+        assert (marks.showlegend, entry.showlegend, entry.name) == (False, True, marks.name)
+        assert (entry.marker.symbol, entry.marker.color) == (marks.marker.symbol, marks.marker.color)
+        assert entry.marker.size > 1.5 * marks.marker.size
+    # few marks have that size anyway
+    assert not traces(results["flows"].plot.equity(events="transfer"), "legend")
+
+
 def test_every_kind_of_event_has_words(modes, results):
     for result in (*modes.values(), results["loan"], results["flows"], results["stopped"]):
         figure = result.plot.equity(events=EVENT_KINDS)

@@ -96,8 +96,16 @@ def test_the_areas_of_one_row_are_dots(numbers):
     np.testing.assert_allclose([line.get_ydata()[0] for line in dots[:3]], tops)
 
 
+def legend_of(figure):
+    """Handles of the legend with their words."""
+    [legend] = figure.legends
+    return zip(legend.legend_handles, legend.get_texts(), strict=True)
+
+
 def test_a_line_is_seen_below_hundreds_of_events(numbers):
     """Marks in crowds are small and have no rim, which would wipe out the line and the marks themselves."""
+    from matplotlib.lines import Line2D
+
     run = numbers["two years"]
     figure = printed.figure(thin(marks.with_events(run, prepare.equity(run), EVENT_KINDS)))
     shown = [line for line in figure.get_axes()[0].get_lines() if line.get_gid() in EVENT_KINDS]
@@ -105,3 +113,18 @@ def test_a_line_is_seen_below_hundreds_of_events(numbers):
     for line in shown:
         assert line.get_markeredgecolor() != "white" or line.get_markeredgewidth() == 0.0
     assert near(image_of(figure), theme.MARKS["funding"]) > 1_000
+    sizes = {line.get_label(): line.get_markersize() for line in shown}
+    entries = {text.get_text(): handle for handle, text in legend_of(figure)}
+    for name in ("decision", "fill", "funding"):
+        # in the legend they can be told apart
+        entry = entries[name]
+        assert isinstance(entry, Line2D)
+        assert entry.get_markersize() > 1.5 * sizes[name]
+
+
+def test_an_alert_does_not_pass_for_funding(numbers):
+    """Both are diamonds of a like colour: as with plotly the one is hollow."""
+    run = numbers["alerts"]
+    figure = printed.figure(thin(marks.with_events(run, prepare.equity(run), ("alert", "funding"))))
+    faces = {line.get_gid(): line.get_markerfacecolor() for line in figure.get_axes()[0].get_lines()}
+    assert (faces["alert"], faces["funding"]) == ("none", theme.MARKS["funding"])
