@@ -377,6 +377,15 @@ def test_the_distance_of_a_loan_is_the_table_s(results):
     np.testing.assert_array_equal(line.y, result.risk.liquidation_distance.where(owes))
 
 
+def test_a_book_below_zero_is_on_its_map(results):
+    figure = results["below zero"].plot.liquidation_map()
+    grid, edge, point = (trace_of(figure, key) for key in ("grid", "edge", "point"))
+    low, high = figure.layout.yaxis.range
+    assert low == grid.y[0] < point.y[0] < 0.0 < high == grid.y[-1]
+    assert np.nanmin(edge.y) < 0.0
+    assert trace_of(results["alerts"].plot.liquidation_map(), "grid").y[0] == 0.0
+
+
 def test_the_map_of_perps_is_the_margin_worked_out_again(results):
     result = results["alerts"]
     at = "2024-02-10T05:00"

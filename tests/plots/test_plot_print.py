@@ -28,6 +28,7 @@ def texts_of(figure):
     found = [figure._suptitle, *(text for legend in figure.legends for text in legend.get_texts())]
     for ax in figure.get_axes():
         found += [ax._left_title, *ax.texts]
+        found += [cell.get_text() for table in ax.tables for cell in table.get_celld().values()]
         if not ax.axison:
             continue
         for axis in (ax.xaxis, ax.yaxis):
@@ -66,6 +67,18 @@ def test_no_words_of_runs_beside_each_other_overlap(numbers):
     for make in (comparison.overview, comparison.growth, comparison.drawdown, comparison.attribution):
         for wide, high in ((8.0, 4.8), (6.0, 4.0)):
             assert wrong(printed.figure(thin(make(runs))), wide, high) == [], make.__name__
+
+
+def test_no_words_of_a_table_overlap(numbers):
+    """Of as many keys, and as long ones, as two modes differ in."""
+    key, value = "strategy.position_deviation_threshold", "wallet:BaseToken:USDT, wallet:BaseToken:ETH…"
+    rows = [(f"{key[:-2]}{at:02d}", value, "usdt_market_neutral") for at in range(33)]
+    for names in (("two years", "alerts"), ("two years", "alerts", "eth")):
+        picture = comparison.differences(
+            {name: numbers[name] for name in names}, [(*row, *("none",) * (len(names) - 2)) for row in rows]
+        )
+        for wide, high in ((8.0, 7.6), (8.0, 4.8), (6.0, 4.0)):
+            assert wrong(printed.figure(picture), wide, high) == []
 
 
 def image_of(figure):
