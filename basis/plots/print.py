@@ -120,7 +120,11 @@ def _heading(text: str, ax: "Axes") -> None:
 def _time_axis(ax: "Axes", picture: Picture) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator(maxticks=9)
+    # some days apart ticks are even through the end of a month: those from its 29th to the 1st would touch
+    # (with no fewer than three ticks matplotlib finds an interval for every span, and warns of none)
+    first, last = picture.span
+    even = np.timedelta64(4, "D") < last - first < np.timedelta64(33, "D")
+    locator = AutoDateLocator(minticks=3, maxticks=9, interval_multiples=not even)
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(
         ConciseDateFormatter(

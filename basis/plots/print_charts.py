@@ -66,7 +66,9 @@ def _bars(panel: Panel, ax: "Axes") -> None:
         edges = [edge for bar in panel.bars for edge in (bar.base, bar.end)]
         low, high = min(edges), max(edges)
         room = (high - low) or 1.0
-        ax.set_ylim(low - 0.12 * room * (low < 0.0), high + 0.12 * room)
+        # those of what falls stand below it, where they must not reach the names under the axis
+        lowest = min([bar.end for bar in panel.bars if bar.value < 0.0], default=high)
+        ax.set_ylim(min(low, lowest - 0.12 * room), high + 0.12 * room)
 
 
 def _stack(panel: Panel, stack: Stack, ax: "Axes") -> None:

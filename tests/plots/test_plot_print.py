@@ -8,6 +8,7 @@ import pytest
 
 from basis.plots import causes, comparison, distance, holdings, marks, prepare, theme
 from basis.plots import print as printed
+from basis.plots.pictures import Bar, Line, Panel, Picture
 from basis.plots.run import EVENT_KINDS
 from basis.plots.thinning import thin
 
@@ -60,6 +61,29 @@ def test_no_words_overlap_on_paper(numbers, name):
         picture = thin(make(numbers[name]))
         for wide, high in ((8.0, 4.8), (6.0, 4.0)) if name in ("two years", "levered") else ((6.0, 4.0),):
             assert wrong(printed.figure(picture), wide, high) == [], make.__name__
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("days", [2, 3, 4, 5, 6, 7, 9, 12, 16, 18, 20, 25, 31, 33, 36, 45, 75, 100])
+def test_ticks_do_not_touch_at_the_end_of_a_month(days):
+    stamps = np.datetime64("2025-03-01T00", "us") + np.arange(24 * days) * np.timedelta64(1, "h")
+    lines = (Line("equity", "equity", np.linspace(9e4, 1e5, len(stamps)), "#0077BB"),)
+    for shift in range(0, 31, 5):
+        moved = stamps + np.timedelta64(24 * shift + 3, "h")
+        picture = Picture("equity", "Equity", "run", "USDT", moved, (Panel("equity, USDT", "money", lines=lines),))
+        figure = printed.figure(picture)
+        assert wrong(figure, 6.0, 4.0) == []
+        assert len([text for text in figure.get_axes()[0].get_xticklabels() if text.get_text()]) >= 2
+
+
+def test_the_words_of_a_fall_to_nothing_stand_above_the_names():
+    steps = (("start", 0.0, 1e5, True), ("basis", 1e5, -6e4, False), ("slippage", 4e4, -39_000.0, False),
+             ("gas", 1_000.0, -1.25, False), ("end", 0.0, 998.75, True))  # fmt: skip
+    bars = tuple(Bar(name, name, base, value, f"{value:,.2f}", "#777777", level) for name, base, value, level in steps)
+    panel = Panel("equity, USDT", "money", bars=bars)
+    picture = Picture("waterfall", "From start to end", "run", "USDT", np.empty(0, "M8[us]"), (panel,))
+    for wide, high in ((8.0, 4.8), (6.0, 4.0)):
+        assert wrong(printed.figure(picture), wide, high) == []
 
 
 def test_no_words_of_runs_beside_each_other_overlap(numbers):
