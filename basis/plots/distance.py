@@ -185,10 +185,12 @@ def _perp_map(run: RunNumbers, row: int, venue: str) -> Grid:
     away = float(moves(run)[venue][row])
     reach = float(np.clip(1.6 * abs(away), 0.1, 0.95))
     top = max(1.6 * state.ratio, 0.1)
-    x, y = np.linspace(-reach, reach, _ACROSS), np.linspace(0.0, top, _UP)
+    # a book that is liquidated by nobody may be below zero, and is on the map all the same
+    foot = min(1.6 * state.ratio, 0.0)
+    x, y = np.linspace(-reach, reach, _ACROSS), np.linspace(foot, top, _UP)
     values = state.after(x[None], y[:, None])
     struck = state.least * (1.0 + x) - state.side * x
-    edge = np.stack([x, np.where((struck >= 0.0) & (struck <= top), struck, np.nan)])
+    edge = np.stack([x, np.where((struck >= foot) & (struck <= top), struck, np.nan)])
     words = "margin ratio {y:.1%} before and {z:.1%} after a move of {x:+.1%}"
     now = Point(
         0.0, state.ratio, "the book",

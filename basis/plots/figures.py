@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Shares of the height: space between panels, for their headings; of what is lower than this, two ticks are enough.
 _GAP, _LOW = 0.1, 0.16
+#: Share of a panel's height below which a band is not seen.
+_SEEN = 0.005
 #: Pixels: of a plot of one panel and of all panels of one with more, as small as they are drawn; between two words.
 _PLOT_HEIGHT, _PANELS_HEIGHT, _LINE_HEIGHT = 420.0, 240.0, 13.0
 #: Symbol and size of marks by kind.
@@ -29,8 +31,8 @@ _MARKS = {
     "order": ("triangle-right", 8),
     "fill": ("circle", 7),
     "reject": ("x-thin-open", 8),
-    "transfer": ("arrow-right", 9),
-    "arrival": ("arrow-left", 9),
+    "transfer": ("triangle-right", 9),
+    "arrival": ("triangle-left", 9),
     "funding": ("diamond", 6),
     "reward": ("star", 9),
     "alert": ("diamond-open", 8),
@@ -182,11 +184,15 @@ def _draw(
             "range": [0, 1], "visible": False, "fixedrange": True, "domain": list(domain)
         }  # fmt: skip
         data += [_shade(shade, under, place) for shade in panel.shades]
-    data += [trace for band in panel.bands for trace in _band(band, panel, picture, x, y)]
+    low, high = panel.reach or (0.0, 1.0)
+    for band in panel.bands:
+        # the outline of what is too low to be seen would paint its neighbour in a wrong colour
+        outline = 0.5 if np.abs(band.values).max(initial=0.0) > _SEEN * (high - low) else 0.0
+        data += _band(band, panel, picture, x, y, outline)
     # what is faint lies behind
     lines = sorted(panel.lines, key=lambda line: not line.faint)
     data += [_line(line, panel, picture, x, y) for line in lines]
-    data += [_marks(marks, y) for marks in panel.marks]
+    data += [trace for marks in panel.marks for trace in _marks(marks, y)]
     for marks in panel.marks:
         if marks.kind in ("liquidation", "stop"):
             layout["shapes"] += [_rule(stamp, y) for stamp in np.unique(marks.stamps)[:100]]
@@ -272,8 +278,8 @@ def _line(line: Line, panel: Panel, picture: Picture, x: Any, y: str) -> dict[st
     return trace
 
 
-def _band(band: Band, panel: Panel, picture: Picture, x: Any, y: str) -> list[dict[str, Any]]:
-    """One trace of what is positive and one of what is negative, each only where there is some."""
+def _band(band: Band, panel: Panel, picture: Picture, x: Any, y: str, outline: float) -> list[dict[str, Any]]:
+    """One trace of what is positive and one of what is negative, each only where there is some; outline in pixels."""
     upper, lower = band.upper, band.lower
     parts = [(part, side) for part, side in ((upper, "above"), (lower, "below")) if part.any()]
     traces = []
@@ -290,7 +296,7 @@ def _band(band: Band, panel: Panel, picture: Picture, x: Any, y: str) -> list[di
             "xaxis": "x",
             "yaxis": y,
             "stackgroup": side,
-            "line": {"color": band.colour, "width": 0.5},
+            "line": {"color": band.colour, "width": outline},
             "fillcolor": theme.faded(band.colour, 0.85),
         }
         if len(parts) == 2 and index == 0:
@@ -305,14 +311,15 @@ def _band(band: Band, panel: Panel, picture: Picture, x: Any, y: str) -> list[di
     return traces
 
 
-def _marks(marks: Marks, y: str) -> dict[str, Any]:
+def _marks(marks: Marks, y: str) -> list[dict[str, Any]]:
+    """The marks; where a crowd makes them small, also an empty trace that shows one of whole size in the legend."""
     symbol, size = _MARKS[marks.kind]
     crowd = theme.crowding(marks.kind, len(marks.stamps))
     open_mark = symbol.endswith("-open")
     rim = {"width": 1.5, "color": theme.MARKS[marks.kind]} if open_mark else {
         "width": theme.rim(marks.kind, len(marks.stamps)), "color": "#ffffff",
     }  # fmt: skip
-    return {
+    trace = {
         "type": "scatter",
         "mode": "markers",
         "name": marks.name,
@@ -334,6 +341,11 @@ def _marks(marks: Marks, y: str) -> dict[str, Any]:
         "legendrank": 1100,
         "showlegend": marks.kind != "deepest",
     }
+    if crowd == 1.0:
+        return [trace]
+    shown = {name: trace[name] for name in ("type", "mode", "name", "xaxis", "yaxis", "legendgroup", "legendrank")}
+    shown |= {"meta": {"key": "legend"}, "x": [None], "y": [None], "marker": {**trace["marker"], "size": size}}
+    return [trace | {"showlegend": False}, shown | {"showlegend": True}]
 
 
 def _shade(shade: Shade, y: str, place: int) -> dict[str, Any]:

@@ -120,7 +120,11 @@ def _heading(text: str, ax: "Axes") -> None:
 def _time_axis(ax: "Axes", picture: Picture) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator(maxticks=9)
+    # some days apart ticks are even through the end of a month: those from its 29th to the 1st would touch
+    # (with no fewer than three ticks matplotlib finds an interval for every span, and warns of none)
+    first, last = picture.span
+    even = np.timedelta64(4, "D") < last - first < np.timedelta64(33, "D")
+    locator = AutoDateLocator(minticks=3, maxticks=9, interval_multiples=not even)
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(
         ConciseDateFormatter(
@@ -173,11 +177,11 @@ def _bands(bands: tuple[Band, ...], picture: Picture, ax: "Axes") -> None:
 def _marks(marks: Marks, picture: Picture, ax: "Axes") -> None:
     symbol, size = _MARKS[marks.kind]
     count, colour = len(marks.stamps), theme.MARKS[marks.kind]
-    # these have no face, only an edge
-    bare = symbol in ("|", "x")
+    # these have no face, only an edge: an alert would pass for funding
+    bare = marks.kind in ("decision", "reject", "alert")
     ax.plot(
         marks.stamps, marks.values, linestyle="", marker=symbol, markersize=size * theme.crowding(marks.kind, count),
-        color=colour, markeredgecolor=colour if bare else "white",
+        color=colour, markerfacecolor="none" if bare else colour, markeredgecolor=colour if bare else "white",
         markeredgewidth=1.0 if bare else 0.5 * theme.rim(marks.kind, count), zorder=5, gid=marks.kind,
         label="_deepest" if marks.kind == "deepest" else marks.name, clip_on=False,
     )  # fmt: skip
@@ -213,6 +217,8 @@ def _limits(panel: Panel, height: float, ax: "Axes") -> None:
 
 def _legend(made: "Figure", axes: Any) -> None:
     """One legend for all panels, below them; none for a single entry."""
+    from matplotlib.lines import Line2D
+
     entries: dict[str, Any] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
@@ -222,4 +228,11 @@ def _legend(made: "Figure", axes: Any) -> None:
     if len(entries) > 1:
         # a line of the legend holds some 110 letters, of which a handle takes eight
         longest = max(len(label) for label in entries)
-        made.legend(entries.values(), entries.keys(), loc="outside lower left", ncols=max(110 // (longest + 8), 1))
+        legend = made.legend(
+            entries.values(), entries.keys(), loc="outside lower left", ncols=max(110 // (longest + 8), 1)
+        )
+        for shown, drawn in zip(legend.legend_handles, entries.values(), strict=True):
+            # what a crowd makes small is of whole size here
+            kind = drawn.get_gid() if isinstance(drawn, Line2D) and drawn.get_linestyle() == "None" else None
+            if kind in _MARKS and isinstance(shown, Line2D):
+                shown.set_markersize(_MARKS[kind][1])

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: With more categories than this not every one is named under the axis; more names of causes than this stand upright.
 _NAMED, _WIDE = 12, 8
+#: Letters of a cell of a table; what is longer is cut.
+_LETTERS = 28
 
 
 def draw(panel: Panel, ax: "Axes") -> None:
@@ -64,7 +66,9 @@ def _bars(panel: Panel, ax: "Axes") -> None:
         edges = [edge for bar in panel.bars for edge in (bar.base, bar.end)]
         low, high = min(edges), max(edges)
         room = (high - low) or 1.0
-        ax.set_ylim(low - 0.12 * room * (low < 0.0), high + 0.12 * room)
+        # those of what falls stand below it, where they must not reach the names under the axis
+        lowest = min([bar.end for bar in panel.bars if bar.value < 0.0], default=high)
+        ax.set_ylim(min(low, lowest - 0.12 * room), high + 0.12 * room)
 
 
 def _stack(panel: Panel, stack: Stack, ax: "Axes") -> None:
@@ -160,6 +164,9 @@ def _table(cells: Cells, ax: "Axes") -> None:
     from matplotlib.transforms import Bbox
 
     ax.set_axis_off()
+    short = [(key, *(text if len(text) <= _LETTERS else text[: _LETTERS - 1] + "…" for text in row))
+             for key, *row in cells.rows]  # fmt: skip
+    cells = Cells(cells.columns, tuple(short))
     wide = sum(cells.letters)
     made = ax.table(
         cellText=[list(row) for row in cells.rows], colLabels=list(cells.columns), cellLoc="left", colLoc="left",
@@ -167,8 +174,8 @@ def _table(cells: Cells, ax: "Axes") -> None:
         colWidths=[letters / wide for letters in cells.letters],
     )  # fmt: skip
     made.auto_set_font_size(False)
-    # eight inches of 72 points hold so many letters
-    made.set_fontsize(min(8.0, 8 * 72 / (0.58 * wide)))
+    # six inches of 72 points hold so many letters
+    made.set_fontsize(min(8.0, 6 * 72 / (0.58 * wide)))
     for (row, _), cell in made.get_celld().items():
         cell.set_edgecolor(theme.LIGHT.grid)
         cell.PAD = 0.02

@@ -315,6 +315,19 @@ def test_events_are_marks_with_words_on_any_figure_over_time(results):
     assert marks.text[0].count(" fill: ") == len(first)
 
 
+def test_the_legend_shows_marks_in_crowds_of_whole_size(results):
+    """Small as they are among hundreds they could not be told apart there."""
+    figure = results["two years"].plot.equity(events=EVENT_KINDS)
+    for kind in ("decision", "order", "fill", "funding"):
+        marks = trace_of(figure, kind)
+        [entry] = [trace for trace in traces(figure, "legend") if trace.legendgroup == marks.legendgroup]
+        assert (marks.showlegend, entry.showlegend, entry.name) == (False, True, marks.name)
+        assert (entry.marker.symbol, entry.marker.color) == (marks.marker.symbol, marks.marker.color)
+        assert entry.marker.size > 1.5 * marks.marker.size
+    # few marks have that size anyway
+    assert not traces(results["flows"].plot.equity(events="transfer"), "legend")
+
+
 def test_every_kind_of_event_has_words(modes, results):
     for result in (*modes.values(), results["loan"], results["flows"], results["stopped"]):
         figure = result.plot.equity(events=EVENT_KINDS)
@@ -362,6 +375,15 @@ def test_the_distance_of_a_loan_is_the_table_s(results):
     owes = np.isfinite(result.risk.health_factor)
     assert owes.any()
     np.testing.assert_array_equal(line.y, result.risk.liquidation_distance.where(owes))
+
+
+def test_a_book_below_zero_is_on_its_map(results):
+    figure = results["below zero"].plot.liquidation_map()
+    grid, edge, point = (trace_of(figure, key) for key in ("grid", "edge", "point"))
+    low, high = figure.layout.yaxis.range
+    assert low == grid.y[0] < point.y[0] < 0.0 < high == grid.y[-1]
+    assert np.nanmin(edge.y) < 0.0
+    assert trace_of(results["alerts"].plot.liquidation_map(), "grid").y[0] == 0.0
 
 
 def test_the_map_of_perps_is_the_margin_worked_out_again(results):

@@ -357,6 +357,19 @@ def test_nothing_is_clipped_below(numbers):
         assert panel.window[0] <= min(np.nanmin(line.values) for line in panel.lines)
 
 
+def test_a_band_too_low_to_be_seen_paints_no_other(numbers):
+    """An outline of half a pixel along a spike of another cause gave it a wrong colour."""
+    for name in ("staked", "levered", "two years"):
+        picture = prepare.attribution_area(numbers[name])
+        low, high = picture.panels[0].reach or (0.0, 0.0)
+        figure, thin = figures.figure(picture), 0
+        for band in picture.panels[0].bands:
+            seen = np.abs(band.values).max() > 0.005 * (high - low)
+            assert {trace.line.width > 0.0 for trace in traces(figure, band.key)} == {seen}
+            thin += not seen
+        assert (thin > 0) == (name != "levered")
+
+
 def test_the_legend_names_each_thing_once(result):
     for kind in KINDS:
         shown = [trace.name for trace in drawn(result, kind).data if trace.showlegend is not False]

@@ -8,6 +8,7 @@ import pytest
 
 from basis.plots import causes, comparison, distance, holdings, marks, prepare, theme
 from basis.plots import print as printed
+from basis.plots.pictures import Bar, Line, Panel, Picture
 from basis.plots.run import EVENT_KINDS
 from basis.plots.thinning import thin
 
@@ -28,6 +29,7 @@ def texts_of(figure):
     found = [figure._suptitle, *(text for legend in figure.legends for text in legend.get_texts())]
     for ax in figure.get_axes():
         found += [ax._left_title, *ax.texts]
+        found += [cell.get_text() for table in ax.tables for cell in table.get_celld().values()]
         if not ax.axison:
             continue
         for axis in (ax.xaxis, ax.yaxis):
@@ -61,11 +63,46 @@ def test_no_words_overlap_on_paper(numbers, name):
             assert wrong(printed.figure(picture), wide, high) == [], make.__name__
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("days", [2, 3, 4, 5, 6, 7, 9, 12, 16, 18, 20, 25, 31, 33, 36, 45, 75, 100])
+def test_ticks_do_not_touch_at_the_end_of_a_month(days):
+    stamps = np.datetime64("2025-03-01T00", "us") + np.arange(24 * days) * np.timedelta64(1, "h")
+    lines = (Line("equity", "equity", np.linspace(9e4, 1e5, len(stamps)), "#0077BB"),)
+    for shift in range(0, 31, 5):
+        moved = stamps + np.timedelta64(24 * shift + 3, "h")
+        picture = Picture("equity", "Equity", "run", "USDT", moved, (Panel("equity, USDT", "money", lines=lines),))
+        figure = printed.figure(picture)
+        assert wrong(figure, 6.0, 4.0) == []
+        assert len([text for text in figure.get_axes()[0].get_xticklabels() if text.get_text()]) >= 2
+
+
+def test_the_words_of_a_fall_to_nothing_stand_above_the_names():
+    steps = (("start", 0.0, 1e5, True), ("basis", 1e5, -6e4, False), ("slippage", 4e4, -39_000.0, False),
+             ("gas", 1_000.0, -1.25, False), ("end", 0.0, 998.75, True))  # fmt: skip
+    bars = tuple(Bar(name, name, base, value, f"{value:,.2f}", "#777777", level) for name, base, value, level in steps)
+    panel = Panel("equity, USDT", "money", bars=bars)
+    picture = Picture("waterfall", "From start to end", "run", "USDT", np.empty(0, "M8[us]"), (panel,))
+    for wide, high in ((8.0, 4.8), (6.0, 4.0)):
+        assert wrong(printed.figure(picture), wide, high) == []
+
+
 def test_no_words_of_runs_beside_each_other_overlap(numbers):
     runs = {name: numbers[name] for name in ("two years", "alerts", "eth", "staked", "loan", "levered")}
     for make in (comparison.overview, comparison.growth, comparison.drawdown, comparison.attribution):
         for wide, high in ((8.0, 4.8), (6.0, 4.0)):
             assert wrong(printed.figure(thin(make(runs))), wide, high) == [], make.__name__
+
+
+def test_no_words_of_a_table_overlap(numbers):
+    """Of as many keys, and as long ones, as two modes differ in."""
+    key, value = "strategy.position_deviation_threshold", "wallet:BaseToken:USDT, wallet:BaseToken:ETH…"
+    rows = [(f"{key[:-2]}{at:02d}", value, "usdt_market_neutral") for at in range(33)]
+    for names in (("two years", "alerts"), ("two years", "alerts", "eth")):
+        picture = comparison.differences(
+            {name: numbers[name] for name in names}, [(*row, *("none",) * (len(names) - 2)) for row in rows]
+        )
+        for wide, high in ((8.0, 7.6), (8.0, 4.8), (6.0, 4.0)):
+            assert wrong(printed.figure(picture), wide, high) == []
 
 
 def image_of(figure):
@@ -96,8 +133,16 @@ def test_the_areas_of_one_row_are_dots(numbers):
     np.testing.assert_allclose([line.get_ydata()[0] for line in dots[:3]], tops)
 
 
+def legend_of(figure):
+    """Handles of the legend with their words."""
+    [legend] = figure.legends
+    return zip(legend.legend_handles, legend.get_texts(), strict=True)
+
+
 def test_a_line_is_seen_below_hundreds_of_events(numbers):
     """Marks in crowds are small and have no rim, which would wipe out the line and the marks themselves."""
+    from matplotlib.lines import Line2D
+
     run = numbers["two years"]
     figure = printed.figure(thin(marks.with_events(run, prepare.equity(run), EVENT_KINDS)))
     shown = [line for line in figure.get_axes()[0].get_lines() if line.get_gid() in EVENT_KINDS]
@@ -105,3 +150,18 @@ def test_a_line_is_seen_below_hundreds_of_events(numbers):
     for line in shown:
         assert line.get_markeredgecolor() != "white" or line.get_markeredgewidth() == 0.0
     assert near(image_of(figure), theme.MARKS["funding"]) > 1_000
+    sizes = {line.get_label(): line.get_markersize() for line in shown}
+    entries = {text.get_text(): handle for handle, text in legend_of(figure)}
+    for name in ("decision", "fill", "funding"):
+        # in the legend they can be told apart
+        entry = entries[name]
+        assert isinstance(entry, Line2D)
+        assert entry.get_markersize() > 1.5 * sizes[name]
+
+
+def test_an_alert_does_not_pass_for_funding(numbers):
+    """Both are diamonds of a like colour: as with plotly the one is hollow."""
+    run = numbers["alerts"]
+    figure = printed.figure(thin(marks.with_events(run, prepare.equity(run), ("alert", "funding"))))
+    faces = {line.get_gid(): line.get_markerfacecolor() for line in figure.get_axes()[0].get_lines()}
+    assert (faces["alert"], faces["funding"]) == ("none", theme.MARKS["funding"])
