@@ -297,6 +297,14 @@ def test_neither_rewards_sold_nor_gas_take_delta_out_of_its_band(mode, overrides
 
 
 @pytest.mark.parametrize("mode", STAKING)
+def test_a_first_entry_while_the_peg_is_off_is_hedged_at_what_it_became(mode, sample_data):
+    overrides = {"strategy.stake_allocation": 0.9, "risk.limits": {}}
+    result = basis.backtest(mode, sample_data, start="2025-06-11 12:00", end="2025-06-12", overrides=overrides)
+    assert short_at(result, mode, "binance").max() > 0.0
+    assert drift(result, mode).max() <= 0.02
+
+
+@pytest.mark.parametrize("mode", STAKING)
 def test_filled_a_bar_later_delta_is_back_in_its_band_a_bar_later(mode, sample_data):
     overrides = {"fill": "next_bar"}
     result = basis.backtest(mode, sample_data, start="2025-06-01", end="2025-06-20", overrides=overrides)
