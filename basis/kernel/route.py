@@ -199,11 +199,12 @@ def bring_gas(n, cells, model, tape, desk, regime, param, orders, lane):
     there = cells[b.q + pays, lane] + cells[b.transit + pays, lane]
     if purse_lacks(n, cells, model, tape, regime, 1.0, lane) <= there:
         return 0
-    fee = model.terms.venue[regime, 0, at.WITHDRAWAL_FEE]
     least = purse_lacks(n, cells, model, tape, regime, _ENOUGH, lane) - there
+    x = purse_lacks(n, cells, model, tape, regime, param[at.GAS_RESERVE], lane) - there
+    x = x if x > least else least
     richest = 0
     most = 0.0
-    # above their band, else above what hedges may be left with
+    fee = 0.0
     for share in (1.0, _THIN):
         for v in range(len(n.cash)):
             out = withdrawable(n, cells, tape, quote.mark, model.terms.tier[regime], v, lane)
@@ -215,9 +216,9 @@ def bring_gas(n, cells, model, tape, desk, regime, param, orders, lane):
         fee = model.terms.venue[regime, richest, at.WITHDRAWAL_FEE]
         if most >= least + fee:
             break
-    x = purse_lacks(n, cells, model, tape, regime, param[at.GAS_RESERVE], lane) - there
-    x = (x if share == 1.0 and x > least else least) + fee
-    x = x if x < most else most
+        # out of what stands below the band no more than must be
+        x = least
+    x = x + fee if x + fee < most else most
     return put(orders, 0, at.TRANSFER, richest, pays, x) if x > 2.0 * fee else 0
 
 

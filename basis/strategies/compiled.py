@@ -525,8 +525,8 @@ def compiled(function: "Callable | None" = None, *, every_row: bool = False) -> 
     ------
     InputError
         For a function of another form. What it names and is not there is told when it is run; an amount that is no
-        number stops the run in its row. Of what is asked for beyond what is held no
-        more is traded than there is, or the venue rejects the order; the result's `warnings` count both.
+        number stops the run in its row. Of what is asked for beyond what is held no more is traded than there is, or
+        the venue rejects the order; the result's `warnings` count both.
 
     Notes
     -----
