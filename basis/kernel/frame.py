@@ -26,6 +26,7 @@ class Frame(NamedTuple):
     record: Any  # (rows of the run, recorded); (0, recorded) records nothing
     model: at.Model
     desk: at.Desk
+    advance: Any  # `loop.advance` for these sizes
     attend: Any  # `hour.attend`
     decide: Any  # the strategy; called where `asks` is 0
     asks: int  # 0, or what the caller does: DECISION, or ROW (all that follows on the pass over all lanes)
@@ -33,6 +34,9 @@ class Frame(NamedTuple):
 
 #: attend(words, t, lane, part, given) → int64
 ATTEND = types.int64(types.int64[::1], types.int64, types.int64, types.int64, types.int64)
+
+#: advance(words, start, stop, given) → (row, reason)
+ADVANCE = types.UniTuple(types.int64, 2)(types.int64[::1], types.int64, types.int64, types.int64)
 
 #: dtype and axes of every array. An axis that is not a size of the book is free, but the same wherever it is named.
 _ARRAYS: dict[str, dict[str, str]] = {
@@ -127,6 +131,7 @@ _PACKING = Packing(
     "frame",
     {
         "sizes": dict.fromkeys(at.Shape._fields, "size"),
+        "advance": ADVANCE,
         "attend": ATTEND,
         "decide": DECIDE,
         "asks": "int",
@@ -143,6 +148,13 @@ def _as_it_is(frame: Any) -> Any:
 
 #: view(words) → the frame with its names; the caller keeps the arrays alive.
 view: Any = _as_it_is if config.DISABLE_JIT else _PACKING.view
+#: The same for code whose sizes are left open (`jit.open_kernel`).
+open_view: Any = _as_it_is if config.DISABLE_JIT else _PACKING.open_view
+
+
+def sizes_of(n: at.Shape) -> dict[str, int]:
+    """Sizes of a book as `jit.bound` takes them."""
+    return _PACKING.told("sizes", n)
 
 
 def pack(frame: Frame) -> Any:

@@ -9,21 +9,20 @@ import gc
 import hashlib
 import os
 import pathlib
+import pickle
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numba
-from numba import _dynfunc, config, njit, typeof, types
+from numba import config, njit, typeof, types
 from numba.core.caching import FunctionCache
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_machinery import register_pass
-from numba.core.typed_passes import NativeLowering
 from numba.extending import intrinsic, typeof_impl
 from numba.np.numpy_support import carray
+
+from . import compiler
 
 _HERE = pathlib.Path(__file__).parent
 #: No fastmath and no fused multiply-add: the bits are the same for any lane count and in plain Python.
@@ -95,60 +94,15 @@ def _njit(function: Callable, keep: bool, **options: Any) -> Any:
 
 
 def _part(function: Callable, forceinline: bool) -> Any:
-    return _njit(
+    made = _njit(
         function,
         keep=False,
         forceinline=forceinline,
         no_cpython_wrapper=True,
         no_cfunc_wrapper=True,
-        pipeline_class=_PartCompiler,
+        pipeline_class=compiler.PartCompiler,
     )
-
-
-class _PartLibrary(JITCodeLibrary):
-    """Code of a function that only other compiled functions call: kept as it was lowered."""
-
-    def finalize(self) -> None:
-        for library in dict.fromkeys(self._linking_libraries):
-            self._reload_init.update(library._reload_init)
-            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
-        self._finalized = True
-
-    def get_pointer_to_function(self, name: str) -> int:
-        return 0
-
-
-@register_pass(mutates_CFG=True, analysis_only=False)
-class _PartLowering(NativeLowering):
-    _name = "basis_part_lowering"
-
-    def run_pass(self, state: Any) -> bool:
-        codegen = state.targetctx.codegen()
-        state.library = _PartLibrary(codegen, state.func_id.func_qualname)
-        state.flags.no_compile = True
-        done = super().run_pass(state)
-        made = state["cr"]
-        # stands for the wrapper that Python callers would use
-        cfunc = _dynfunc.make_function(made.fndesc.lookup_module(), "part", "", 0, made.env, (state.library,))
-        state.targetctx.insert_user_function(cfunc, made.fndesc, [state.library])
-        state["cr"] = made._replace(cfunc=cfunc)
-        return done
-
-
-class _PartCompiler(CompilerBase):
-    """Numba optimises and assembles every function by itself, and again in each of its callers.
-
-    Parts of the hour are left for the entry points, which are optimised whole.
-    """
-
-    def define_pipelines(self) -> list:
-        builder = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        builder.passes = [
-            (_PartLowering, text) if step is NativeLowering else (step, text) for step, text in builder.passes
-        ]
-        builder._finalized = False
-        builder.finalize()
-        return [builder]
+    return made if config.DISABLE_JIT else compiler.for_any_literal(made)
 
 
 class _Shared:
@@ -197,14 +151,19 @@ def kernel(function: Callable) -> Any:
     return _njit(function, keep=True)
 
 
+def _digest(function: Any, *of: Any) -> str:
+    """Names what is made of a function in the cache."""
+    what = f"{function.py_func.__module__} {function.py_func.__qualname__} {of}"
+    return hashlib.sha256(what.encode()).hexdigest()[:16]
+
+
 @contextmanager
-def _compiling(function: Any, signature: Any) -> Iterator[None]:
+def _compiling(what: str) -> Iterator[None]:
     """Only one process at a time compiles a function for a signature: the others wait, and load it.
 
     A compiler makes objects by the million, hardly any of them garbage that only the collector finds: it pauses.
     """
-    what = f"{function.py_func.__module__} {function.py_func.__qualname__} {signature}"
-    with _alone(hashlib.sha256(what.encode()).hexdigest()[:16]):
+    with _alone(what), compiler.remembered_types():
         collects = gc.isenabled()
         gc.disable()
         try:
@@ -238,15 +197,73 @@ def compiled(function: Any, args: tuple) -> Any:
     if config.DISABLE_JIT:
         return function
     signature = tuple(typeof(a) for a in args)
-    with _compiling(function, signature):
+    with _compiling(_digest(function, signature)):
         return function.compile(signature)
 
 
 def address_of(function: Any, signature: Any) -> int:
     """Address of a function for compiled code, compiled (or loaded) for `signature`."""
-    with _compiling(function, signature):
+    with _compiling(_digest(function, signature)):
         made = function.get_compile_result(signature)
     return made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
+
+
+def open_kernel(function: Callable) -> Any:
+    """An entry point that is compiled once for all books, its sizes left open, and bound to those of each (`bound`)."""
+    return function if config.DISABLE_JIT else _part(function, forceinline=False)
+
+
+def bound(function: Any, signature: Any, sizes: Mapping[str, int]) -> Any:
+    """An open kernel compiled (or loaded) for `signature` and the sizes of a book, by the names of their functions.
+
+    Numba takes longer to read a function than LLVM to make machine code of it: what it has read is kept, and only the
+    rest is done for every book.
+
+    Returns
+    -------
+    int
+        Its address for compiled code.
+    """
+    if config.DISABLE_JIT:
+        return function
+    machine = compiler.machine()
+    what = _digest(function, signature, sorted(sizes.items()), machine)
+
+    def make() -> Any:
+        return compiler.bind(_read(function, signature, machine), signature, sizes, what)
+
+    with _compiling(what):
+        _bound.append(_kept(what, make, compiler.dump, compiler.load))
+        return _bound[-1].get_pointer_to_function(what)
+
+
+def _read(function: Any, signature: Any, machine: str) -> Any:
+    """What Numba makes of an open kernel, before it is optimised."""
+    what = _digest(function, signature, "read", machine)
+    with _alone(what):
+        return _kept(what, lambda: compiler.read(function, signature))
+
+
+#: Machine code in use.
+_bound: list[Any] = []
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _kept(what: str, make: Callable[[], Any], dump: Callable = _as_it_is, load: Callable = _as_it_is) -> Any:
+    """What stands in the cache under a name; made, and put there, where it does not."""
+    if CACHE is None:
+        return make()
+    file = pathlib.Path(CACHE) / what
+    if file.exists():
+        return load(pickle.loads(file.read_bytes()))
+    made = make()
+    unfinished = file.with_name(f".{what}.{os.getpid()}")
+    unfinished.write_bytes(pickle.dumps(dump(made)))
+    unfinished.replace(file)
+    return made
 
 
 @intrinsic
@@ -262,13 +279,13 @@ def _borrowed(array: Any, shape: Any) -> Any:
     return carray(_pointer_to(array), shape)
 
 
-def _as_it_is(array: Any, shape: Any) -> Any:
+def _whole(array: Any, shape: Any) -> Any:
     return array
 
 
 #: borrowed(array, shape): the array without its owner, which the caller keeps alive. Its views cost no reference counts
 #: (they are atomic), and where the shape is made of constants the strides are constants, too.
-borrowed: Any = _as_it_is if config.DISABLE_JIT else stage(_borrowed)
+borrowed: Any = _whole if config.DISABLE_JIT else stage(_borrowed)
 
 
 @intrinsic

@@ -8,13 +8,12 @@ import functools
 from typing import Any
 
 import numpy as np
-from numba import config
 
 from . import layout as at
 from .exposure import delta_of, expose
-from .frame import NOTHING, ROW, Frame, pack, view
+from .frame import ADVANCE, NOTHING, ROW, Frame, open_view, pack, sizes_of, view
 from .hour import REPORT, STRIKE, TAIL, attend, close_row, is_forced, keep, look, open_row
-from .jit import aligned_stack, apart, borrowed, compiled, kernel, routine, strategy
+from .jit import aligned_stack, apart, borrowed, bound, compiled, kernel, open_kernel, routine, strategy
 from .pnl import attribute, settle_funding
 from .risk import assess, compare, test_extremes
 from .settle import release
@@ -105,13 +104,12 @@ def keep_row(n, block, record, t):
     keep(n, cells, out, t)
 
 
-@kernel
-def advance(n, words, start, stop, given):
+@open_kernel
+def advance(words, start, stop, given):
     """Rows start .. stop-1. Returns (row, reason).
 
     Parameters
     ----------
-    n : Shape, sizes as lengths of tuples
     words : a packed `Frame`
     start, stop : first row and the row after the last
     given : -1, or the answer to the ASKED of row `start`: the number of actions in `desk.actions`, or anything where
@@ -120,7 +118,8 @@ def advance(n, words, start, stop, given):
     Reasons: END; ASKED (nothing of the decision has been done); FULL (the event buffer has no room for the row);
     BROKEN (identity); INSOLVENT; BAD_DECISION.
     """
-    frame = view(words)
+    frame = open_view(words)
+    n = frame.sizes
     block = frame.block
     model = frame.model
     desk = frame.desk
@@ -174,20 +173,26 @@ def advance(n, words, start, stop, given):
     return stop, at.END
 
 
+@kernel
+def enter(words, start, stop, given):
+    """`advance` for Python callers."""
+    return view(words).advance(words, start, stop, given)
+
+
 @strategy
 def nobody(view, hour, params, actions):
     """Stands where the caller decides."""
     return 0
 
 
-#: Loops that this process has compiled or loaded, by shape.
+#: `advance` for the shapes that this process has met.
 _ready: dict[at.Shape, Any] = {}
 
 
 @functools.cache
-def _door() -> Any:
-    """`hour.attend` for Python callers."""
-    return attend if config.DISABLE_JIT else compiled(attend, (np.zeros(1, dtype=np.int64), 0, 0, 0, 0))
+def _door(function: Any, numbers: int) -> Any:
+    """`enter` or `hour.attend` for Python callers, by how many numbers it is given beside the words."""
+    return compiled(function, (np.zeros(1, dtype=np.int64), *[0] * numbers))
 
 
 class Loop:
@@ -211,10 +216,10 @@ class Loop:
     def __init__(
         self, n: at.Shape, block: Any, model: at.Model, desk: at.Desk, decide: Any, record: Any, asks: int = NOTHING
     ) -> None:
-        self.frame = Frame(n, block, record, model, desk, attend, decide or nobody, asks)
-        self.words = pack(self.frame)
         if n not in _ready:
-            _ready[n] = compiled(advance, (n, self.words, 0, 0, -1))
+            _ready[n] = bound(advance, ADVANCE, sizes_of(n))
+        self.frame = Frame(n, block, record, model, desk, _ready[n], attend, decide or nobody, asks)
+        self.words = pack(self.frame)
 
     @property
     def desk(self) -> at.Desk:
@@ -222,11 +227,11 @@ class Loop:
 
     def run(self, start: int, stop: int, given: int = -1) -> tuple[int, int]:
         """Rows start .. stop-1; see `advance`."""
-        return _ready[self.frame.sizes](self.frame.sizes, self.words, start, stop, given)
+        return _door(enter, 3)(self.words, start, stop, given)
 
     def do(self, part: int, t: int, given: int = 0) -> int:
         """One part of row t for lane 0; see `hour.attend`."""
-        return _door()(self.words, t, 0, part, given)
+        return _door(attend, 4)(self.words, t, 0, part, given)
 
     def grow(self) -> None:
         """Room for twice as many events, those written kept."""

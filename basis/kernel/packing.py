@@ -11,6 +11,7 @@ from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, inf
 from numba.extending import intrinsic, lower_builtin, lower_getattr_generic, models, register_model
 from numba.np.arrayobj import populate_array
 
+from . import compiler
 from .jit import address_of
 
 _DTYPES = {"f8": types.float64, "i8": types.int64, "u1": types.uint8}
@@ -26,6 +27,16 @@ class _Struct(types.Type):
     def __init__(self, name: str, fields: Mapping[str, tuple[int, types.Type]]) -> None:
         self.fields = dict(fields)
         super().__init__(name=f"basis.{name}")
+
+    def sizes(self) -> dict[str, int]:
+        """Place of every size, by the name of the function that tells it."""
+        found = {}
+        for field, (place, kind) in self.fields.items():
+            if isinstance(kind, _Struct):
+                found |= kind.sizes()
+            elif kind is _SIZE:
+                found[f"{self.name}.{field}"] = place
+        return found
 
 
 _SIZE = _Size("basis.size")
@@ -61,18 +72,39 @@ class _StructFields(AttributeTemplate):
         return struct.fields[name][1] if name in struct.fields else None
 
 
+def _word(builder: Any, words: Any, place: int) -> Any:
+    value = builder.load(builder.gep(words, [ir.Constant(_INT64, place)]))
+    # the words never change while compiled code runs
+    value.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return value
+
+
+def _tell(module: Any, size: str, place: int) -> None:
+    """A function that tells a size by the words."""
+    tells = cgutils.get_or_insert_function(module, compiler.SIZE, size)
+    if tells.is_declaration:
+        # not to be dropped before the parts that call it are there
+        tells.linkage = "weak_odr"
+        tells.attributes.add("alwaysinline")
+        builder = ir.IRBuilder(tells.append_basic_block())
+        builder.ret(_word(builder, tells.args[0], place))
+
+
 @lower_getattr_generic(_Struct)
 def _field(context: Any, builder: Any, struct: Any, pointer: Any, name: str) -> Any:
     place, kind = struct.fields[name]
     if isinstance(kind, _Struct):
         return pointer
     words = builder.bitcast(pointer, _INT64.as_pointer())
+    if kind is _SIZE:
+        # a size is asked for by name: the words tell it, or it is a constant (`jit.bound`)
+        tells = cgutils.get_or_insert_function(builder.module, compiler.SIZE, f"{struct.name}.{name}")
+        tells.attributes.add("readonly")
+        tells.attributes.add("nounwind")
+        return builder.call(tells, [words])
 
     def word(i: int) -> Any:
-        value = builder.load(builder.gep(words, [ir.Constant(_INT64, place + i)]))
-        # the words never change while compiled code runs
-        value.set_metadata("invariant.load", builder.module.add_metadata([]))
-        return value
+        return _word(builder, words, place + i)
 
     if isinstance(kind, types.FunctionType):
         function = cgutils.create_struct_proxy(kind)(context, builder)
@@ -93,33 +125,43 @@ def _field(context: Any, builder: Any, struct: Any, pointer: Any, name: str) -> 
     return array._getvalue()
 
 
+def _viewer(struct: _Struct, told: bool) -> Any:
+    @intrinsic
+    def view(typingctx: Any, words: Any) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            for size, place in struct.sizes().items() if told else ():
+                _tell(builder.module, size, place)
+            data = context.make_array(sig.args[0])(context, builder, args[0]).data
+            return builder.bitcast(data, context.get_value_type(sig.return_type))
+
+        return struct(words), generate
+
+    return view
+
+
 class Packing:
     """A layout of words.
 
     Parameters
     ----------
     name : of the whole
-    fields : name → a signature (a function), ``"size"``, ``"int"``, ``"f8 axis axis"`` (an array), or such a mapping
+    fields : name → a signature (a function, or its address), ``"size"``, ``"int"``, ``"f8 axis axis"`` (an array), or such a mapping
 
     Attributes
     ----------
     view : intrinsic, words → names; the caller keeps the arrays alive
+    open_view : the same, its sizes left open (`jit.open_kernel`)
     """
 
     def __init__(self, name: str, fields: Mapping[str, Any]) -> None:
         self.words = 0
         self.struct = self._struct(name, fields)
-        struct = self.struct
+        self.view, self.open_view = _viewer(self.struct, True), _viewer(self.struct, False)
 
-        @intrinsic
-        def view(typingctx: Any, words: Any) -> Any:
-            def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-                data = context.make_array(sig.args[0])(context, builder, args[0]).data
-                return builder.bitcast(data, context.get_value_type(sig.return_type))
-
-            return struct(words), generate
-
-        self.view = view
+    def told(self, field: str, value: Any) -> dict[str, int]:
+        """The sizes that stand in a field, by the names of the functions that tell them; see `jit.bound`."""
+        struct = self.struct.fields[field][1]
+        return {f"{struct.name}.{name}": len(getattr(value, name)) for name in struct.fields}
 
     def _take(self, words: int) -> int:
         self.words += words
@@ -153,7 +195,7 @@ class Packing:
             if isinstance(kind, _Struct):
                 self._put(words, kind, part)
             elif isinstance(kind, types.FunctionType):
-                words[place] = address_of(part, kind.signature)
+                words[place] = part if isinstance(part, int) else address_of(part, kind.signature)
             elif isinstance(kind, types.Array):
                 words[place : place + 1 + kind.ndim] = (part.ctypes.data, *part.shape)
             else:

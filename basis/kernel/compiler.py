@@ -1,0 +1,165 @@
+"""What Numba is made to do differently for kernels: its plumbing, for `jit` alone.
+
+Numba optimises and assembles every function by itself and again in each of its callers, once for every literal it is
+called with, and reads all of them anew for every type of argument. Here the parts of an hour are only read; entry points
+are optimised whole; and an entry point whose sizes were left open is bound to those of a book by LLVM alone.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import _dynfunc, types
+from numba.core import compiler_lock
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import register_pass
+from numba.core.registry import cpu_target
+from numba.core.typed_passes import NativeLowering
+from numba.core.types.functions import BaseFunction
+
+
+class _PartLibrary(JITCodeLibrary):
+    """Code of a function that only other compiled functions call: kept as it was lowered."""
+
+    def finalize(self) -> None:
+        for library in dict.fromkeys(self._linking_libraries):
+            self._reload_init.update(library._reload_init)
+            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        return 0
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _PartLowering(NativeLowering):
+    _name = "basis_part_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        codegen = state.targetctx.codegen()
+        state.library = _PartLibrary(codegen, state.func_id.func_qualname)
+        state.flags.no_compile = True
+        done = super().run_pass(state)
+        made = state["cr"]
+        # stands for the wrapper that Python callers would use
+        cfunc = _dynfunc.make_function(made.fndesc.lookup_module(), "part", "", 0, made.env, (state.library,))
+        state.targetctx.insert_user_function(cfunc, made.fndesc, [state.library])
+        state["cr"] = made._replace(cfunc=cfunc)
+        return done
+
+
+class PartCompiler(CompilerBase):
+    """Numba optimises and assembles every function by itself, and again in each of its callers.
+
+    Parts of the hour are left for the entry points, which are optimised whole.
+    """
+
+    def define_pipelines(self) -> list:
+        builder = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        builder.passes = [
+            (_PartLowering, text) if step is NativeLowering else (step, text) for step, text in builder.passes
+        ]
+        builder._finalized = False
+        builder.finalize()
+        return [builder]
+
+
+def for_any_literal(part: Any) -> Any:
+    """One compiled function for all literals that a part is called with."""
+    template = part.get_call_template
+
+    def get_call_template(args: tuple, kws: Mapping[str, Any]) -> Any:
+        return template(tuple(map(types.unliteral, args)), {name: types.unliteral(a) for name, a in kws.items()})
+
+    part.get_call_template = get_call_template
+    return part
+
+
+@contextmanager
+def remembered_types() -> Iterator[None]:
+    """Numba finds the type of an operation anew wherever it stands, through all overloads; here once for its arguments."""
+    resolve = BaseFunction.get_call_type
+    known: dict[tuple, Any] = {}
+
+    def get_call_type(self: Any, context: Any, args: tuple, kws: Mapping[str, Any]) -> Any:
+        if kws:
+            return resolve(self, context, args, kws)
+        # the function itself is part of the key, so that it lives as long
+        key = (self, args)
+        if key not in known:
+            known[key] = resolve(self, context, args, kws)
+        return known[key]
+
+    BaseFunction.get_call_type = get_call_type
+    try:
+        yield
+    finally:
+        BaseFunction.get_call_type = resolve
+
+
+class _BoundLibrary(JITCodeLibrary):
+    """An entry point with all its parts: nothing but the entry point itself is seen from outside.
+
+    The parts of two books have the same names and other sizes: a linker would take the first for both.
+    """
+
+    def _optimize_final_module(self) -> None:
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.name != self.name:
+                function.linkage = binding.Linkage.internal
+        super()._optimize_final_module()
+
+
+#: LLVM type of a function that tells a size, given the address of a frame's words.
+SIZE = ir.FunctionType(ir.IntType(64), [ir.IntType(64).as_pointer()])
+
+
+def machine() -> str:
+    """What machine code is made for."""
+    return repr(cpu_target.target_context.codegen().magic_tuple())
+
+
+def read(function: Any, signature: Any) -> tuple[str, bytes]:
+    """Name and LLVM bitcode of an open kernel with all its parts, as they were read."""
+    with compiler_lock.global_compiler_lock:
+        made = function.get_compile_result(signature)
+        return made.fndesc.llvm_func_name, made.library._get_module_for_linking().as_bitcode()
+
+
+def bind(read: tuple[str, bytes], signature: Any, sizes: Mapping[str, int], name: str) -> JITCodeLibrary:
+    """Machine code of an open kernel whose sizes, by the names of their functions, are constants."""
+    inner, bitcode = read
+    context = cpu_target.target_context
+    with compiler_lock.global_compiler_lock:
+        codegen = context.codegen()
+        library = _BoundLibrary(codegen, name)
+        library.enable_object_caching()
+        module = codegen._create_empty_module(name)
+        for size, value in sizes.items():
+            constant = ir.Function(module, SIZE, size)
+            constant.attributes.add("alwaysinline")
+            ir.IRBuilder(constant.append_basic_block()).ret(ir.Constant(ir.IntType(64), value))
+        kind = context.call_conv.get_function_type(signature.return_type, signature.args)
+        outer = ir.Function(module, kind, name)
+        builder = ir.IRBuilder(outer.append_basic_block())
+        builder.ret(builder.call(ir.Function(module, kind, inner), outer.args))
+        library.add_ir_module(module)
+        library._final_module.link_in(binding.parse_bitcode(bitcode))
+        library.finalize()
+        return library
+
+
+def dump(library: JITCodeLibrary) -> Any:
+    """What `load` makes a library of, in another process."""
+    return library.serialize_using_object_code()
+
+
+def load(dumped: Any) -> JITCodeLibrary:
+    """Machine code that was made before."""
+    context = cpu_target.target_context
+    with compiler_lock.global_compiler_lock:
+        # what machine code asks of Numba at run time: by itself it waits for the first function to be compiled
+        context.refresh()
+        return context.codegen().unserialize_library(dumped)
