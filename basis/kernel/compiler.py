@@ -1,11 +1,11 @@
 """What Numba is made to do differently for kernels: its plumbing, for `jit` alone.
 
 Numba optimises and assembles every function by itself and again in each of its callers, once for every literal it is
-called with, and reads all of them anew for every type of argument. Here the parts of an hour are only read; entry points
-are optimised whole; and an entry point whose sizes were left open is bound to those of a book by LLVM alone.
+called with, and reads all of them anew for every type of argument. Here the parts of an hour are only read; entry
+points are optimised whole; and one whose sizes were left open is bound to those of a book by LLVM alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,10 +51,7 @@ class _PartLowering(NativeLowering):
 
 
 class PartCompiler(CompilerBase):
-    """Numba optimises and assembles every function by itself, and again in each of its callers.
-
-    Parts of the hour are left for the entry points, which are optimised whole.
-    """
+    """Parts of the hour are left for the entry points."""
 
     def define_pipelines(self) -> list:
         builder = DefaultPassBuilder.define_nopython_pipeline(self.state)
@@ -64,6 +61,15 @@ class PartCompiler(CompilerBase):
         builder._finalized = False
         builder.finalize()
         return [builder]
+
+
+def is_kept(kernel: Any, signature: Any) -> bool:
+    """Whether a kernel stands in its cache for a signature."""
+    cache = kernel._cache
+    codegen = cpu_target.target_context.codegen()
+    # under the whole signature, or (where Numba was given no more) under its arguments
+    keys = [cache._index_key(wanted, codegen) for wanted in (signature, signature.args)]
+    return any(key in cache._cache_file._load_index() for key in keys)
 
 
 def for_any_literal(part: Any) -> Any:
@@ -79,7 +85,7 @@ def for_any_literal(part: Any) -> Any:
 
 @contextmanager
 def remembered_types() -> Iterator[None]:
-    """Numba finds the type of an operation anew wherever it stands, through all overloads; here once for its arguments."""
+    """Numba looks for the type of an operation anew wherever it stands; here once for its arguments."""
     resolve = BaseFunction.get_call_type
     known: dict[tuple, Any] = {}
 
@@ -116,6 +122,15 @@ class _BoundLibrary(JITCodeLibrary):
 SIZE = ir.FunctionType(ir.IntType(64), [ir.IntType(64).as_pointer()])
 
 
+def _context() -> Any:
+    """Numba's context with all that machine code asks of it at run time; without it the process would abort.
+
+    By itself Numba waits with it for the first function that it compiles.
+    """
+    cpu_target.target_context.refresh()
+    return cpu_target.target_context
+
+
 def machine() -> str:
     """What machine code is made for."""
     return repr(cpu_target.target_context.codegen().magic_tuple())
@@ -131,8 +146,8 @@ def read(function: Any, signature: Any) -> tuple[str, bytes]:
 def bind(read: tuple[str, bytes], signature: Any, sizes: Mapping[str, int], name: str) -> JITCodeLibrary:
     """Machine code of an open kernel whose sizes, by the names of their functions, are constants."""
     inner, bitcode = read
-    context = cpu_target.target_context
     with compiler_lock.global_compiler_lock:
+        context = _context()
         codegen = context.codegen()
         library = _BoundLibrary(codegen, name)
         library.enable_object_caching()
@@ -158,8 +173,5 @@ def dump(library: JITCodeLibrary) -> Any:
 
 def load(dumped: Any) -> JITCodeLibrary:
     """Machine code that was made before."""
-    context = cpu_target.target_context
     with compiler_lock.global_compiler_lock:
-        # what machine code asks of Numba at run time: by itself it waits for the first function to be compiled
-        context.refresh()
-        return context.codegen().unserialize_library(dumped)
+        return _context().codegen().unserialize_library(dumped)

@@ -28,11 +28,13 @@ class Frame(NamedTuple):
     desk: at.Desk
     advance: Any  # `loop.advance` for these sizes
     attend: Any  # `hour.attend`
+    strike: Any  # `settle.strike`
+    steer: Any  # `route.steer`
     decide: Any  # the strategy; called where `asks` is 0
     asks: int  # 0, or what the caller does: DECISION, or ROW (all that follows on the pass over all lanes)
 
 
-#: attend(words, t, lane, part, given) → int64
+#: attend, strike, steer: (words, t, lane, …) → int64
 ATTEND = types.int64(types.int64[::1], types.int64, types.int64, types.int64, types.int64)
 
 #: advance(words, start, stop, given) → (row, reason)
@@ -133,6 +135,8 @@ _PACKING = Packing(
         "sizes": dict.fromkeys(at.Shape._fields, "size"),
         "advance": ADVANCE,
         "attend": ATTEND,
+        "strike": ATTEND,
+        "steer": ATTEND,
         "decide": DECIDE,
         "asks": "int",
         "model": {**_ARRAYS["model"], "table": _ARRAYS["table"], "terms": _ARRAYS["terms"]},

@@ -14,18 +14,16 @@ from .frame import DECISION, ROW, view
 from .jit import kernel, routine, stage
 from .pnl import attribute, settle_funding, summarise
 from .risk import assess, compare, maintenance_at, margin_at, notional_at, rate_margins, test_extremes
-from .route import aim, dearest, route
+from .route import AIM_ONLY, dearest
 from .settle import (
+    AT_MARKS,
+    IN_HOUR,
     arrive,
     flow,
     pay,
     pay_rewards,
     release,
     report_funding,
-    stop_at_marks,
-    test_health,
-    test_hour,
-    test_margin,
 )
 
 #: More steps than any route has.
@@ -248,16 +246,17 @@ def refuse(n, cells, model, tape, desk, regime, order, status, action, t, lane):
 
 
 @routine
-def execute(n, cells, model, coef, tape, desk, regime, actions, count, t, lane):
+def execute(n, cells, coef, tape, frame, words, regime, count, t, lane):
     """Route each action and fill its orders; exposure and risk follow every fill before the next order is sent."""
-    param = desk.param
+    model = frame.model
+    desk = frame.desk
     for a in range(count):
-        action = actions[a]
+        action = desk.actions[a]
         code = int(action[0])
         if not is_blocked(n, cells, model, tape, desk, action, t, lane):
-            action[3] = aim(n, cells, model.table.plan[int(action[1])], action, lane)
+            frame.steer(words, t, lane, a, AIM_ONLY)
             for step in range(STEPS):
-                sent = route(n, cells, model, coef, tape, desk, regime, param, action, step, desk.orders, lane)
+                sent = frame.steer(words, t, lane, a, step)
                 if sent < 0:
                     break
                 for j in range(sent):
@@ -363,23 +362,6 @@ def look(n, cells, coef, time, near, lane):
     return 1.0 if due | (asked > 0.0) else near
 
 
-@routine
-def strike_at_marks(n, cells, model, coef, tape, desk, regime, t, lane):
-    """Stops and margin test at the marks of the row, health at its oracle prices; what is left is credited at once."""
-    liquidates = model.settings[at.LIQUIDATE] > 0.0
-    struck = False
-    if len(n.stop) > 0 and stop_at_marks(n, cells, model, coef, tape, desk, regime, t, lane) > 0:
-        release(n, cells, lane)
-        struck = True
-    if liquidates and test_margin(n, cells, model, coef, tape, desk, regime, t, lane) > 0:
-        release(n, cells, lane)
-        struck = True
-    # a starting book is taken as it is
-    if liquidates and len(n.debt) > 0 and t > 0 and test_health(n, cells, model, coef, tape, desk, regime, t, lane) > 0:
-        struck = True
-    return struck
-
-
 @stage
 def receive(n, cells, model, coef, tape, desk, t, lane):
     """Rewards of the row, where there are any."""
@@ -444,7 +426,7 @@ def accept(n, cells, model, tape, desk, count, t, lane):
 
 
 @stage
-def tail(n, cells, coef, tape, frame, regime, t, lane, given):
+def tail(n, cells, coef, tape, frame, words, regime, t, lane, given):
     """The rest of the hour for one lane. Returns END, or why the loop has to stop.
 
     `given` is -1, or the number of actions a caller has put into `desk.actions` as this row's decision: then what comes
@@ -459,7 +441,7 @@ def tail(n, cells, coef, tape, frame, regime, t, lane, given):
             return at.ASKED
         cells[b.head + at.TAILED, lane] = 1.0
         open_trading(n, cells, lane)
-        if strike_at_marks(n, cells, model, coef, tape, desk, regime, t, lane):
+        if frame.strike(words, t, lane, AT_MARKS, 0) > 0:
             reckon(n, cells, model, coef, lane)
         arrive(n, cells, tape, desk, t, lane)
         receive(n, cells, model, coef, tape, desk, t, lane)
@@ -470,7 +452,7 @@ def tail(n, cells, coef, tape, frame, regime, t, lane, given):
             reckon(n, cells, model, coef, lane)
         waiting = take_waiting(n, cells, desk, lane)
         if waiting > 0:
-            execute(n, cells, model, coef, tape, desk, regime, desk.actions, waiting, t, lane)
+            execute(n, cells, coef, tape, frame, words, regime, waiting, t, lane)
         alerted = cells[b.head + at.ALERT, lane]
         report_alerts(n, cells, model, coef, tape, desk, t, lane)
         before_decision(n, cells, model, coef, tape, regime, lane)
@@ -486,7 +468,7 @@ def tail(n, cells, coef, tape, frame, regime, t, lane, given):
         if model.settings[at.NEXT_BAR] > 0.0:
             put_off(n, cells, desk, count, lane)
         else:
-            execute(n, cells, model, coef, tape, desk, regime, desk.actions, count, t, lane)
+            execute(n, cells, coef, tape, frame, words, regime, count, t, lane)
     # cash that the fills freed pays what is owed to the investor in the same row
     if cells[b.head + at.PENDING, lane] > 0.0:
         pay(n, cells, model, coef, tape, desk, regime, t, lane)
@@ -545,13 +527,13 @@ def attend(words, t, lane, part, given):
     regime = model.regime[t]
     b = at.book_at(n)
     if part == STRIKE:
-        test_hour(n, cells, model, coef, tape, desk, model.quotes[t - 1], model.regime[t - 1], t, lane)
+        return frame.strike(words, t, lane, IN_HOUR, 0)
     elif part == REPORT:
         report_funding(n, cells, coef, tape, desk, t, lane)
     elif part == TAIL:
         for j in range(desk.param.shape[0]):
             desk.param[j] = cells[b.param + j, lane]
-        return tail(n, cells, coef, tape, frame, regime, t, lane, given)
+        return tail(n, cells, coef, tape, frame, words, regime, t, lane, given)
     elif part == ENTER:
         enter_row(n, cells, model, desk, t, lane)
     elif part == BEGIN:
@@ -580,7 +562,7 @@ def attend(words, t, lane, part, given):
         # the pass over all lanes compares products and leaves ratios alone
         rate_margins(n, cells, lane)
     elif part == STRIKE_AT_MARKS:
-        return 1 if strike_at_marks(n, cells, model, coef, tape, desk, regime, t, lane) else 0
+        return frame.strike(words, t, lane, AT_MARKS, 0)
     elif part == ARRIVE:
         arrive(n, cells, tape, desk, t, lane)
         receive(n, cells, model, coef, tape, desk, t, lane)
@@ -607,11 +589,9 @@ def attend(words, t, lane, part, given):
     elif part == BLOCKED:
         return 1 if is_blocked(n, cells, model, tape, desk, desk.actions[given], t, lane) else 0
     elif part == AIM:
-        action = desk.actions[given]
-        action[3] = aim(n, cells, model.table.plan[int(action[1])], action, lane)
+        return frame.steer(words, t, lane, given, AIM_ONLY)
     elif part == ROUTE:
-        action = desk.actions[given // STEPS]
-        return route(n, cells, model, coef, tape, desk, regime, desk.param, action, given % STEPS, desk.orders, lane)
+        return frame.steer(words, t, lane, given // STEPS, given % STEPS)
     elif part == CLOSE:
         cells[b.stat + at.FLAG, lane] = close_row(n, cells, model.settings[at.TOLERANCE], lane)
         return int(cells[b.stat + at.FLAG, lane])

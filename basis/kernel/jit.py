@@ -10,10 +10,11 @@ import hashlib
 import os
 import pathlib
 import pickle
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numba
@@ -208,6 +209,46 @@ def address_of(function: Any, signature: Any) -> int:
     return made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
 
 
+@contextmanager
+def beside(prepare: str, kernels: Mapping[str, Any], signature: Any) -> Iterator[None]:
+    """Kernels that are in no cache yet are compiled by other processes, as far as there are processors for them.
+
+    Whoever needs one waits for it, or compiles it himself where no other process has begun.
+
+    Parameters
+    ----------
+    prepare : ``module.function`` that compiles those whose names it is given
+    kernels : by name
+    """
+    helpers = []
+    if CACHE is not None and not config.DISABLE_JIT:
+        missing = [name for name, made in kernels.items() if not compiler.is_kept(made, signature)]
+        module, _, function = prepare.rpartition(".")
+        roots = [str(_HERE.parent.parent), os.environ.get("PYTHONPATH", "")]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))}
+        spare = min(processors() - 1, len(missing))
+        for i in range(spare):
+            code = f"import {module} as kernels; kernels.{function}({missing[i::spare]})"
+            with suppress(OSError):
+                helpers.append(
+                    subprocess.Popen(
+                        [sys.executable, "-c", code],
+                        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                    )
+                )  # fmt: skip
+    try:
+        yield
+    finally:
+        for helper in helpers:
+            helper.terminate()
+            helper.wait()
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def open_kernel(function: Callable) -> Any:
     """An entry point that is compiled once for all books, its sizes left open, and bound to those of each (`bound`)."""
     return function if config.DISABLE_JIT else _part(function, forceinline=False)
@@ -227,7 +268,7 @@ def bound(function: Any, signature: Any, sizes: Mapping[str, int]) -> Any:
     if config.DISABLE_JIT:
         return function
     machine = compiler.machine()
-    what = _digest(function, signature, sorted(sizes.items()), machine)
+    what = "bound-" + _digest(function, signature, sorted(sizes.items()), machine)
 
     def make() -> Any:
         return compiler.bind(_read(function, signature, machine), signature, sizes, what)
@@ -239,7 +280,7 @@ def bound(function: Any, signature: Any, sizes: Mapping[str, int]) -> Any:
 
 def _read(function: Any, signature: Any, machine: str) -> Any:
     """What Numba makes of an open kernel, before it is optimised."""
-    what = _digest(function, signature, "read", machine)
+    what = "read-" + _digest(function, signature, machine)
     with _alone(what):
         return _kept(what, lambda: compiler.read(function, signature))
 

@@ -5,18 +5,32 @@ done by a scalar pass over the lanes that were flagged (`hour.attend`).
 """
 
 import functools
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from . import layout as at
 from .exposure import delta_of, expose
-from .frame import ADVANCE, NOTHING, ROW, Frame, open_view, pack, sizes_of, view
+from .frame import ADVANCE, ATTEND, NOTHING, ROW, Frame, open_view, pack, sizes_of, view
 from .hour import REPORT, STRIKE, TAIL, attend, close_row, is_forced, keep, look, open_row
-from .jit import aligned_stack, apart, borrowed, bound, compiled, kernel, open_kernel, routine, strategy
+from .jit import (
+    address_of,
+    aligned_stack,
+    apart,
+    beside,
+    borrowed,
+    bound,
+    compiled,
+    kernel,
+    open_kernel,
+    routine,
+    strategy,
+)
 from .pnl import attribute, settle_funding
 from .risk import assess, compare, test_extremes
-from .settle import release
+from .route import steer
+from .settle import release, strike
 from .state import grown
 
 #: No row and lane writes more events than this: what is free in the buffer is checked once a row.
@@ -195,6 +209,16 @@ def _door(function: Any, numbers: int) -> Any:
     return compiled(function, (np.zeros(1, dtype=np.int64), *[0] * numbers))
 
 
+#: What is compiled beside `attend`: it calls them by their addresses.
+_BESIDE = {"steer": steer, "strike": strike}
+
+
+def prepare(names: list[str]) -> None:
+    """Compile some of `_BESIDE`, for other processes to load."""
+    for name in names:
+        address_of(_BESIDE[name], ATTEND)
+
+
 class Loop:
     """The loop over one book: compiled (or loaded) for its shape, with what it works on.
 
@@ -216,10 +240,11 @@ class Loop:
     def __init__(
         self, n: at.Shape, block: Any, model: at.Model, desk: at.Desk, decide: Any, record: Any, asks: int = NOTHING
     ) -> None:
-        if n not in _ready:
-            _ready[n] = bound(advance, ADVANCE, sizes_of(n))
-        self.frame = Frame(n, block, record, model, desk, _ready[n], attend, decide or nobody, asks)
-        self.words = pack(self.frame)
+        with beside(f"{__name__}.prepare", _BESIDE, ATTEND) if not _ready else nullcontext():
+            if n not in _ready:
+                _ready[n] = bound(advance, ADVANCE, sizes_of(n))
+            self.frame = Frame(n, block, record, model, desk, _ready[n], attend, strike, steer, decide or nobody, asks)
+            self.words = pack(self.frame)
 
     @property
     def desk(self) -> at.Desk:

@@ -145,7 +145,8 @@ class Packing:
     Parameters
     ----------
     name : of the whole
-    fields : name → a signature (a function, or its address), ``"size"``, ``"int"``, ``"f8 axis axis"`` (an array), or such a mapping
+    fields : name → a signature (a function, or its address), ``"size"``, ``"int"``, ``"f8 axis axis"`` (an array), or
+        such a mapping
 
     Attributes
     ----------

@@ -20,7 +20,8 @@ legs are sized by what has really arrived. Orders of a step belong together: whe
 from . import layout as at
 from .depth import dealt_at, room_at, slippage_of, whole_lots, worst_at
 from .fills import change_cost
-from .jit import routine, stage
+from .frame import view
+from .jit import kernel, routine, stage
 from .risk import initial_margin, lending_sums, margin_at, notional_at, withdrawable
 
 #: Orders smaller than this share of what is aimed at are left out.
@@ -886,3 +887,29 @@ def route(n, cells, model, coef, tape, desk, regime, param, action, step, orders
     if kind == at.PLAN_LEVER:
         return lever(n, cells, model, coef, tape, regime, param, plan, action, step, orders, lane)
     return DONE
+
+
+#: The step in which an action is only aimed.
+AIM_ONLY = -1
+
+
+@kernel
+def steer(words, t, lane, place, step):
+    """`aim` (step AIM_ONLY) and `route` of the action at a place, compiled apart from the rest of the hour.
+
+    Returns
+    -------
+    int
+        Number of orders of the step, or DONE.
+    """
+    frame = view(words)
+    n = frame.sizes
+    cells = frame.block
+    model = frame.model
+    desk = frame.desk
+    action = desk.actions[place]
+    if step == AIM_ONLY:
+        action[3] = aim(n, cells, model.table.plan[int(action[1])], action, lane)
+        return 0
+    tape = model.quotes[t]
+    return route(n, cells, model, desk.row, tape, desk, model.regime[t], desk.param, action, step, desk.orders, lane)

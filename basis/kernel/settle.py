@@ -5,7 +5,8 @@ import math
 from . import layout as at
 from .depth import lost_at
 from .fills import emit
-from .jit import routine, stage
+from .frame import view
+from .jit import kernel, routine, stage
 from .risk import maintenance, maintenance_at, margin_at, notional_at, shock, shocked_sums, tier_of
 
 #: Less than this share of what is owed is not sent for it.
@@ -424,6 +425,53 @@ def report_funding(n, cells, coef, tape, desk, t, lane):
                     desk.events[e, at.E_AMOUNT] = -q * coef[h.funding + i]
                     desk.events[e, at.E_CASH] = -q * coef[h.funding + i]
                     desk.events[e, at.E_EFFECTIVE] = tape[quote.time + 0]
+
+
+@routine
+def strike_at_marks(n, cells, model, coef, tape, desk, regime, t, lane):
+    """Stops and margin test at the marks of the row, health at its oracle prices; what is left is credited at once."""
+    liquidates = model.settings[at.LIQUIDATE] > 0.0
+    struck = False
+    if len(n.stop) > 0 and stop_at_marks(n, cells, model, coef, tape, desk, regime, t, lane) > 0:
+        release(n, cells, lane)
+        struck = True
+    if liquidates and test_margin(n, cells, model, coef, tape, desk, regime, t, lane) > 0:
+        release(n, cells, lane)
+        struck = True
+    # a starting book is taken as it is
+    if liquidates and len(n.debt) > 0 and t > 0 and test_health(n, cells, model, coef, tape, desk, regime, t, lane) > 0:
+        struck = True
+    return struck
+
+
+#: What `strike` tests.
+IN_HOUR, AT_MARKS = range(2)
+
+
+@kernel
+def strike(words, t, lane, what, given):
+    """Liquidations and stops for one lane, compiled apart from the rest of the hour.
+
+    Parameters
+    ----------
+    words : a packed `Frame`
+    what : IN_HOUR tests the hour that ended (`test_hour`), AT_MARKS the marks of the row (`strike_at_marks`)
+
+    Returns
+    -------
+    int
+        Of AT_MARKS, 1 where anything was struck.
+    """
+    frame = view(words)
+    n = frame.sizes
+    model = frame.model
+    tape = model.quotes[t]
+    regime = model.regime[t]
+    if what == AT_MARKS:
+        return 1 if strike_at_marks(n, frame.block, model, frame.desk.row, tape, frame.desk, regime, t, lane) else 0
+    past = model.quotes[t - 1]
+    test_hour(n, frame.block, model, frame.desk.row, tape, frame.desk, past, model.regime[t - 1], t, lane)
+    return 0
 
 
 @routine

@@ -54,6 +54,96 @@ def test_a_second_process_compiles_nothing():
     assert second == first
 
 
+@pytest.mark.slow
+def test_a_new_book_is_bound_without_compiling(tmp_path):
+    known, folder = Path(jit.CACHE).parent, tmp_path / "cache"
+    _, first = counted(known)
+    # all but the machine code of single books; a process that only loads has to have what that asks of it
+    shutil.copytree(known / Path(jit.CACHE).name, folder / Path(jit.CACHE).name, ignore=lambda *_: _bound(_[1]))
+    assert not _bound(folder.rglob("*"))
+    again, second = counted(folder)
+    assert again == 0
+    assert second == first
+    made = {path.name: path.stat().st_mtime_ns for path in _bound(folder.rglob("*"))}
+    assert len(made) == 2, "one of each book"
+    assert counted(folder) == (0, first)
+    assert made == {path.name: path.stat().st_mtime_ns for path in _bound(folder.rglob("*"))}
+
+
+def _bound(paths):
+    return [path for path in paths if Path(path).name.startswith("bound-")]
+
+
+BESIDE = textwrap.dedent(
+    """
+    import os, sys, time
+    from pathlib import Path
+    from numba import types
+    from basis.kernel import compiler, jit
+
+    NUMBER = types.int64(types.int64)
+
+    @jit.kernel
+    def twice(x):
+        return 2 * x
+
+    @jit.kernel
+    def thrice(x):
+        return 3 * x
+
+    KERNELS = {"twice": twice, "thrice": thrice}
+
+    def prepare(names):
+        if "fails" in sys.argv or os.environ.get("FAILS"):
+            raise ValueError
+        for name in names:
+            jit.address_of(KERNELS[name], NUMBER)
+            Path(f"{name}.{os.getpid()}").touch()
+
+    if __name__ == "__main__":
+        import beside
+        jit.processors = lambda: int(sys.argv[1])
+        jit.sys.executable = sys.argv[2]
+        with jit.beside("beside.prepare", beside.KERNELS, NUMBER):
+            end = time.monotonic() + float(sys.argv[3])
+            while time.monotonic() < end and len(list(Path().glob("t*.*"))) < 2:
+                time.sleep(0.05)
+            kept = [compiler.is_kept(made, NUMBER) for made in beside.KERNELS.values()]
+            assert all(jit.address_of(made, NUMBER) > 0 for made in beside.KERNELS.values())
+        print(kept, len({path.suffix for path in Path().glob("t*.*")}))
+    """
+)
+
+
+@pytest.mark.parametrize(
+    ("processors", "patience", "python", "fails", "found"),
+    [
+        (1, 0, None, "", "[False, False] 0"),
+        (2, 30, None, "", "[True, True] 1"),
+        (8, 30, None, "", "[True, True] 2"),
+        (2, 2, None, "yes", "[False, False] 0"),
+        (2, 0, "no such program", "", "[False, False] 0"),
+    ],
+    ids=["alone", "one beside", "one for each", "a helper that fails", "no helper starts"],
+)
+def test_what_is_missing_is_compiled_beside(tmp_path, processors, patience, python, fails, found):
+    (tmp_path / "beside.py").write_text(BESIDE)
+    path = os.pathsep.join([str(KERNEL.parent.parent), str(tmp_path)])
+    environment = {**os.environ, "BASIS_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": path, "FAILS": fails}
+    environment.pop("NUMBA_DISABLE_JIT", None)
+
+    def run(*arguments):
+        command = [sys.executable, "beside.py", *map(str, arguments)]
+        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+
+    first = run(processors, python or sys.executable, patience)
+    assert (first.returncode, first.stdout.strip()) == (0, found), first.stderr
+    # the second time nothing is missing, and no other process is asked
+    helpers = sorted(tmp_path.glob("t*.*"))
+    assert run(processors, "no such program", 0).stdout.startswith("[True, True]")
+    assert sorted(tmp_path.glob("t*.*")) == helpers
+
+
 SAVING = textwrap.dedent(
     """
     import sys, time
