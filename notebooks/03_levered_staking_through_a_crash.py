@@ -24,12 +24,12 @@
 # %%
 import pandas as pd
 import plotly.graph_objects as go
-import plotly.io as pio
 
 from basis import backtest, compare
+from basis.plots.notebook import show_figures
 
 # figures for JupyterLab, and for an exported page that needs no network
-pio.renderers.default = "plotly_mimetype+notebook"
+show_figures()
 # a folder with your own data; None takes the sample, or the folder that BASIS_DATA_DIR names
 DATA = None
 

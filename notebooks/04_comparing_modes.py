@@ -23,13 +23,13 @@
 # %%
 import pandas as pd
 import plotly.graph_objects as go
-import plotly.io as pio
 
 from basis import backtest, compare, list_modes
 from basis.errors import InputError
+from basis.plots.notebook import show_figures
 
 # figures for JupyterLab, and for an exported page that needs no network
-pio.renderers.default = "plotly_mimetype+notebook"
+show_figures()
 # a folder with your own data; None takes the sample, or the folder that BASIS_DATA_DIR names
 DATA = None
 

@@ -26,14 +26,14 @@ import warnings
 
 import pandas as pd
 import plotly.graph_objects as go
-import plotly.io as pio
 
 import basis
 from basis import Action, StrategyManager, backtest, compare
 from basis.errors import InputError, RunStoppedWarning
+from basis.plots.notebook import show_figures
 
 # figures for JupyterLab, and for an exported page that needs no network
-pio.renderers.default = "plotly_mimetype+notebook"
+show_figures()
 # a folder with your own data; None takes the sample, or the folder that BASIS_DATA_DIR names
 DATA = None
 

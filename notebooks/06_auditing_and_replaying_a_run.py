@@ -27,15 +27,15 @@ from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
-import plotly.io as pio
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from basis import backtest, open_run
+from basis.plots.notebook import show_figures
 from basis.results.replay import replay
 
 # figures for JupyterLab, and for an exported page that needs no network
-pio.renderers.default = "plotly_mimetype+notebook"
+show_figures()
 # a folder with your own data; None takes the sample, or the folder that BASIS_DATA_DIR names
 DATA = None
 
