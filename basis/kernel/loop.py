@@ -220,7 +220,7 @@ def prepare(names: list[str]) -> None:
 
 
 class Loop:
-    """The loop over one book: compiled (or loaded) for its shape, with what it works on.
+    """The loop over one book: bound to its shape (or loaded), with what it works on.
 
     Parameters
     ----------

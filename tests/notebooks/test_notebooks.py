@@ -11,6 +11,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from basis.errors import InputError
+from basis.plots.notebook import show_figures
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPTS = sorted((ROOT / "notebooks").glob("*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -81,6 +84,15 @@ def check_outputs(notebook):
         assert all(any(key in trace for key in ("x", "y", "z", "cells")) for trace in figure["data"])
         assert figure["layout"]["title"]["text"]
     return figures
+
+
+def test_figures_are_shown_in_notebooks_only():
+    from plotly import io
+
+    before = io.renderers.default
+    with pytest.raises(InputError, match=r"outside of a notebook.*figure\.show\(\)"):
+        show_figures()
+    assert io.renderers.default == before
 
 
 @pytest.mark.slow
