@@ -85,24 +85,28 @@ def for_any_literal(part: Any) -> Any:
 
 @contextmanager
 def remembered_types() -> Iterator[None]:
-    """Numba looks for the type of an operation anew wherever it stands; here once for its arguments."""
-    resolve = BaseFunction.get_call_type
+    """Numba looks for the type of an operation anew wherever it stands; here once for its arguments.
+
+    Nobody else compiles in the meantime: what is put in its place would be taken for Numba's own.
+    """
     known: dict[tuple, Any] = {}
+    with compiler_lock.global_compiler_lock:
+        resolve = BaseFunction.get_call_type
 
-    def get_call_type(self: Any, context: Any, args: tuple, kws: Mapping[str, Any]) -> Any:
-        if kws:
-            return resolve(self, context, args, kws)
-        # the function itself is part of the key, so that it lives as long
-        key = (self, args)
-        if key not in known:
-            known[key] = resolve(self, context, args, kws)
-        return known[key]
+        def get_call_type(self: Any, context: Any, args: tuple, kws: Mapping[str, Any]) -> Any:
+            if kws:
+                return resolve(self, context, args, kws)
+            # the function itself is part of the key, so that it lives as long
+            key = (self, args)
+            if key not in known:
+                known[key] = resolve(self, context, args, kws)
+            return known[key]
 
-    BaseFunction.get_call_type = get_call_type
-    try:
-        yield
-    finally:
-        BaseFunction.get_call_type = resolve
+        BaseFunction.get_call_type = get_call_type
+        try:
+            yield
+        finally:
+            BaseFunction.get_call_type = resolve
 
 
 class _BoundLibrary(JITCodeLibrary):

@@ -204,8 +204,10 @@ def compiled(function: Any, args: tuple) -> Any:
 
 def address_of(function: Any, signature: Any) -> int:
     """Address of a function for compiled code, compiled (or loaded) for `signature`."""
-    with _compiling(_digest(function, signature)):
-        made = function.get_compile_result(signature)
+    if signature.args not in function.overloads:
+        with _compiling(_digest(function, signature)):
+            function.get_compile_result(signature)
+    made = function.get_compile_result(signature)
     return made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
 
 

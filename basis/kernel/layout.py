@@ -2,8 +2,8 @@
 
 A book is any list of instrument keys. Its slots are sorted by kind, ``cash | token | collateral | debt | perp``; reward
 tokens are the last of the tokens, and perps form a (venue x market) grid so that those of a venue are neighbours. Sizes
-are lengths of tuples (`Shape`). Compiled code asks a frame for them: they are constants in the loop over hours, which is
-bound to each book (`jit.bound`), and words elsewhere, so that one source serves any book and any lane count.
+are lengths of tuples (`Shape`). Compiled code asks a frame for them: they are constants in the loop over hours, which
+is bound to each book (`jit.bound`), and words elsewhere, so that one source serves any book and any lane count.
 Imports only the kernel's own `jit`.
 """
 
