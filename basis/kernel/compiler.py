@@ -6,7 +6,7 @@ points are optimised whole; and one whose sizes were left open is bound to those
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from llvmlite import binding, ir
@@ -69,7 +69,10 @@ def is_kept(kernel: Any, signature: Any) -> bool:
     codegen = cpu_target.target_context.codegen()
     # under the whole signature, or (where Numba was given no more) under its arguments
     keys = [cache._index_key(wanted, codegen) for wanted in (signature, signature.args)]
-    return any(key in cache._cache_file._load_index() for key in keys)
+    with suppress(Exception):
+        return any(key in cache._cache_file._load_index() for key in keys)
+    # damaged
+    return False
 
 
 def for_any_literal(part: Any) -> Any:
@@ -87,7 +90,7 @@ def for_any_literal(part: Any) -> Any:
 def remembered_types() -> Iterator[None]:
     """Numba looks for the type of an operation anew wherever it stands; here once for its arguments.
 
-    Nobody else compiles in the meantime: what is put in its place would be taken for Numba's own.
+    Another thread that compiles waits: it would find what this one remembers, and might put it back for ever.
     """
     known: dict[tuple, Any] = {}
     with compiler_lock.global_compiler_lock:

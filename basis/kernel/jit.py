@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import numba
@@ -64,20 +64,35 @@ CACHE = cache_folder()
 
 @contextmanager
 def _alone(what: str) -> Iterator[None]:
-    """Only one process at a time does this with the cache."""
-    if CACHE is None or config.DISABLE_JIT:
-        yield
-        return
-    with open(os.path.join(CACHE, f".{what}.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """Only one process at a time does this with the cache.
+
+    A cache that was removed is made again. One that is full or that knows no locks costs time, not the run.
+    """
+    with ExitStack() as stack:
+        if CACHE is not None and not config.DISABLE_JIT:
+            with suppress(OSError):
+                os.makedirs(CACHE, exist_ok=True)
+                lock = stack.enter_context(open(os.path.join(CACHE, f".{what}.lock"), "w"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                # said aloud: a process that was forked meanwhile has the file open, too, and would go on holding it
+                stack.callback(fcntl.flock, lock, fcntl.LOCK_UN)
         yield
 
 
 class _Cache(FunctionCache):
-    """What several processes compile at a time is written by one after the other: all of it stands in one index."""
+    """What several processes compile at a time is written by one after the other: all of it stands in one index.
+
+    What is damaged is made again, and what cannot be written is not kept.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        with suppress(Exception):
+            return super().load_overload(sig, target_context)
+        with _alone("index"), suppress(OSError):
+            self.flush()
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        with _alone("index"):
+        with _alone("index"), suppress(OSError):
             super().save_overload(sig, data)
 
 
@@ -222,27 +237,31 @@ def beside(prepare: str, kernels: Mapping[str, Any], signature: Any) -> Iterator
     prepare : ``module.function`` that compiles those whose names it is given
     kernels : by name
     """
-    helpers = []
-    if CACHE is not None and not config.DISABLE_JIT:
+    missing = []
+    # no program of its own (None), or one that is no Python: nobody to ask
+    if CACHE is not None and not config.DISABLE_JIT and sys.executable and not getattr(sys, "frozen", False):
         missing = [name for name, made in kernels.items() if not compiler.is_kept(made, signature)]
-        module, _, function = prepare.rpartition(".")
-        roots = [str(_HERE.parent.parent), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))}
-        spare = min(processors() - 1, len(missing))
+    module, _, function = prepare.rpartition(".")
+    roots = [str(_HERE.parent.parent), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))}
+    spare = min(processors() - 1, len(missing))
+    helpers = []
+    try:
         for i in range(spare):
             code = f"import {module} as kernels; kernels.{function}({missing[i::spare]})"
             with suppress(OSError):
                 helpers.append(
                     subprocess.Popen(
-                        [sys.executable, "-c", code],
+                        # -P: what lies in the working directory is none of its business
+                        [sys.executable, "-P", "-c", code],
                         env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                     )
                 )  # fmt: skip
-    try:
         yield
     finally:
         for helper in helpers:
             helper.terminate()
+        for helper in helpers:
             helper.wait()
 
 
@@ -300,12 +319,18 @@ def _kept(what: str, make: Callable[[], Any], dump: Callable = _as_it_is, load: 
     if CACHE is None:
         return make()
     file = pathlib.Path(CACHE) / what
-    if file.exists():
+    # one that is damaged is made again
+    with suppress(Exception):
         return load(pickle.loads(file.read_bytes()))
     made = make()
     unfinished = file.with_name(f".{what}.{os.getpid()}")
-    unfinished.write_bytes(pickle.dumps(dump(made)))
-    unfinished.replace(file)
+    # where it cannot be written it is not kept
+    with suppress(OSError):
+        try:
+            unfinished.write_bytes(pickle.dumps(dump(made)))
+            unfinished.replace(file)
+        finally:
+            unfinished.unlink(missing_ok=True)
     return made
 
 

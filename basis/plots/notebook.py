@@ -20,9 +20,9 @@ _LIBRARY = """<script type="text/plain" class="basis-plotly">{library}</script>
 def show_figures() -> None:
     """Make plotly show the figures of a notebook where it is looked at: in JupyterLab, and as an exported page.
 
-    It is said once, in a cell at the top, and leaves the plotting library (5 MB) in the output of the first cell that
-    shows a figure. Plotly's own ``plotly_mimetype+notebook`` gives the same pages, but JupyterLab, which has the
-    library, reads it a second time: the page stands still for a second or two.
+    It is said once, in a cell at the top, and leaves the plotting library (5 MB) in the output of that cell. With
+    plotly's own ``plotly_mimetype+notebook`` JupyterLab, which has the library, reads it a second time (the page stands
+    still for a second or two), and an exported page asks the network for MathJax.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def show_figures() -> None:
     from IPython.core.getipython import get_ipython
     from IPython.display import display_html
     from plotly import io
-    from plotly.io.base_renderers import NotebookRenderer
+    from plotly.io.base_renderers import MimetypeRenderer
 
     from basis.plots.embed import plotly_js
 
@@ -42,12 +42,21 @@ def show_figures() -> None:
             "figure.show(), which opens a browser, or save it with figure.write_html(file)."
         )
 
-    class Page(NotebookRenderer):
-        """Figures of an exported page."""
+    class Page(MimetypeRenderer):
+        """Figures of an exported page, which asks the network for nothing."""
 
-        def activate(self) -> None:
-            display_html(_LIBRARY.format(library=plotly_js()), raw=True)
+        def to_mimebundle(self, fig_dict: Any) -> dict[str, str]:
+            html = io.to_html(
+                fig_dict,
+                include_plotlyjs=False,
+                include_mathjax=False,
+                full_html=False,
+                default_height=525,
+                validate=False,
+            )
+            return {"text/html": html}
 
     renderers: Any = io.renderers
     renderers["basis"] = Page()
     renderers.default = "plotly_mimetype+basis"
+    display_html(_LIBRARY.format(library=plotly_js()), raw=True)

@@ -1,17 +1,20 @@
 """Compiled kernels on disk: a second process compiles nothing, an edit makes another folder, settings stay clean."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import numba
 import pytest
+from numba.core.types.functions import BaseFunction
 
 import basis
-from basis.kernel import jit
+from basis.kernel import compiler, jit
 
 KERNEL = Path(jit.__file__).parent
 
@@ -103,7 +106,7 @@ BESIDE = textwrap.dedent(
     if __name__ == "__main__":
         import beside
         jit.processors = lambda: int(sys.argv[1])
-        jit.sys.executable = sys.argv[2]
+        jit.sys.executable = sys.argv[2] or None
         with jit.beside("beside.prepare", beside.KERNELS, NUMBER):
             end = time.monotonic() + float(sys.argv[3])
             while time.monotonic() < end and len(list(Path().glob("t*.*"))) < 2:
@@ -123,8 +126,9 @@ BESIDE = textwrap.dedent(
         (8, 30, None, "", "[True, True] 2"),
         (2, 2, None, "yes", "[False, False] 0"),
         (2, 0, "no such program", "", "[False, False] 0"),
+        (2, 0, "", "", "[False, False] 0"),
     ],
-    ids=["alone", "one beside", "one for each", "a helper that fails", "no helper starts"],
+    ids=["alone", "one beside", "one for each", "a helper that fails", "no helper starts", "no program"],
 )
 def test_what_is_missing_is_compiled_beside(tmp_path, processors, patience, python, fails, found):
     (tmp_path / "beside.py").write_text(BESIDE)
@@ -136,7 +140,7 @@ def test_what_is_missing_is_compiled_beside(tmp_path, processors, patience, pyth
         command = [sys.executable, "beside.py", *map(str, arguments)]
         return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
 
-    first = run(processors, python or sys.executable, patience)
+    first = run(processors, sys.executable if python is None else python, patience)
     assert (first.returncode, first.stdout.strip()) == (0, found), first.stderr
     # the second time nothing is missing, and no other process is asked
     helpers = sorted(tmp_path.glob("t*.*"))
@@ -161,6 +165,99 @@ SAVING = textwrap.dedent(
     print(any(e.is_start for _, e in made.buffer))
     """
 )
+
+
+@pytest.mark.parametrize("kept", ["*.nbi", "*.nbc"])
+@pytest.mark.parametrize("size", [0, 60])
+def test_a_damaged_kernel_is_compiled_again(tmp_path, kept, size):
+    (tmp_path / "saving.py").write_text(SAVING)
+    environment = {**os.environ, "BASIS_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(KERNEL.parent.parent)}
+
+    def run():
+        command = [sys.executable, "saving.py", "1"]
+        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+
+    assert run().stdout == "True\n"
+    (file,) = tmp_path.rglob(kept)
+    os.truncate(file, size)
+    again = run()
+    assert (again.returncode, again.stdout) == (0, "True\n"), again.stderr
+    assert run().stdout == "False\n"
+
+
+def test_what_is_damaged_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(jit, "CACHE", str(tmp_path))
+    made = iter(range(3))
+    assert [jit._kept("what", lambda: next(made)) for _ in range(2)] == [0, 0]
+    os.truncate(tmp_path / "what", 3)
+    assert [jit._kept("what", lambda: next(made)) for _ in range(2)] == [1, 1]
+    assert [path.name for path in tmp_path.iterdir()] == ["what"]
+
+
+def test_a_cache_that_goes_away_costs_no_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(jit, "CACHE", str(tmp_path / "file" / "cache"))
+    (tmp_path / "file").write_text("")
+    with jit._alone("what"):
+        assert jit._kept("what", lambda: 1) == 1
+    (tmp_path / "file").unlink()
+    # where it can be made again, it is
+    with jit._alone("what"):
+        assert jit._kept("what", lambda: 2) == 2
+        assert jit._kept("what", lambda: 3) == 2
+
+
+def test_what_is_half_written_does_not_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(jit, "CACHE", str(tmp_path))
+
+    def interrupted(made):
+        raise KeyboardInterrupt
+
+    def full(path, content):
+        path.touch()
+        raise OSError("No space left on device")
+
+    with pytest.raises(KeyboardInterrupt):
+        jit._kept("what", lambda: 1, interrupted)
+    monkeypatch.setattr(jit.pathlib.Path, "write_bytes", full)
+    assert jit._kept("what", lambda: 1) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_ends_though_a_process_was_forked_meanwhile(tmp_path, monkeypatch):
+    monkeypatch.setattr(jit, "CACHE", str(tmp_path))
+    monkeypatch.setattr(jit.config, "DISABLE_JIT", 0)
+    waits, ends = os.pipe()
+    with jit._alone("what"):
+        child = os.fork()
+        if child == 0:
+            os.read(waits, 1)
+            os._exit(0)
+    try:
+        with (tmp_path / ".what.lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.write(ends, b"x")
+        os.waitpid(child, 0)
+
+
+def test_threads_that_compile_at_a_time_leave_numba_as_it_was():
+    before = BaseFunction.get_call_type
+    inside, leave = [threading.Event() for _ in range(2)], [threading.Event() for _ in range(2)]
+
+    def work(i):
+        with compiler.remembered_types():
+            inside[i].set()
+            leave[i].wait(10)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]
+    threads[0].start()
+    assert inside[0].wait(10)
+    threads[1].start()
+    inside[1].wait(0.3)
+    for event, thread in zip(leave, threads, strict=True):
+        event.set()
+        thread.join()
+    assert BaseFunction.get_call_type is before
 
 
 def test_processes_that_compile_at_a_time_lose_nothing_of_each_other(tmp_path):
