@@ -235,10 +235,19 @@ def _grid(grid: Grid, data: list[dict[str, Any]], layout: dict[str, Any]) -> Non
             "y": [point.y], "text": [point.words], "hovertemplate": "%{text}<extra></extra>", "showlegend": False,
             "marker": {"symbol": "circle", "size": 11, "color": theme.WARNING, "line": {"width": 1.5, "color": ink}},
         })  # fmt: skip
+        # its name stands on the side that the line is not on
+        left = _line_at(grid, point.y) > point.x
         layout["annotations"].append({
-            "x": point.x, "y": point.y, "text": point.name, "showarrow": False, "xanchor": "left", "xshift": 10,
-            "yshift": 13, "font": {"color": ink, "size": theme.FONT_SIZE - 1}, "bgcolor": theme.faded("#ffffff", 0.6),
+            "x": point.x, "y": point.y, "text": point.name, "showarrow": False, "xanchor": "right" if left else "left",
+            "xshift": -10 if left else 10, "yshift": 13, "font": {"color": ink, "size": theme.FONT_SIZE - 1},
+            "bgcolor": theme.faded("#ffffff", 0.6),
         })  # fmt: skip
+
+
+def _line_at(grid: Grid, y: float) -> float:
+    """Where the line of a map is at the height that is nearest to this one; minus infinity where there is no line."""
+    there = np.empty((2, 0)) if grid.edge is None else grid.edge[:, np.isfinite(grid.edge).all(axis=0)]
+    return float(there[0, np.abs(there[1] - y).argmin()]) if there.size else -np.inf
 
 
 def _edge_words(grid: Grid, there: np.ndarray) -> dict[str, Any]:

@@ -191,7 +191,7 @@ def _draw(
         data += _band(band, panel, picture, x, y, outline)
     # what is faint lies behind
     lines = sorted(panel.lines, key=lambda line: not line.faint)
-    data += [_line(line, panel, picture, x, y) for line in lines]
+    data += [trace for line in lines for trace in _line(line, panel, picture, x, y)]
     data += [trace for marks in panel.marks for trace in _marks(marks, y)]
     for marks in panel.marks:
         if marks.kind in ("liquidation", "stop"):
@@ -247,7 +247,7 @@ def _number(panel: Panel, variable: str) -> str:
     return f"%{{{variable}:,.{panel.places}f}} {panel.unit}"
 
 
-def _line(line: Line, panel: Panel, picture: Picture, x: Any, y: str) -> dict[str, Any]:
+def _line(line: Line, panel: Panel, picture: Picture, x: Any, y: str) -> list[dict[str, Any]]:
     few = len(picture.stamps) < _FEW
     colour = line.colour or theme.LIGHT.ink
     trace: dict[str, Any] = {
@@ -273,9 +273,21 @@ def _line(line: Line, panel: Panel, picture: Picture, x: Any, y: str) -> dict[st
         trace["showlegend"] = False
     if line.stepped:
         trace["line"]["shape"] = "hv"
-    if line.filled:
-        trace |= {"fill": "tozeroy", "fillcolor": theme.faded(colour, 0.18)}
-    return trace
+    if not line.filled:
+        return [trace]
+    fill = {"fill": "tozeroy", "fillcolor": theme.faded(colour, 0.18)}
+    there = np.flatnonzero(np.isfinite(line.values))
+    if not len(there) or len(there) > there[-1] - there[0]:
+        return [trace | fill]
+    # plotly fills across a hole from end to end: a trace of its own is zero there
+    filled = line.values.copy()
+    filled[there[0] : there[-1] + 1][~np.isfinite(line.values[there[0] : there[-1] + 1])] = 0.0
+    area = {
+        **trace, **fill, "mode": "lines", "meta": {"key": "fill"}, "y": filled, "hoverinfo": "skip",
+        "showlegend": False, "line": {**trace["line"], "width": 0},
+    }  # fmt: skip
+    area.pop("hovertemplate")
+    return [area, trace]
 
 
 def _band(band: Band, panel: Panel, picture: Picture, x: Any, y: str, outline: float) -> list[dict[str, Any]]:

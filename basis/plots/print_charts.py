@@ -110,6 +110,9 @@ def _stack(panel: Panel, stack: Stack, ax: "Axes") -> None:
         ax.axvline(0.0, color=theme.LIGHT.faint, linewidth=0.8)
     else:
         step = -(-count // _NAMED) if not stack.grouped else 1
+        # a bar holds the axis where it begins: only at zero is that an edge of the panel
+        for bar in ax.patches:
+            bar.sticky_edges.y[:] = [0.0]
         ax.margins(y=0.06)
         upright = stack.grouped and count > _WIDE
         names = stack.categories if upright else theme.under_axis(stack.categories[::step])

@@ -386,6 +386,16 @@ def test_a_book_below_zero_is_on_its_map(results):
     assert trace_of(results["alerts"].plot.liquidation_map(), "grid").y[0] == 0.0
 
 
+def test_the_name_of_the_book_does_not_stand_on_the_line_of_its_map(results):
+    for name in ("below zero", "struck", "alerts", "loan"):
+        figure = results[name].plot.liquidation_map()
+        edge, point = (trace_of(figure, key) for key in ("edge", "point"))
+        words = next(words for words in figure.layout.annotations if words.text == "the book")
+        there = np.isfinite(edge.x) & np.isfinite(edge.y)
+        nearest = np.abs(edge.y[there] - point.y[0]).argmin()
+        assert (words.xanchor == "right") == (words.xshift < 0) == (edge.x[there][nearest] > point.x[0]), name
+
+
 def test_the_map_of_perps_is_the_margin_worked_out_again(results):
     result = results["alerts"]
     at = "2024-02-10T05:00"

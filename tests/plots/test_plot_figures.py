@@ -11,7 +11,7 @@ from plot_cases import FLOWS
 
 from basis.errors import InputError
 from basis.kernel.layout import COLUMN_NAMES
-from basis.plots import causes, figures, prepare, theme
+from basis.plots import causes, embed, figures, prepare, theme
 from basis.plots.pictures import Line, Panel
 from basis.plots.run import RunNumbers
 
@@ -285,6 +285,23 @@ def test_a_low_panel_has_two_numbers_at_least():
             ticks = math.floor(top / step + 1e-9) - math.ceil(foot / step - 1e-9) + 1
             assert 2 <= ticks <= least + 2
             assert foot <= low <= low + span <= top
+
+
+def test_a_hole_in_the_drawdown_is_not_filled(numbers):
+    run = numbers["levered"]
+    hole = np.isin(np.arange(len(run)), [*range(100, 140), 250])
+    holed = replace(run, drawdown=np.where(hole, np.nan, run.drawdown))
+    figure = figures.figure(prepare.drawdown(holed))
+    (line,), (area,) = traces(figure, "drawdown"), traces(figure, "fill")
+    assert (line.fill, area.fill, area.showlegend) == (None, "tozeroy", False)
+    assert same_bits(line.y, holed.drawdown)
+    assert same_bits(area.y, np.where(hole, 0.0, run.drawdown))
+    assert embed.packed(prepare.drawdown(holed))
+    # an end without values is none
+    ended = replace(run, drawdown=np.where(np.arange(len(run)) > 300, np.nan, run.drawdown))
+    figure = figures.figure(prepare.drawdown(ended))
+    assert traces(figure, "fill") == []
+    assert trace_of(figure, "drawdown").fill == "tozeroy"
 
 
 def test_panels_without_a_number_are_not_drawn(numbers):

@@ -8,7 +8,7 @@ import pytest
 
 from basis.plots import causes, comparison, distance, holdings, marks, prepare, theme
 from basis.plots import print as printed
-from basis.plots.pictures import Bar, Line, Panel, Picture
+from basis.plots.pictures import Bar, Line, Panel, Part, Picture, Stack
 from basis.plots.run import EVENT_KINDS
 from basis.plots.thinning import thin
 
@@ -84,6 +84,22 @@ def test_the_words_of_a_fall_to_nothing_stand_above_the_names():
     picture = Picture("waterfall", "From start to end", "run", "USDT", np.empty(0, "M8[us]"), (panel,))
     for wide, high in ((8.0, 4.8), (6.0, 4.0)):
         assert wrong(printed.figure(picture), wide, high) == []
+
+
+def test_a_bar_of_a_month_ends_inside_its_panel(numbers):
+    parts = tuple(Part(name, name, np.array(values), "#777777", ("", "")) for name, values in (
+        ("basis", [-9e4, 9e4]), ("gas", [-1.0, 1.0]),
+    ))  # fmt: skip
+    stack = Stack(("Mar 2025", "Apr 2025"), parts)
+    panel = Panel("P&L of the month, USDT", "money", stack=stack)
+    made = Picture("monthly", "P&L by month", "run", "USDT", np.empty(0, "M8[us]"), (panel,))
+    for picture in (made, *(causes.monthly(numbers[name]) for name in ("struck", "two years", "levered"))):
+        ax = printed.figure(picture).get_axes()[0]
+        low, high = ax.get_ylim()
+        ends = [end for bar in ax.patches for end in (bar.get_y(), bar.get_y() + bar.get_height())]
+        room = 0.03 * (max(ends) - min(ends))
+        assert low < min(ends) - room or min(ends) == 0.0
+        assert high > max(ends) + room or max(ends) == 0.0
 
 
 def test_no_words_of_runs_beside_each_other_overlap(numbers):
