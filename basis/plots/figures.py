@@ -40,7 +40,7 @@ _MARKS = {
     "data": ("square", 7),
     "error": ("octagon", 13),
 }
-#: With more rows than this a line needs no markers to be seen; more entries than this make a legend smaller.
+#: With fewer rows than this a band needs markers to be seen; more entries than this make a legend smaller.
 _FEW, _MANY = 2, 8
 
 
@@ -248,11 +248,10 @@ def _number(panel: Panel, variable: str) -> str:
 
 
 def _line(line: Line, panel: Panel, picture: Picture, x: Any, y: str) -> list[dict[str, Any]]:
-    few = len(picture.stamps) < _FEW
     colour = line.colour or theme.LIGHT.ink
     trace: dict[str, Any] = {
         "type": "scatter",
-        "mode": "lines+markers" if few else "lines",
+        "mode": "lines+markers" if line.is_point else "lines",
         "name": line.name,
         "meta": {"key": line.key, "ink": not line.colour},
         "x": x,

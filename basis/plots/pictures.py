@@ -35,6 +35,11 @@ class Line:
     listed: bool = True
     stepped: bool = False
 
+    @property
+    def is_point(self) -> bool:
+        """Whether it has one value: a line alone would not be seen."""
+        return int(np.isfinite(self.values).sum()) == 1
+
 
 @dataclass(frozen=True)
 class Band:

@@ -143,7 +143,7 @@ def _line(line: Line, picture: Picture, ax: "Axes") -> None:
     colour = line.colour or theme.LIGHT.ink
     ax.plot(
         picture.stamps, line.values, color=colour, linewidth=0.5 if line.faint else 1.2,
-        alpha=0.6 if line.faint else 0.9, marker="o" if len(picture.stamps) < 2 else "", markersize=4,
+        alpha=0.6 if line.faint else 0.9, marker="o" if line.is_point else "", markersize=4,
         label=_label(line), gid=line.key, drawstyle="steps-post" if line.stepped else "default",
     )  # fmt: skip
     if line.filled:

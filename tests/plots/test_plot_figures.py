@@ -11,9 +11,11 @@ from plot_cases import FLOWS
 
 from basis.errors import InputError
 from basis.kernel.layout import COLUMN_NAMES
-from basis.plots import causes, embed, figures, prepare, theme
+from basis.plots import causes, comparison, embed, figures, prepare, theme
+from basis.plots import print as printed
 from basis.plots.pictures import Line, Panel
 from basis.plots.run import RunNumbers
+from basis.results.numbers import run_numbers
 
 KINDS = ("equity", "drawdown", "area", "waterfall", "risk")
 MAKERS = {
@@ -336,6 +338,19 @@ def test_one_row_is_a_point_in_the_middle_of_its_day(results):
     figure = results["one row"].plot.equity()
     assert "markers" in trace_of(figure, "equity").mode
     assert [str(edge)[:13] for edge in figure.layout.xaxis.range] == ["2024-01-31T12", "2024-02-01T12"]
+
+
+def test_one_row_beside_other_runs_is_a_point(results):
+    both = {name: run_numbers(results[name]) for name in ("one row", "no trades")}
+    for make in (comparison.overview, comparison.growth, comparison.drawdown):
+        drawn = figures.figure(make(both))
+        modes = {trace.name: trace.mode for trace in drawn.data}
+        assert modes == {"one row": "lines+markers", "no trades": "lines"}
+        paper = printed.figure(make(both))
+        lines = [line for ax in paper.axes for line in ax.lines if line.get_label().strip("_") in both]
+        assert {(line.get_label().strip("_"), line.get_marker()) for line in lines} == {
+            ("one row", "o"), ("no trades", ""),
+        }  # fmt: skip
 
 
 def test_units_are_on_axes_and_in_hovers(results):
