@@ -70,7 +70,7 @@ def is_kept(kernel: Any, signature: Any) -> bool:
     # under the whole signature, or (where Numba was given no more) under its arguments
     keys = [cache._index_key(wanted, codegen) for wanted in (signature, signature.args)]
     with suppress(Exception):
-        return any(key in cache._cache_file._load_index() for key in keys)
+        return not cache._cache_file._load_index().keys().isdisjoint(keys)
     # damaged
     return False
 

@@ -28,6 +28,10 @@ class _Struct(types.Type):
         self.fields = dict(fields)
         super().__init__(name=f"basis.{name}")
 
+    def teller(self, field: str) -> str:
+        """Name of the function that tells a size."""
+        return f"{self.name}.{field}"
+
     def sizes(self) -> dict[str, int]:
         """Place of every size, by the name of the function that tells it."""
         found = {}
@@ -35,7 +39,7 @@ class _Struct(types.Type):
             if isinstance(kind, _Struct):
                 found |= kind.sizes()
             elif kind is _SIZE:
-                found[f"{self.name}.{field}"] = place
+                found[self.teller(field)] = place
         return found
 
 
@@ -98,7 +102,7 @@ def _field(context: Any, builder: Any, struct: Any, pointer: Any, name: str) -> 
     words = builder.bitcast(pointer, _INT64.as_pointer())
     if kind is _SIZE:
         # a size is asked for by name: the words tell it, or it is a constant (`jit.bound`)
-        tells = cgutils.get_or_insert_function(builder.module, compiler.SIZE, f"{struct.name}.{name}")
+        tells = cgutils.get_or_insert_function(builder.module, compiler.SIZE, struct.teller(name))
         tells.attributes.add("readonly")
         tells.attributes.add("nounwind")
         return builder.call(tells, [words])
@@ -162,7 +166,7 @@ class Packing:
     def told(self, field: str, value: Any) -> dict[str, int]:
         """The sizes that stand in a field, by the names of the functions that tell them; see `jit.bound`."""
         struct = self.struct.fields[field][1]
-        return {f"{struct.name}.{name}": len(getattr(value, name)) for name in struct.fields}
+        return {struct.teller(name): len(getattr(value, name)) for name in struct.fields}
 
     def _take(self, words: int) -> int:
         self.words += words
