@@ -9,7 +9,7 @@ from typing import Any
 import basis
 
 from ..errors import InputError
-from ..kernel.jit import kernel_hash
+from ..kernel.numba.cache import kernel_hash
 from ..market.sources.clock import to_datetime
 from ..strategies.factory import make_strategy
 

@@ -6,7 +6,7 @@ Places count the tokens, then the perps. A book without depth trades any size at
 import math
 
 from . import layout as at
-from .jit import stage
+from .numba.jit import stage
 
 #: Rounding in a whole number of steps, relative and in steps.
 _WHOLE = 1e-12

@@ -1,7 +1,7 @@
 """Values, gross exposure, delta by asset and equity of the book (accounting §3, §6)."""
 
 from . import layout as at
-from .jit import stage
+from .numba.jit import stage
 
 
 @stage

@@ -5,7 +5,7 @@ A fill has two halves: `price` is the venue's (what it makes of the order; it ch
 
 from . import layout as at
 from .depth import admitted, dealt_at, note_traded, slippage_of
-from .jit import apart, routine, stage
+from .numba.jit import apart, routine, stage
 from .risk import initial_margin, lending_sums, margin_at
 
 #: What rounding may take from a balance, relative: an order for all of it is still filled.

@@ -8,11 +8,11 @@ and far more where functions are compiled. So a frame is packed into one array o
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import config, types
+from numba import types
 
 from . import layout as at
-from .jit import DECIDE
-from .packing import Packing
+from .numba.jit import DECIDE
+from .numba.struct_view import StructView
 
 #: What a caller may do himself (`Frame.asks`).
 NOTHING, DECISION, ROW = range(3)
@@ -129,7 +129,7 @@ def check(frame: Frame) -> None:
     look("desk", frame.desk)
 
 
-_PACKING = Packing(
+_VIEW = StructView(
     "frame",
     {
         "sizes": dict.fromkeys(at.Shape._fields, "size"),
@@ -146,19 +146,15 @@ _PACKING = Packing(
 )
 
 
-def _as_it_is(frame: Any) -> Any:
-    return frame
-
-
 #: view(words) → the frame with its names; the caller keeps the arrays alive.
-view: Any = _as_it_is if config.DISABLE_JIT else _PACKING.view
+view: Any = _VIEW.view
 #: The same for code whose sizes are left open (`jit.open_kernel`).
-open_view: Any = _as_it_is if config.DISABLE_JIT else _PACKING.open_view
+open_view: Any = _VIEW.open_view
 
 
 def sizes_of(n: at.Shape) -> dict[str, int]:
-    """Sizes of a book as `jit.bound` takes them."""
-    return _PACKING.told("sizes", n)
+    """Sizes of a book as `jit.bind_sizes` takes them."""
+    return _VIEW.size_constants("sizes", n)
 
 
 def pack(frame: Frame) -> Any:
@@ -170,4 +166,4 @@ def pack(frame: Frame) -> Any:
         See `check`.
     """
     check(frame)
-    return frame if config.DISABLE_JIT else _PACKING.pack(frame)
+    return _VIEW.pack(frame)

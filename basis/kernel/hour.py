@@ -11,7 +11,7 @@ from .depth import open_trading
 from .exposure import delta_of, expose
 from .fills import book, emit, pay_gas, price
 from .frame import DECISION, ROW, view
-from .jit import kernel, routine, stage
+from .numba.jit import kernel, routine, stage
 from .pnl import attribute, settle_funding, summarise
 from .risk import assess, compare, maintenance_at, margin_at, notional_at, rate_margins, test_extremes
 from .route import AIM_ONLY, dearest

@@ -3,14 +3,14 @@
 A book is any list of instrument keys. Its slots are sorted by kind, ``cash | token | collateral | debt | perp``; reward
 tokens are the last of the tokens, and perps form a (venue x market) grid so that those of a venue are neighbours. Sizes
 are lengths of tuples (`Shape`). Compiled code asks a frame for them: they are constants in the loop over hours, which
-is bound to each book (`jit.bound`), and words elsewhere, so that one source serves any book and any lane count.
+is bound to each book (`jit.bind_sizes`), and words elsewhere, so that one source serves any book and any lane count.
 Imports only the kernel's own `jit`.
 """
 
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from .jit import shared
+from .numba.jit import shared
 
 
 class Shape(NamedTuple):

@@ -14,13 +14,13 @@ from . import layout as at
 from .exposure import delta_of, expose
 from .frame import ADVANCE, ATTEND, NOTHING, ROW, Frame, open_view, pack, sizes_of, view
 from .hour import REPORT, STRIKE, TAIL, attend, close_row, is_forced, keep, look, open_row
-from .jit import (
+from .numba.jit import (
     address_of,
     aligned_stack,
     apart,
-    beside,
+    bind_sizes,
     borrowed,
-    bound,
+    compile_in_parallel,
     compiled,
     kernel,
     open_kernel,
@@ -240,9 +240,9 @@ class Loop:
     def __init__(
         self, n: at.Shape, block: Any, model: at.Model, desk: at.Desk, decide: Any, record: Any, asks: int = NOTHING
     ) -> None:
-        with beside(f"{__name__}.prepare", _BESIDE, ATTEND) if not _ready else nullcontext():
+        with compile_in_parallel(f"{__name__}.prepare", _BESIDE, ATTEND) if not _ready else nullcontext():
             if n not in _ready:
-                _ready[n] = bound(advance, ADVANCE, sizes_of(n))
+                _ready[n] = bind_sizes(advance, ADVANCE, sizes_of(n))
             self.frame = Frame(n, block, record, model, desk, _ready[n], attend, strike, steer, decide or nobody, asks)
             self.words = pack(self.frame)
 

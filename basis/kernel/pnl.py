@@ -1,7 +1,7 @@
 """P&L of the holding drift by column, and the running statistics with the identity (accounting §5)."""
 
 from . import layout as at
-from .jit import stage
+from .numba.jit import stage
 
 
 @stage

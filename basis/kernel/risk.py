@@ -3,7 +3,7 @@
 import math
 
 from . import layout as at
-from .jit import stage
+from .numba.jit import stage
 
 _BEYOND = 1e100
 

@@ -21,7 +21,7 @@ from . import layout as at
 from .depth import dealt_at, room_at, slippage_of, whole_lots, worst_at
 from .fills import change_cost
 from .frame import view
-from .jit import kernel, routine, stage
+from .numba.jit import kernel, routine, stage
 from .risk import initial_margin, lending_sums, margin_at, notional_at, withdrawable
 
 #: Orders smaller than this share of what is aimed at are left out.

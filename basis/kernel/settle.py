@@ -6,7 +6,7 @@ from . import layout as at
 from .depth import lost_at
 from .fills import emit
 from .frame import view
-from .jit import kernel, routine, stage
+from .numba.jit import kernel, routine, stage
 from .risk import maintenance, maintenance_at, margin_at, notional_at, shock, shocked_sums, tier_of
 
 #: Less than this share of what is owed is not sent for it.

@@ -10,7 +10,7 @@ from . import layout as at
 from .coefficients import Slots, asset_of
 from .exposure import moving_worth, perp_worth, pool_worth
 from .frame import view
-from .jit import compiled, kernel
+from .numba.jit import compiled, kernel
 from .risk import maintenance_at, notional_at
 
 

@@ -103,7 +103,7 @@ def _changed(folder: Path, result: Result, data: Path) -> list[str]:
 
 def _other_versions(manifest: Mapping[str, Any]) -> list[str]:
     """What computes is not what it was: worth knowing where tables differ."""
-    from basis.kernel.jit import kernel_hash
+    from basis.kernel.numba.cache import kernel_hash
     from basis.results.manifest import package_hash, versions
 
     then, now = dict(manifest["versions"]), versions()

@@ -10,7 +10,7 @@ from ..config import Config
 from ..errors import ConfigError
 from ..kernel import layout as at
 from ..kernel.coefficients import Slots
-from ..kernel.jit import stage
+from ..kernel.numba.jit import stage
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Strategy:
     Attributes
     ----------
     name : mode it belongs to
-    decide : ``decide(view, hour, params, actions) -> count``, made by `basis.kernel.jit.strategy`
+    decide : ``decide(view, hour, params, actions) -> count``, made by `basis.kernel.numba.jit.strategy`
     plans : configuration → plans; an action names a plan by its place
     policy : configuration and slots → parameters of the strategy, ``{index: value}`` (`basis.kernel.layout`)
     rate : configuration and market columns → (rows,) the annualised rate a rate rule watches; None where it has none

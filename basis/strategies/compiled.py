@@ -29,7 +29,7 @@ from ..config.fields import nearest
 from ..errors import InputError
 from ..kernel import layout as at
 from ..kernel.coefficients import Slots
-from ..kernel.jit import DECIDE, stage
+from ..kernel.numba.jit import DECIDE, stage
 from .base import Strategy
 from .factory import make_strategy
 from .manager import _FLAGS, _HEAD, ACTIONS, View
@@ -355,7 +355,7 @@ class _PlainAct:
 
 
 def _wrapped(function: Callable, book: Book, count: int) -> Any:
-    """The function as the kernel calls it; see `basis.kernel.jit.strategy`."""
+    """The function as the kernel calls it; see `basis.kernel.numba.jit.strategy`."""
     own = ", ".join(f"params[{at.OWN + place}]" for place in range(count))
     text = (
         "def decide(view, hour, params, actions):\n"

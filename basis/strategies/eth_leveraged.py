@@ -1,7 +1,7 @@
 """Levered staking: a staking token on Aave against a debt in ether, kept at a loan to value (mode `eth_leveraged`)."""
 
 from ..kernel import layout as at
-from ..kernel.jit import strategy
+from ..kernel.numba.jit import strategy
 from .base import SETTLED, WALLET, Plan, Strategy, dust_plan, price_of, required, sell_dust, wallet_places, wants_carry
 
 
@@ -41,7 +41,7 @@ def _policy(config, slots):
 
 @strategy
 def decide(view, hour, params, actions):
-    """Hold the loan to value in its band, delever first; see `basis.kernel.jit.strategy` for the arguments."""
+    """Hold the loan to value in its band, delever first; see `basis.kernel.numba.jit.strategy` for the arguments."""
     price = price_of(view, params)
     cash = view[int(params[WALLET])] * price
     pending = view[at.PENDING]

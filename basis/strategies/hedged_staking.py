@@ -12,7 +12,7 @@ from ..config import Config
 from ..errors import ConfigError
 from ..kernel import layout as at
 from ..kernel.coefficients import Slots
-from ..kernel.jit import stage, strategy
+from ..kernel.numba.jit import stage, strategy
 from .base import SETTLED, Plan, dust_plan, sell_dust, wants_carry
 from .spot_perp import rate as funding
 
@@ -107,7 +107,7 @@ def sell_and_even(view, params, actions, count, least, apart):
 
 @strategy
 def decide(view, hour, params, actions):
-    """Hold a·E of ether and of the short, reduce first; see `basis.kernel.jit.strategy` for the arguments."""
+    """Hold a·E of ether and of the short, reduce first; see `basis.kernel.numba.jit.strategy` for the arguments."""
     asset = int(params[ASSET])
     price = view[asset + at.PRICE]
     long = view[asset + at.LONG]

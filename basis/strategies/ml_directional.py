@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import ConfigError, DataError
 from ..kernel import layout as at
-from ..kernel.jit import strategy
+from ..kernel.numba.jit import strategy
 from .base import Plan, Strategy
 
 LONG, SHORT, MARGIN = 0, 1, 2
@@ -66,7 +66,7 @@ def _signal(config, columns):
 
 @strategy
 def decide(view, hour, params, actions):
-    """Follow the signal, keep the margin in its band; see `basis.kernel.jit.strategy` for the arguments."""
+    """Follow the signal, keep the margin in its band; see `basis.kernel.numba.jit.strategy` for the arguments."""
     asset = int(params[ASSET])
     place = int(params[SIGNAL])
     price = view[asset + at.PRICE]

@@ -4,7 +4,7 @@ Plan 0 is what the token is put into.
 """
 
 from ..kernel import layout as at
-from ..kernel.jit import strategy
+from ..kernel.numba.jit import strategy
 from .base import WALLET, price_of, sell_dust, wallet_places, wants_carry
 
 
@@ -15,7 +15,7 @@ def policy(config, slots):
 
 @strategy
 def decide(view, hour, params, actions):
-    """Put to work what is free, take back what is owed to the investor; see `basis.kernel.jit.strategy`."""
+    """Put to work what is free, take back what is owed to the investor; see `basis.kernel.numba.jit.strategy`."""
     price = price_of(view, params)
     cash = view[int(params[WALLET])] * price
     at_work = view[at.INVESTED] * view[at.EQUITY]

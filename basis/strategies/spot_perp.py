@@ -7,7 +7,7 @@ the venues by weight. Plan 0 is the hedged asset, plan 1 the margin.
 import numpy as np
 
 from ..kernel import layout as at
-from ..kernel.jit import strategy
+from ..kernel.numba.jit import strategy
 from .base import Plan, wants_carry
 
 HEDGE, MARGIN = 0, 1
@@ -42,7 +42,7 @@ def rate(config, columns):
 
 @strategy
 def decide(view, hour, params, actions):
-    """Bring both legs to E / (1 + m), reduce first; see `basis.kernel.jit.strategy` for the arguments."""
+    """Bring both legs to E / (1 + m), reduce first; see `basis.kernel.numba.jit.strategy` for the arguments."""
     asset = int(params[ASSET])
     price = view[asset + at.PRICE]
     long = view[asset + at.LONG]

@@ -14,7 +14,7 @@ import pandas as pd
 
 import basis
 from basis.kernel import layout as at
-from basis.kernel.jit import strategy
+from basis.kernel.numba.jit import strategy
 from basis.strategies.base import Plan, Strategy
 
 FIRST = datetime(2024, 3, 1, 7, tzinfo=UTC)

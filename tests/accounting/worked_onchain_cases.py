@@ -9,7 +9,7 @@ from worked_cases import numbers
 
 import basis
 from basis.kernel import layout as at
-from basis.kernel.jit import strategy
+from basis.kernel.numba.jit import strategy
 from basis.market.panel import Panel
 from basis.strategies.base import Plan, Strategy
 

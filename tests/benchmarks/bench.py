@@ -27,7 +27,7 @@ from bench_books import HOURS, LANES, ROOT, SAMPLE, Book, Took, held, mode, refe
 from bench_vectorbt import Unavailable, compare
 
 import basis
-from basis.kernel.jit import strategy
+from basis.kernel.numba.jit import strategy
 
 FOLDER = ROOT / ".benchmarks"
 SCENARIOS = 1_000

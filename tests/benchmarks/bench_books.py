@@ -19,8 +19,8 @@ from basis.engine.recording import Recording
 from basis.engine.simulation import simulate
 from basis.kernel import layout as at
 from basis.kernel import state
-from basis.kernel.jit import strategy
 from basis.kernel.loop import Loop
+from basis.kernel.numba.jit import strategy
 from basis.market import DataProvider
 from basis.market.panel import Panel
 from basis.strategies.base import Strategy

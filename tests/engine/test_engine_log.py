@@ -18,7 +18,7 @@ from basis.components.event_records import EVENT_COLUMNS
 from basis.errors import BasisError, EngineError, RunStoppedWarning
 from basis.execution.managers import CEXExecutionManager
 from basis.kernel import layout as at
-from basis.kernel.jit import strategy as compiled_strategy
+from basis.kernel.numba.jit import strategy as compiled_strategy
 from basis.market.panel import Stop
 from basis.results import Result
 from basis.strategies.base import Strategy

@@ -13,8 +13,8 @@ import basis
 from basis import Action, Decision, EventDrivenStrategyEngine
 from basis.errors import InputError
 from basis.kernel import layout as at
-from basis.kernel.jit import strategy as compiled_strategy
 from basis.kernel.loop import EVENTS_PER_ROW
+from basis.kernel.numba.jit import strategy as compiled_strategy
 from basis.market.panel import Stop
 from basis.results import Result
 from basis.results.folder import TABLES

@@ -14,7 +14,7 @@ from made_onchain import YEAR_S, after, ether, grown
 import basis
 from basis.errors import ConfigError
 from basis.kernel import layout as at
-from basis.kernel.jit import strategy
+from basis.kernel.numba.jit import strategy
 from basis.strategies.base import Plan, Strategy
 
 WALLET, TOKEN = "wallet:BaseToken:ETH", "wallet:BaseToken:weETH"

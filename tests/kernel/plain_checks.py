@@ -17,13 +17,14 @@ from test_kernel_parity import MISFITS, relaid
 
 from basis.engine.blocking import run_blocking
 from basis.execution.managers import CEXExecutionManager, OnChainExecutionManager
-from basis.kernel import fills, jit, risk, settle, state
+from basis.kernel import fills, risk, settle, state
 from basis.kernel import hour as hour_parts
 from basis.kernel import layout as at
 from basis.kernel.coefficients import make_coefficients
 from basis.kernel.frame import DECISION
 from basis.kernel.keys import parse_key
 from basis.kernel.loop import Loop
+from basis.kernel.numba import jit
 from basis.results import Result
 from basis.strategies.manager import StrategyManager
 

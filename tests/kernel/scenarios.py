@@ -10,7 +10,7 @@ import numpy as np
 from made_markets import FREE, flows, market, path, pool, run, steady, walk
 
 from basis.kernel import layout as at
-from basis.kernel.jit import strategy
+from basis.kernel.numba.jit import strategy
 from basis.market.panel import Panel
 from basis.strategies.base import Plan, Strategy
 

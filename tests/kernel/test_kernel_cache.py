@@ -14,9 +14,9 @@ import pytest
 from numba.core.types.functions import BaseFunction
 
 import basis
-from basis.kernel import compiler, jit
+from basis.kernel.numba import cache, internals
 
-KERNEL = Path(jit.__file__).parent
+KERNEL = Path(basis.__file__).parent / "kernel"
 
 COUNTING = textwrap.dedent(
     """
@@ -50,7 +50,7 @@ def counted(folder):
 @pytest.mark.slow
 def test_a_second_process_compiles_nothing():
     # the kernels of this session serve, so that only a fresh checkout compiles here
-    folder = Path(jit.CACHE).parent
+    folder = Path(cache.CACHE).parent
     _, first = counted(folder)
     again, second = counted(folder)
     assert again == 0
@@ -59,10 +59,10 @@ def test_a_second_process_compiles_nothing():
 
 @pytest.mark.slow
 def test_a_new_book_is_bound_without_compiling(tmp_path):
-    known, folder = Path(jit.CACHE).parent, tmp_path / "cache"
+    known, folder = Path(cache.CACHE).parent, tmp_path / "cache"
     _, first = counted(known)
     # all but the machine code of single books; a process that only loads has to have what that asks of it
-    shutil.copytree(known / Path(jit.CACHE).name, folder / Path(jit.CACHE).name, ignore=lambda *_: _bound(_[1]))
+    shutil.copytree(known / Path(cache.CACHE).name, folder / Path(cache.CACHE).name, ignore=lambda *_: _bound(_[1]))
     assert not _bound(folder.rglob("*"))
     again, second = counted(folder)
     assert again == 0
@@ -82,7 +82,7 @@ BESIDE = textwrap.dedent(
     import os, sys, time
     from pathlib import Path
     from numba import types
-    from basis.kernel import compiler, jit
+    from basis.kernel.numba import internals, jit
 
     NUMBER = types.int64(types.int64)
 
@@ -107,11 +107,11 @@ BESIDE = textwrap.dedent(
         import beside
         jit.processors = lambda: int(sys.argv[1])
         jit.sys.executable = sys.argv[2] or None
-        with jit.beside("beside.prepare", beside.KERNELS, NUMBER):
+        with jit.compile_in_parallel("beside.prepare", beside.KERNELS, NUMBER):
             end = time.monotonic() + float(sys.argv[3])
             while time.monotonic() < end and len(list(Path().glob("t*.*"))) < 2:
                 time.sleep(0.05)
-            kept = [compiler.is_kept(made, NUMBER) for made in beside.KERNELS.values()]
+            kept = [internals.is_kept(made, NUMBER) for made in beside.KERNELS.values()]
             assert all(jit.address_of(made, NUMBER) > 0 for made in beside.KERNELS.values())
         print(kept, len({path.suffix for path in Path().glob("t*.*")}))
     """
@@ -152,7 +152,7 @@ SAVING = textwrap.dedent(
     """
     import sys, time
     from numba.core import caching, event
-    from basis.kernel.jit import compiled, kernel
+    from basis.kernel.numba.jit import compiled, kernel
 
     def total(numbers):
         return sum(numbers)
@@ -186,28 +186,28 @@ def test_a_damaged_kernel_is_compiled_again(tmp_path, kept, size):
 
 
 def test_what_is_damaged_is_made_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(jit, "CACHE", str(tmp_path))
+    monkeypatch.setattr(cache, "CACHE", str(tmp_path))
     made = iter(range(3))
-    assert [jit._kept("what", lambda: next(made)) for _ in range(2)] == [0, 0]
+    assert [cache.load_or_make("what", lambda: next(made)) for _ in range(2)] == [0, 0]
     os.truncate(tmp_path / "what", 3)
-    assert [jit._kept("what", lambda: next(made)) for _ in range(2)] == [1, 1]
+    assert [cache.load_or_make("what", lambda: next(made)) for _ in range(2)] == [1, 1]
     assert [path.name for path in tmp_path.iterdir()] == ["what"]
 
 
 def test_a_cache_that_goes_away_costs_no_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(jit, "CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(cache, "CACHE", str(tmp_path / "file" / "cache"))
     (tmp_path / "file").write_text("")
-    with jit._alone("what"):
-        assert jit._kept("what", lambda: 1) == 1
+    with cache.file_lock("what"):
+        assert cache.load_or_make("what", lambda: 1) == 1
     (tmp_path / "file").unlink()
     # where it can be made again, it is
-    with jit._alone("what"):
-        assert jit._kept("what", lambda: 2) == 2
-        assert jit._kept("what", lambda: 3) == 2
+    with cache.file_lock("what"):
+        assert cache.load_or_make("what", lambda: 2) == 2
+        assert cache.load_or_make("what", lambda: 3) == 2
 
 
 def test_what_is_half_written_does_not_stay(tmp_path, monkeypatch):
-    monkeypatch.setattr(jit, "CACHE", str(tmp_path))
+    monkeypatch.setattr(cache, "CACHE", str(tmp_path))
 
     def interrupted(made):
         raise KeyboardInterrupt
@@ -217,17 +217,17 @@ def test_what_is_half_written_does_not_stay(tmp_path, monkeypatch):
         raise OSError("No space left on device")
 
     with pytest.raises(KeyboardInterrupt):
-        jit._kept("what", lambda: 1, interrupted)
-    monkeypatch.setattr(jit.pathlib.Path, "write_bytes", full)
-    assert jit._kept("what", lambda: 1) == 1
+        cache.load_or_make("what", lambda: 1, interrupted)
+    monkeypatch.setattr(cache.pathlib.Path, "write_bytes", full)
+    assert cache.load_or_make("what", lambda: 1) == 1
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lock_ends_though_a_process_was_forked_meanwhile(tmp_path, monkeypatch):
-    monkeypatch.setattr(jit, "CACHE", str(tmp_path))
-    monkeypatch.setattr(jit.config, "DISABLE_JIT", 0)
+    monkeypatch.setattr(cache, "CACHE", str(tmp_path))
+    monkeypatch.setattr(cache.config, "DISABLE_JIT", 0)
     waits, ends = os.pipe()
-    with jit._alone("what"):
+    with cache.file_lock("what"):
         child = os.fork()
         if child == 0:
             os.read(waits, 1)
@@ -245,7 +245,7 @@ def test_threads_that_compile_at_a_time_leave_numba_as_it_was():
     inside, leave = [threading.Event() for _ in range(2)], [threading.Event() for _ in range(2)]
 
     def work(i):
-        with compiler.remembered_types():
+        with internals.remembered_types():
             inside[i].set()
             leave[i].wait(10)
 
@@ -278,47 +278,47 @@ def copied(tmp_path, monkeypatch):
     """The kernel's sources elsewhere, and the cache."""
     folder = tmp_path / "kernel"
     shutil.copytree(KERNEL, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(jit, "_HERE", folder)
+    monkeypatch.setattr(cache, "_KERNEL", folder)
     monkeypatch.setenv("BASIS_CACHE_DIR", str(tmp_path / "cache"))
     return folder
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in KERNEL.glob("*.py")))
+@pytest.mark.parametrize("name", sorted(path.relative_to(KERNEL).as_posix() for path in KERNEL.rglob("*.py")))
 def test_an_edit_of_any_kernel_file_changes_the_folder(copied, name):
-    before = jit.cache_folder()
-    assert jit.cache_folder() == before
+    before = cache.cache_folder()
+    assert cache.cache_folder() == before
     with (copied / name).open("a") as file:
         file.write("\n# a word more\n")
-    after = jit.cache_folder()
+    after = cache.cache_folder()
     assert after != before
     assert Path(after).parent == Path(before).parent
 
 
 def test_a_new_kernel_file_changes_the_folder(copied):
-    before = jit.kernel_hash()
+    before = cache.kernel_hash()
     (copied / "another.py").write_text("")
-    assert jit.kernel_hash() != before
+    assert cache.kernel_hash() != before
 
 
 def test_where_the_cache_lies(copied, tmp_path, monkeypatch):
-    assert Path(jit.cache_folder()).parent == tmp_path / "cache"
+    assert Path(cache.cache_folder()).parent == tmp_path / "cache"
     monkeypatch.delenv("BASIS_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-    assert Path(jit.cache_folder()).parent == tmp_path / "home" / "basis"
+    assert Path(cache.cache_folder()).parent == tmp_path / "home" / "basis"
 
 
 def test_a_cache_that_cannot_be_written_is_passed_over(copied, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("BASIS_CACHE_DIR", str(tmp_path / "file"))
-    monkeypatch.setattr(jit.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
-    assert Path(jit.cache_folder()).parent.parent == tmp_path / "temporary"
-    monkeypatch.setattr(jit.tempfile, "gettempdir", lambda: str(tmp_path / "file"))
-    assert jit.cache_folder() is None
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    assert Path(cache.cache_folder()).parent.parent == tmp_path / "temporary"
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path / "file"))
+    assert cache.cache_folder() is None
 
 
 def test_the_users_own_caches_are_left_alone():
     """Numba's setting is touched only while the kernels are decorated."""
-    assert jit.CACHE != numba.config.CACHE_DIR
+    assert cache.CACHE != numba.config.CACHE_DIR
 
 
 def test_a_strategy_that_is_passed_in_does_not_compile_the_loop_again():

@@ -1,8 +1,8 @@
-"""What Numba is made to do differently for kernels: its plumbing, for `jit` alone.
+"""What Numba is made to do differently for kernels; used by `jit` and `struct_view` only.
 
 Numba optimises and assembles every function by itself and again in each of its callers, once for every literal it is
-called with, and reads all of them anew for every type of argument. Here the parts of an hour are only read; entry
-points are optimised whole; and one whose sizes were left open is bound to those of a book by LLVM alone.
+called with, and reads all of them anew for every type of argument. Here the parts of an hour are only read. Entry
+points are optimised whole, and LLVM alone binds an entry point whose sizes were left open to the sizes of a book.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,12 +12,33 @@ from typing import Any
 from llvmlite import binding, ir
 from numba import _dynfunc, types
 from numba.core import compiler_lock
+from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.registry import cpu_target
 from numba.core.typed_passes import NativeLowering
 from numba.core.types.functions import BaseFunction
+from numba.extending import intrinsic
+
+from .cache import file_lock
+
+
+class KernelCache(FunctionCache):
+    """Numba's cache of one function, written by one process at a time: all overloads share one index file.
+
+    A damaged file is compiled again, and what cannot be written is not kept.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        with suppress(Exception):
+            return super().load_overload(sig, target_context)
+        with file_lock("index"), suppress(OSError):
+            self.flush()
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with file_lock("index"), suppress(OSError):
+            super().save_overload(sig, data)
 
 
 class _PartLibrary(JITCodeLibrary):
@@ -43,7 +64,7 @@ class _PartLowering(NativeLowering):
         state.flags.no_compile = True
         done = super().run_pass(state)
         made = state["cr"]
-        # stands for the wrapper that Python callers would use
+        # This takes the place of the wrapper that Python callers would use.
         cfunc = _dynfunc.make_function(made.fndesc.lookup_module(), "part", "", 0, made.env, (state.library,))
         state.targetctx.insert_user_function(cfunc, made.fndesc, [state.library])
         state["cr"] = made._replace(cfunc=cfunc)
@@ -51,7 +72,7 @@ class _PartLowering(NativeLowering):
 
 
 class PartCompiler(CompilerBase):
-    """Parts of the hour are left for the entry points."""
+    """Reads a part of the hour and leaves machine code to the entry points that contain it."""
 
     def define_pipelines(self) -> list:
         builder = DefaultPassBuilder.define_nopython_pipeline(self.state)
@@ -64,14 +85,13 @@ class PartCompiler(CompilerBase):
 
 
 def is_kept(kernel: Any, signature: Any) -> bool:
-    """Whether a kernel stands in its cache for a signature."""
+    """Whether the cache has a kernel for a signature."""
     cache = kernel._cache
     codegen = cpu_target.target_context.codegen()
-    # under the whole signature, or (where Numba was given no more) under its arguments
+    # Numba files it under the whole signature, or under its arguments where it was given no more.
     keys = [cache._index_key(wanted, codegen) for wanted in (signature, signature.args)]
     with suppress(Exception):
         return not cache._cache_file._load_index().keys().isdisjoint(keys)
-    # damaged
     return False
 
 
@@ -88,7 +108,7 @@ def for_any_literal(part: Any) -> Any:
 
 @contextmanager
 def remembered_types() -> Iterator[None]:
-    """Numba looks for the type of an operation anew wherever it stands; here once for its arguments.
+    """Look up the type of an operation once for its arguments, where Numba would do so wherever it stands.
 
     Another thread that compiles waits: it would find what this one remembers, and might put it back for ever.
     """
@@ -125,8 +145,8 @@ class _BoundLibrary(JITCodeLibrary):
         super()._optimize_final_module()
 
 
-#: LLVM type of a function that tells a size, given the address of a frame's words.
-SIZE = ir.FunctionType(ir.IntType(64), [ir.IntType(64).as_pointer()])
+#: LLVM type of a function that returns a size, given the address of a handle's words.
+SIZE_FUNCTION = ir.FunctionType(ir.IntType(64), [ir.IntType(64).as_pointer()])
 
 
 def _context() -> Any:
@@ -139,7 +159,7 @@ def _context() -> Any:
 
 
 def machine() -> str:
-    """What machine code is made for."""
+    """Processor and features that machine code is made for."""
     return repr(cpu_target.target_context.codegen().magic_tuple())
 
 
@@ -160,7 +180,7 @@ def bind(read: tuple[str, bytes], signature: Any, sizes: Mapping[str, int], name
         library.enable_object_caching()
         module = codegen._create_empty_module(name)
         for size, value in sizes.items():
-            constant = ir.Function(module, SIZE, size)
+            constant = ir.Function(module, SIZE_FUNCTION, size)
             constant.attributes.add("alwaysinline")
             ir.IRBuilder(constant.append_basic_block()).ret(ir.Constant(ir.IntType(64), value))
         kind = context.call_conv.get_function_type(signature.return_type, signature.args)
@@ -182,3 +202,40 @@ def load(dumped: Any) -> JITCodeLibrary:
     """Machine code that was made before."""
     with compiler_lock.global_compiler_lock:
         return _context().codegen().unserialize_library(dumped)
+
+
+@intrinsic
+def not_inlined(typingctx: Any) -> Any:
+    """The function that calls this stays a function of its own."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.none(), generate
+
+
+@intrinsic
+def stack_on_cache_line(typingctx: Any) -> Any:
+    """Spilled vectors of the function that calls this start on a cache line.
+
+    LLVM would leave them on 16 bytes (measured: 4.1 against 5.6 ns, at random).
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        builder.function.attributes.alignstack = 64
+        return context.get_dummy_value()
+
+    return types.none(), generate
+
+
+@intrinsic
+def pointer_to(typingctx: Any, array: Any) -> Any:
+    """Address of the first element of an array."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.bitcast(data, context.get_value_type(signature.return_type))
+
+    return types.CPointer(array.dtype)(array), generate

@@ -1,0 +1,257 @@
+"""How kernels are compiled: the decorators, and what is called to compile or load them.
+
+``NUMBA_DISABLE_JIT=1`` turns every function below into plain Python, with the same bits.
+"""
+
+import functools
+import gc
+import hashlib
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from numba import config, njit, typeof, types
+from numba.extending import typeof_impl
+from numba.np.numpy_support import carray
+
+from . import cache, internals
+
+#: The folder that holds the package.
+_ROOT = pathlib.Path(__file__).parents[3]
+#: No fastmath and no fused multiply-add: the bits are the same for any lane count and in plain Python.
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
+
+
+def _njit(function: Callable, keep: bool, **options: Any) -> Any:
+    # Numba reads CACHE_DIR when it decorates; a setting left behind would capture the user's own caches.
+    before = config.CACHE_DIR
+    config.CACHE_DIR = cache.CACHE or ""
+    try:
+        made = njit(function, **_OPTIONS, **options)
+        if keep and cache.CACHE is not None and not config.DISABLE_JIT:
+            made._cache = internals.KernelCache(function)
+        return made
+    finally:
+        config.CACHE_DIR = before
+
+
+def _part(function: Callable, forceinline: bool) -> Any:
+    made = _njit(
+        function,
+        keep=False,
+        forceinline=forceinline,
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+        pipeline_class=internals.PartCompiler,
+    )
+    return made if config.DISABLE_JIT else internals.for_any_literal(made)
+
+
+class _Shared:
+    """A function that is plain Python for Python callers, and a part of the hour in kernels."""
+
+    def __init__(self, function: Callable) -> None:
+        self.function, self.part = function, _part(function, forceinline=True)
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: Any) -> Any:
+        return self.function(*args)
+
+
+@typeof_impl.register(_Shared)
+def _type_of_shared(value: _Shared, context: Any) -> Any:
+    return types.Dispatcher(value.part)
+
+
+def shared(function: Callable) -> Any:
+    """A function that Python callers run as plain Python, and that kernels inline."""
+    return function if config.DISABLE_JIT else _Shared(function)
+
+
+def stage(function: Callable) -> Any:
+    """A part of the hour for one lane; always inlined, callable from kernels only."""
+    return _part(function, forceinline=True)
+
+
+def routine(function: Callable) -> Any:
+    """A part of the hour that few lanes need: compiled once and called, not inlined."""
+    # A callee inherits forceinline from its caller unless the option is given.
+    return _part(function, forceinline=False)
+
+
+def kernel(function: Callable) -> Any:
+    """An entry point from Python, cached on disk; may be passed to another kernel as a pointer."""
+    return _njit(function, keep=True)
+
+
+def open_kernel(function: Callable) -> Any:
+    """An entry point that is read once for all books and bound to the sizes of each book (`bind_sizes`)."""
+    return function if config.DISABLE_JIT else _part(function, forceinline=False)
+
+
+_F = types.float64
+#: decide(view, hour, params, actions) → number of actions written.
+DECIDE = types.int64(_F[::1], _F[::1], _F[::1], _F[:, ::1])
+
+
+def strategy(function: Callable) -> Any:
+    """Compile a decide function so that kernels can call it by pointer.
+
+    ``decide(view, hour, params, actions) -> int`` over float64 arrays; `basis.kernel.layout` says what they hold. It
+    returns the number of actions it wrote; a negative number stops the run.
+    """
+    if config.DISABLE_JIT:
+        return function
+    if not function.__module__.startswith(__package__.partition(".")[0] + "."):
+        return njit(DECIDE, error_model="numpy")(function)
+    # A strategy of the package is compiled when first used, and kept with the kernels whose constants it holds.
+    return _njit(function, keep=True)
+
+
+def _digest(function: Any, *of: Any) -> str:
+    """Names what is made of a function in the cache."""
+    what = f"{function.py_func.__module__} {function.py_func.__qualname__} {of}"
+    return hashlib.sha256(what.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def _compiling(name: str) -> Iterator[None]:
+    """Only one process at a time compiles a function for a signature: the others wait, and load it.
+
+    A compiler makes objects by the million, hardly any of them garbage that only the collector finds: it pauses.
+    """
+    with cache.file_lock(name), internals.remembered_types():
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if collects:
+                gc.enable()
+
+
+def compiled(function: Any, args: tuple) -> Any:
+    """`function` compiled (or loaded) for values such as `args`; a call of what comes back skips the dispatch."""
+    if config.DISABLE_JIT:
+        return function
+    signature = tuple(typeof(a) for a in args)
+    with _compiling(_digest(function, signature)):
+        return function.compile(signature)
+
+
+def address_of(function: Any, signature: Any) -> int:
+    """Address of a function for compiled code, compiled (or loaded) for `signature`."""
+    if signature.args not in function.overloads:
+        with _compiling(_digest(function, signature)):
+            function.get_compile_result(signature)
+    made = function.get_compile_result(signature)
+    return made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
+
+
+#: Machine code in use, by what it was made of.
+_bound: list[Any] = []
+
+
+def bind_sizes(function: Any, signature: Any, sizes: Mapping[str, int]) -> Any:
+    """Compile (or load) an open kernel for `signature` and the sizes of a book.
+
+    Numba takes longer to read a function than LLVM to make machine code of it: what it has read is kept, and only the
+    rest is done for every book.
+
+    Parameters
+    ----------
+    function : made by `open_kernel`
+    sizes : by the names of the functions that return them, see `struct_view.StructView.size_constants`
+
+    Returns
+    -------
+    int
+        Its address for compiled code. The function itself in plain Python.
+    """
+    if config.DISABLE_JIT:
+        return function
+    machine = internals.machine()
+    name = "bound-" + _digest(function, signature, sorted(sizes.items()), machine)
+
+    def make() -> Any:
+        return internals.bind(_read(function, signature, machine), signature, sizes, name)
+
+    with _compiling(name):
+        _bound.append(cache.load_or_make(name, make, internals.dump, internals.load))
+        return _bound[-1].get_pointer_to_function(name)
+
+
+def _read(function: Any, signature: Any, machine: str) -> Any:
+    """What Numba makes of an open kernel, before it is optimised."""
+    name = "read-" + _digest(function, signature, machine)
+    with cache.file_lock(name):
+        return cache.load_or_make(name, lambda: internals.read(function, signature))
+
+
+@contextmanager
+def compile_in_parallel(prepare: str, kernels: Mapping[str, Any], signature: Any) -> Iterator[None]:
+    """Compile kernels that the cache lacks in other processes, as far as there are processors for them.
+
+    Who needs one of them meanwhile waits for it, or compiles it where no other process has begun.
+
+    Parameters
+    ----------
+    prepare : ``module.function`` that compiles those whose names it is given
+    kernels : by name
+    """
+    missing = []
+    # There is no Python to start where a program embeds Python, or is frozen.
+    if cache.CACHE is not None and not config.DISABLE_JIT and sys.executable and not getattr(sys, "frozen", False):
+        missing = [name for name, made in kernels.items() if not internals.is_kept(made, signature)]
+    module, _, function = prepare.rpartition(".")
+    roots = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))}
+    spare = min(processors() - 1, len(missing))
+    helpers = []
+    try:
+        for i in range(spare):
+            code = f"import {module} as kernels; kernels.{function}({missing[i::spare]})"
+            with suppress(OSError):
+                helpers.append(
+                    subprocess.Popen(
+                        # -P: modules in the working directory must not shadow others
+                        [sys.executable, "-P", "-c", code],
+                        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                    )
+                )  # fmt: skip
+        yield
+    finally:
+        for helper in helpers:
+            helper.terminate()
+        for helper in helpers:
+            helper.wait()
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _borrowed(array: Any, shape: Any) -> Any:
+    return carray(internals.pointer_to(array), shape)
+
+
+def _whole(array: Any, shape: Any) -> Any:
+    return array
+
+
+#: borrowed(array, shape): the array without its owner, which the caller keeps alive. Its views cost no reference counts
+#: (they are atomic), and where the shape is made of constants the strides are constants, too.
+borrowed: Any = _whole if config.DISABLE_JIT else stage(_borrowed)
+
+
+def _no_effect() -> None:
+    pass
+
+
+aligned_stack: Any = _no_effect if config.DISABLE_JIT else internals.stack_on_cache_line
+apart: Any = _no_effect if config.DISABLE_JIT else internals.not_inlined
