@@ -93,23 +93,20 @@ def open_kernel(function: Callable) -> Any:
     return function if config.DISABLE_JIT else _part(function, forceinline=False)
 
 
-_F = types.float64
-#: decide(view, hour, params, actions) → number of actions written.
-DECIDE = types.int64(_F[::1], _F[::1], _F[::1], _F[:, ::1])
+def called_by_address(signature: Any) -> Callable[[Callable], Any]:
+    """Decorator for functions that kernels call by their addresses, under a Numba signature.
 
-
-def strategy(function: Callable) -> Any:
-    """Compile a decide function so that kernels can call it by pointer.
-
-    ``decide(view, hour, params, actions) -> int`` over float64 arrays; `basis.kernel.layout` says what they hold. It
-    returns the number of actions it wrote; a negative number stops the run.
+    A function of the package is compiled when first used, and kept with the kernels whose constants it holds.
     """
-    if config.DISABLE_JIT:
-        return function
-    if not function.__module__.startswith(__package__.partition(".")[0] + "."):
-        return njit(DECIDE, error_model="numpy")(function)
-    # A strategy of the package is compiled when first used, and kept with the kernels whose constants it holds.
-    return _njit(function, keep=True)
+
+    def decorate(function: Callable) -> Any:
+        if config.DISABLE_JIT:
+            return function
+        if not function.__module__.startswith(__package__.partition(".")[0] + "."):
+            return njit(signature, error_model="numpy")(function)
+        return _njit(function, keep=True)
+
+    return decorate
 
 
 def _digest(function: Any, *of: Any) -> str:
@@ -254,4 +251,4 @@ def _no_effect() -> None:
 
 
 aligned_stack: Any = _no_effect if config.DISABLE_JIT else internals.stack_on_cache_line
-apart: Any = _no_effect if config.DISABLE_JIT else internals.not_inlined
+keep_apart: Any = _no_effect if config.DISABLE_JIT else internals.not_inlined

@@ -11,10 +11,11 @@ Declaration of a field          What compiled code reads
 ``"int"``                       int64
 ``"f8 rows lanes"``             C-contiguous array (``f8``, ``i8``, ``u1``) of any number of axes
 ``"f8 rows k in width"``        float64 columns of a wider row-major table of `width` columns
+``"f8 rows in width"``          one such column
 ``"f8 k lanes of block at x"``  `k` rows of the array field `block`, from row `x` on; ``"f8 lanes of block at x"`` is
                                 row `x` alone, ``"f8 rows k in width of table at x"`` are columns from `x` on
 a structured ``numpy.dtype``    array of records, each field float64 or int64: ``view.events[i].price = 2.0``
-``(dtype, "axis")``             the same with a named axis
+``(dtype, "axis axis")``        the same with named axes
 a Numba signature               function, packed from what `jit` compiled, or from an address
 a mapping                       a nested struct
 
@@ -220,7 +221,9 @@ class _Array(_Field):
         if self.dtype.fields and not isinstance(value, np.recarray):
             raise ValueError(f"{self.name} must be a numpy.recarray, as `make_records` makes it.")
         item = self.dtype.itemsize
-        if self.row:
+        if self.row and value.ndim == 1:
+            words[self.place + self.width - 1] = value.strides[0] // item
+        elif self.row:
             if value.size and (value.strides[-2] % item or (value.strides[-1] != item and value.shape[-1] > 1)):
                 raise ValueError(f"{self.name} must be contiguous along its last axis.")
             words[self.place + self.width - 1] = value.strides[-2] // item
@@ -238,7 +241,7 @@ class _Array(_Field):
             Names the array, what it is and what it has to be.
         """
         lengths = self._lengths(words)
-        if self.row and lengths[-2] > 1 and lengths[-1] > 0:
+        if self.row and lengths[-2 if len(lengths) > 1 else -1] > 1 and lengths[-1] > 0:
             lengths.append(int(words[self.place + self.width - 1]))
         for axis, length in zip([*self.axes, self.row], lengths, strict=False):
             if axis in self.counts and length != words[self.counts[axis].place]:
@@ -263,6 +266,8 @@ class _Array(_Field):
         array = reader.context.make_array(self.type)(reader.context, reader.builder)
         item = ir.Constant(_WORD, self.dtype.itemsize)
         lengths, strides = self._read_lengths(reader), [item]
+        if self.row and len(lengths) == 1:
+            strides = [reader.builder.mul(self._named(reader, self.row, self.width - 1), item)]
         for axis in range(len(lengths) - 1, 0, -1):
             items = lengths[axis]
             if self.row and axis == len(lengths) - 1:
@@ -405,11 +410,7 @@ class StructView:
         """
         struct = self._struct.fields[field]
         assert isinstance(struct, _Nested)
-        return {
-            count.function: count.value_of(getattr(value, name))
-            for name, count in struct.fields.items()
-            if isinstance(count, _Count)
-        }
+        return _sizes_in(struct, value)
 
     def _nested(self, name: str, fields: Mapping[str, Any]) -> _Nested:
         found = {}
@@ -440,15 +441,29 @@ class StructView:
         return _Array(name, dtype, axes)
 
 
+def _sizes_in(struct: _Nested, value: Any) -> dict[str, int]:
+    """Value of every count of a struct, those of its nested structs too, by the name of its function."""
+    found = {}
+    for name, field in struct.fields.items():
+        part = getattr(value, name)
+        if isinstance(field, _Nested):
+            found |= _sizes_in(field, part)
+        elif isinstance(field, _Count):
+            found[field.function] = field.value_of(part)
+    return found
+
+
 def _by_last_name(fields: Iterator[Any]) -> dict[str, Any]:
-    """Fields by the last part of their names, without those that share it."""
+    """Fields by the last part, and by the last two parts, of their names, without those that share it."""
     found: dict[str, list[Any]] = {}
     for field in fields:
-        found.setdefault(field.name.rpartition(".")[2], []).append(field)
+        parts = field.name.split(".")
+        found.setdefault(parts[-1], []).append(field)
+        found.setdefault(".".join(parts[-2:]), []).append(field)
     return {name: those[0] for name, those in found.items() if len(those) == 1}
 
 
-def _records(name: str, dtype: np.dtype, axis: str) -> _Array:
+def _records(name: str, dtype: np.dtype, axes: str) -> _Array:
     for field, (kind, *_) in (dtype.fields or {}).items():
         if kind not in _RECORD_FIELDS:
             raise ValueError(f"{name}: field {field} of its records is {kind}; it must be float64 or int64.")
@@ -456,9 +471,9 @@ def _records(name: str, dtype: np.dtype, axis: str) -> _Array:
             raise ValueError(f"{name}: a field of records must not be called {field}, which numpy's records have.")
     if not dtype.fields:
         raise ValueError(f"{name}: {dtype} is no type of records.")
-    return _Array(name, dtype, [axis])
+    return _Array(name, dtype, axes.split())
 
 
-def make_records(dtype: np.dtype, count: int) -> np.recarray:
+def make_records(dtype: np.dtype, shape: "int | tuple[int, ...]") -> np.recarray:
     """Zeros whose fields are attributes in plain Python, too: ``records[i].price = 2.0``."""
-    return np.zeros(count, dtype=dtype).view(np.recarray)
+    return np.zeros(shape, dtype=dtype).view(np.recarray)
