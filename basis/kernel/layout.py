@@ -141,7 +141,7 @@ GAS_TERMS = 10
 #: Of a collateral: largest LTV at opening, liquidation bonus, supply cap in units of it.
 LTV_MAX, BONUS, SUPPLY_CAP = range(3)
 POOL_TERMS = 3
-#: Of the lending market: rule of the close factor (0 v3.0-3.2, 1 v3.3 and later), fee of a flash loan.
+#: Of the lending market: rule of the close factor (`close_rules`), fee of a flash loan.
 CLOSE_RULE, FLASH_FEE = range(2)
 LENDING_TERMS = 2
 #: What a token of the wallet costs to change into ether and back: fee at the market, seconds at its protocol.

@@ -3,6 +3,7 @@
 import math
 
 from . import layout as at
+from .close_rules import AAVE_V3_3
 from .depth import lost_at
 from .fills import emit
 from .frame import view
@@ -308,9 +309,9 @@ def largest(n, cells, coef, tape, scene, place, start, count, lane):
 
 @stage
 def repayable(rule, health, debt, total, collateral, usd):
-    """What a liquidator may repay of a debt, share class (accounting §6); `rule` 0 is v3.0-3.2, 1 is v3.3 and later."""
+    """What a liquidator may repay of a debt, share class (accounting §6); `rule` is one of `close_rules`."""
     half = health > _CLOSE_WHOLE
-    if rule > 0.0:
+    if rule == AAVE_V3_3:
         half = half and debt >= _LEAST_LEG * usd and collateral >= _LEAST_LEG * usd
         return 0.5 * total if (half and 0.5 * total < debt) else debt
     return 0.5 * debt if half else debt

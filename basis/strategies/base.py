@@ -6,11 +6,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..assets import load_assets
 from ..config import Config
 from ..errors import ConfigError
 from ..kernel import layout as at
 from ..kernel.coefficients import Slots
 from ..kernel.jit import stage
+from ..kernel.keys import Key
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,18 @@ def required(config: Config, *names: str) -> list[Any]:
         if value is None:
             raise ConfigError(f"Invalid strategy.{name}: None. Must be set in mode {config.mode}.")
     return values
+
+
+def supplied(config: Config, asset: str) -> Key:
+    """Key of an asset that is supplied to the lending venue of the configuration."""
+    [venue] = required(config, "lending_venue")
+    return Key(venue, "aToken", load_assets().reserve_of(asset))
+
+
+def owed(config: Config, asset: str) -> Key:
+    """Key of a debt of an asset at the lending venue of the configuration."""
+    [venue] = required(config, "lending_venue")
+    return Key(venue, "debtToken", load_assets().reserve_of(asset))
 
 
 def dust_plan(config: Config) -> tuple[Plan, ...]:
