@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..assets import load_assets
 from ..config import Config
 from ..errors import ConfigError, InputError
 from ..kernel import layout as at
@@ -84,7 +85,7 @@ def starting_holdings(config: Config, positions: Mapping[str, float] | None) -> 
 
 def slots_of(config: Config, holdings: Mapping[str, float], stops: bool = False) -> Slots:
     keys = [*config.instruments, *(name.partition("|")[0] for name in holdings)]
-    slots = make_slots(keys, config.share_class, config.distributions, stops, config.depth)
+    slots = make_slots(keys, config.share_class, load_assets(), config.distributions, stops, config.depth)
     for venue in dict.fromkeys(k.venue for k in slots.keys):
         if venue not in config.venues:
             raise ConfigError(

@@ -254,7 +254,7 @@ def _to_liquidation(rows: StateRows) -> dict[str, np.ndarray]:
     growth = np.zeros_like(worth)
     for i, key in enumerate((*slots.collateral, *slots.debt)):
         side = "supply_apr" if key.type == "aToken" else "borrow_apr"
-        for name in (f"{side}|{key.symbol}", f"staking_week|{key.symbol}"):
+        for name in (f"{side}|{key.reserve}", f"staking_week|{key.symbol}"):
             if name in rows.panel.columns:
                 growth[i] += np.nan_to_num(rows.panel.columns[name][rows.span])
     owes = np.isfinite(health)

@@ -5,7 +5,8 @@ May import pydantic and this package's leaf modules only.
 
 import difflib
 import numbers
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, NoReturn, TypeVar, get_args
@@ -19,7 +20,7 @@ from pydantic import (
     PlainValidator,
     model_validator,
 )
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 from basis.config.durations import parse_duration, parse_instant
 
@@ -76,6 +77,23 @@ Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Name = Annotated[str, Field(min_length=1)]
 Duration = Annotated[timedelta, PlainValidator(parse_duration)]
 Instant = Annotated[datetime, PlainValidator(parse_instant)]
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Annotation of a text that is one of several names; what they are is looked up when a value is checked."""
+
+    options: Callable[[], Iterable[str]]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, value: str) -> str:
+        options = [repr(name) for name in self.options()]
+        if repr(value) not in options:
+            expected = " or ".join(filter(None, (", ".join(options[:-1]), options[-1])))
+            raise PydanticKnownError("literal_error", {"expected": expected})
+        return value
 
 
 class FrozenDict(dict[K, V]):

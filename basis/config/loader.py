@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from basis.config.instruments import changers_of
+from basis.config.instruments import conversion_of
 from basis.config.layers import merge, overrides_from, overrides_of, propose, put, resolve_like
 from basis.config.messages import explain
 from basis.config.models import Config
-from basis.config.yaml_io import read_yaml
+from basis.config_files import config_file, config_files, read_yaml
 from basis.errors import ConfigError
 from basis.kernel.keys import parse_key
 
@@ -24,20 +24,9 @@ _SHARE_CLASSES = ("USDT", "ETH")
 Change = tuple[list[str], Any, bool]
 
 
-def config_dir() -> Path:
-    """Folder of the shipped YAMLs: `configs/` of the checkout, else the copy inside the installed package."""
-    package = Path(__file__).resolve().parents[1]
-    checkout = package.parent / "configs"
-    return checkout if all((checkout / part).is_dir() for part in ("modes", "venues")) else package / "_configs"
-
-
-def _files(folder: str) -> dict[str, Path]:
-    return {path.stem: path for path in sorted((config_dir() / folder).glob("*.yaml"))}
-
-
 def list_modes() -> dict[str, str]:
     """Return the shipped modes and a line about each."""
-    return {name: str(read_yaml(path).get("description", "")) for name, path in _files("modes").items()}
+    return {name: str(read_yaml(path).get("description", "")) for name, path in config_files("modes").items()}
 
 
 def load_config(
@@ -88,7 +77,7 @@ def load_config(
 
 def _read(x: Any) -> dict[str, Any]:
     """The raw layers of a mode, without share class and venues."""
-    modes = _files("modes")
+    modes = config_files("modes")
     if isinstance(x, str) and x in modes:
         return read_yaml(modes[x])
     if isinstance(x, Mapping):
@@ -115,7 +104,7 @@ def _read(x: Any) -> dict[str, Any]:
 def _build(raw: dict[str, Any], changes: list[Change]) -> Config:
     resolved = "instrument_templates" in raw
     mode = raw.get("mode")
-    files = {name: read_yaml(path) for name, path in _files("venues").items()}
+    files = {name: read_yaml(path) for name, path in config_files("venues").items()}
     given = raw.get("venues") or {}
     if not isinstance(given, Mapping):
         raise ConfigError(f"Invalid venues: {given!r}. Must be a mapping of names to venues.")
@@ -163,7 +152,7 @@ def _with_share_class(raw: dict[str, Any], changes: list[Change], resolved: bool
             share_class = value
     if share_class not in _SHARE_CLASSES:
         raise ConfigError(f"Invalid share_class: {share_class}. Must be 'USDT' or 'ETH'.")
-    return merge(read_yaml(config_dir() / "share_classes" / f"{share_class.lower()}.yaml"), raw)
+    return merge(read_yaml(config_file(f"share_classes/{share_class.lower()}.yaml")), raw)
 
 
 def _trimmed(config: Config) -> Config:
@@ -173,6 +162,6 @@ def _trimmed(config: Config) -> Config:
     used |= {measure.partition("|")[2] for measure in config.risk.limits if measure.startswith("margin_ratio|")}
     used |= {name for name, venue in config.venues.items() if venue.kind == "wallet"}
     for key in config.instruments:
-        used |= set(changers_of(config, parse_key(key).symbol))
+        used |= set(conversion_of(config, parse_key(key).symbol).venues)
     venues = {name: venue for name, venue in sorted(config.venues.items()) if name in used}
     return config.model_copy(update={"venues": type(config.venues)(venues)})

@@ -1,6 +1,6 @@
 """The configuration of a run: frozen models of every key of the contract, with defaults, units and checks.
 
-May import pydantic, `basis.kernel.keys` and this package's modules only.
+May import pydantic, `basis.assets`, `basis.series_kinds` and this package's modules only.
 """
 
 import functools
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from basis.assets import load_assets
 from basis.config.durations import parse_duration
 from basis.config.fields import (
     Boolean,
@@ -22,20 +23,14 @@ from basis.config.fields import (
     Name,
     NonNegative,
     Number,
+    OneOf,
     Positive,
     refuse,
 )
 from basis.config.instruments import check_instruments, distributions, expand
 from basis.config.venues import Distribution, Venue
+from basis.series_kinds import default_staleness, kinds
 
-#: Kinds of data that have a staleness limit of their own, with the defaults.
-MAX_STALENESS = {
-    "price": timedelta(hours=3),
-    "aave": timedelta(hours=36),
-    "lst": timedelta(hours=36),
-    "gas": timedelta(hours=24),
-}
-SERIES_KINDS = ("spot", "perp", "funding", "aave", "lst", "gas", "rewards", "signals")
 _HIGHER_IS_WORSE = ("ltv", "net_delta_ratio", "drawdown")
 _LOWER_IS_WORSE = ("health_factor", "margin_ratio")
 MEASURES = (*_HIGHER_IS_WORSE, *_LOWER_IS_WORSE, "margin_ratio|<venue>", "net_delta_ratio|<ASSET>")
@@ -77,7 +72,12 @@ class StrategySettings(Model):
         default=None, description="Share of the hedge by exchange, fractions that sum to 1; 0 skips the venue."
     )
     spot_venue: Name | None = Field(default=None, description="Exchange on which spot is traded.")
-    lst: Literal["weETH", "wstETH"] | None = Field(default=None, description="Liquid staking token.")
+    lst: Annotated[str, OneOf(lambda: load_assets().staking_tokens)] | None = Field(
+        default=None, description="Liquid staking token."
+    )
+    lending_venue: Annotated[str, OneOf(lambda: load_assets().lending_protocols)] | None = Field(
+        default=None, description="Protocol at which is lent and borrowed."
+    )
     stake_route: Literal["protocol", "market"] | None = Field(default=None, description="Where the token is got from.")
     stake_allocation: Annotated[Fraction, Field(gt=0)] | None = Field(
         default=None, description="Share of equity that goes on-chain, fraction; the rest is margin."
@@ -203,13 +203,13 @@ class Risk(Model):
 def _all_staleness(value: Any) -> Any:
     """Fill in the defaults; a bare duration is the limit of every kind."""
     if isinstance(value, Mapping):
-        return {**MAX_STALENESS, **value}
-    return dict.fromkeys(MAX_STALENESS, parse_duration(value))
+        return {**default_staleness(), **value}
+    return dict.fromkeys(default_staleness(), parse_duration(value))
 
 
 def _check_series(name: str) -> bool:
     kind, _, series = name.partition("/")
-    return kind in SERIES_KINDS and series.replace("_", "").isalnum()
+    return kind in kinds() and series.replace("_", "").isalnum()
 
 
 class Data(Model):
@@ -219,7 +219,7 @@ class Data(Model):
         default=FrozenDict(), description="Sources of a series in order; holes of one are filled from the next."
     )
     max_staleness: Annotated[FrozenDict[str, Duration], BeforeValidator(_all_staleness)] = Field(
-        default=FrozenDict(MAX_STALENESS),
+        default_factory=lambda: FrozenDict(default_staleness()),
         description="How long an observation may be carried: a duration for all, or one by kind "
         "(price, aave, lst, gas) or by series (spot/btcusdt).",
     )
@@ -229,16 +229,17 @@ class Data(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        form = f"a series is <kind>/<name> as in perp/okx_btcusdt, kind one of {', '.join(SERIES_KINDS)}"
+        form = f"a series is <kind>/<name> as in perp/okx_btcusdt, kind one of {', '.join(kinds())}"
         for series, names in self.sources.items():
             if not _check_series(series):
                 rest = series.partition("/")[2]
-                refuse("sources", series, form, [f"{kind}/{rest}" for kind in SERIES_KINDS])
+                refuse("sources", series, form, [f"{kind}/{rest}" for kind in kinds()])
             if len(set(names)) < len(names) or not all(name.replace("_", "").isalnum() for name in names):
                 refuse(f"sources.{series}", list(names), "must be different names of sources, such as [binance, bybit]")
+        limits = default_staleness()
         for name in self.max_staleness:
-            if name not in MAX_STALENESS and not _check_series(name):
-                refuse("max_staleness", name, f"must be one of {', '.join(MAX_STALENESS)} or {form}", MAX_STALENESS)
+            if name not in limits and not _check_series(name):
+                refuse("max_staleness", name, f"must be one of {', '.join(limits)} or {form}", limits)
         return self
 
 

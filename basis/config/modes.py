@@ -31,14 +31,15 @@ SECTIONS = ("costs", "execution", "transfers", "rewards", "risk", "data", "venue
 _ANY = ("rebalance", "position_deviation_threshold", "gas_reserve")
 _HEDGE = ("hedge_allocation", "margin_ratio_band", "max_delta_drift")
 _SPOT = ("spot_venue", "margin_ratio_target", *_HEDGE, "rate_rule")
+_LEND = ("lending_venue",)
 _STAKE = ("lst", "stake_route", "dust_threshold", "rate_rule")
-_LEVER = ("target_ltv", "ltv_band", "min_health_factor", "loop_steps")
+_LEVER = (*_LEND, "target_ltv", "ltv_band", "min_health_factor", "loop_steps")
 _SIGNAL = ("signal_file", "signal_threshold", "stop_sd", "take_profit_sd", "sd_floor", "sd_cap")
 #: Keys of `strategy` by mode: those that mean something in it.
 SETTINGS = {
     "btc_basis": (*_SPOT, *_ANY),
     "eth_basis": (*_SPOT, *_ANY),
-    "pure_lending": ("rate_rule", *_ANY),
+    "pure_lending": (*_LEND, "rate_rule", *_ANY),
     "eth_staking_only": (*_STAKE, *_ANY),
     "eth_leveraged": (*_LEVER, *_STAKE, *_ANY),
     "usdt_market_neutral_no_leverage": ("stake_allocation", *_HEDGE, *_STAKE, *_ANY),

@@ -25,7 +25,7 @@ from ..components.position_monitor import PositionMonitor
 from ..components.risk_monitor import RiskMonitor
 from ..config import Config, load_config
 from ..config.layers import propose
-from ..config.yaml_io import read_yaml
+from ..config_files import read_yaml
 from ..errors import BasisError, EngineError, InputError
 from ..execution.factory import ExecutionInterfaceFactory
 from ..execution.interface import VenueInterface
@@ -37,6 +37,7 @@ from ..kernel.loop import EVENTS_PER_ROW
 from ..market.panel import Panel
 from ..market.provider import PanelProvider
 from ..market.sources.clock import iso
+from ..series_kinds import limit_of_column
 from ..strategies.base import Strategy
 from ..strategies.factory import make_strategy
 from ..strategies.manager import Action, BadDecision, Decision, StrategyManager
@@ -65,11 +66,6 @@ COMPONENTS: dict[str, type] = {
 _COMPILED = ("position_monitor", "event_logger", "exposure_monitor", "risk_monitor", "pnl_calculator")
 _CLIENTS = (ExchangeSimulation, ProtocolSimulation, WalletSimulation)
 SHARE_CLASSES = ("USDT", "ETH")
-#: Kind of staleness limit of panel columns that are no prices.
-_KINDS = {
-    "liquidity_index": "aave", "borrow_index": "aave", "supply_apr": "aave", "borrow_apr": "aave",
-    "oracle_rate": "lst", "market_rate": "lst", "gas_price_gwei": "gas",
-}  # fmt: skip
 #: Keys of the configuration that are no matter to the data, or are told apart.
 _NOT_DATA = ("initial_capital", "start", "end")
 #: Rows between two looks at whatever else waits in the caller's event loop.
@@ -282,7 +278,7 @@ class EventDriver:
         old = [
             f"{name} is {ages[row] / 3600:.2f} h old"
             for name, ages in panel.ages.items()
-            if ages[row] > 0.5 * limits[_KINDS.get(name.partition("|")[0], "price")]
+            if ages[row] > 0.5 * limits[limit_of_column(name)]
         ]
         return ("degraded", "; ".join(old)) if old else ("healthy", f"{len(panel.columns)} series")
 

@@ -8,11 +8,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..config import Config
-from ..config.instruments import DEX, changers_of
+from ..config.instruments import conversion_of
 from ..errors import ConfigError
 from ..kernel import layout as at
+from ..kernel.close_rules import CLOSE_RULES
 from ..kernel.coefficients import Coefficients, Depth, Slots, make_coefficients
-from ..kernel.keys import Key
+from ..kernel.keys import GAS_ASSET, QUOTE_ASSET, Key
 from ..market.panel import Panel
 from ..strategies.base import Plan, Strategy
 
@@ -102,8 +103,8 @@ def check_leverage(config: Config, slots: Slots, instants: list[datetime]) -> No
 
 def _tables(config: Config, slots: Slots):
     """Every dated table the book's venues have."""
-    changers = (name for k in slots.token for name in changers_of(config, k.symbol) if name in config.venues)
-    for name in dict.fromkeys((*(k.venue for k in slots.keys), *changers)):
+    converting = (name for k in slots.token for name in conversion_of(config, k.symbol).venues if name in config.venues)
+    for name in dict.fromkeys((*(k.venue for k in slots.keys), *converting)):
         venue = config.venues[name]
         yield from (t for t in _single(venue) if t is not None)
         for group in (
@@ -214,27 +215,29 @@ def make_terms(config: Config, slots: Slots, instants: list[datetime]) -> at.Ter
         for key in (*slots.collateral[:1], *slots.debt[:1]):
             terms = config.venues[key.venue]
             if terms.close_rule is not None:
-                lending[i, at.CLOSE_RULE] = float(terms.close_rule.at(when).rule == "v3.3")
+                lending[i, at.CLOSE_RULE] = CLOSE_RULES[terms.close_rule.at(when).rule]
             if terms.flash_fee is not None:
                 lending[i, at.FLASH_FEE] = on * terms.flash_fee.at(when).value
         protocols = {key.venue for key in (*slots.collateral, *slots.debt)}
         for j, key in enumerate(slots.token):
             trades = key.venue in slots.venues
-            # a staking token that came with the starting book has no venue to be changed at
-            changers = tuple(name for name in changers_of(config, key.symbol) if name in config.venues)
-            protocols.update(changers)
+            # a staking token that came with the starting book has no venue at which it can be converted
+            conversion = conversion_of(config, key.symbol)
+            market = conversion.market if conversion.market in config.venues else None
+            protocols.update(name for name in conversion.venues if name in config.venues)
             if trades and slots.depth:
-                lots[i, j] = lot(key.venue, "spot", f"{key.symbol}USDT", when)
+                lots[i, j] = lot(key.venue, "spot", f"{key.symbol}{QUOTE_ASSET}", when)
             if trades:
-                spot.append(slippage(key.venue, "spot", f"{key.symbol}USDT", when))
-            elif DEX not in changers:
+                spot.append(slippage(key.venue, "spot", f"{key.symbol}{QUOTE_ASSET}", when))
+            elif market is None:
                 spot.append(flat)
             else:
-                spot.append(slippage(DEX, "spot", f"{key.symbol}ETH", when))
-                stake[i, j, at.SWAP_FEE] = on * need(config.venues[DEX].spot_fee, DEX, "spot_fee").at(when).taker
-                if changers == (DEX,):
+                spot.append(slippage(market, "spot", f"{key.symbol}{GAS_ASSET}", when))
+                fee = need(config.venues[market].spot_fee, market, "spot_fee").at(when)
+                stake[i, j, at.SWAP_FEE] = on * fee.taker
+                protocol = conversion.protocol
+                if protocol not in config.venues:
                     continue
-                protocol = changers[0]
                 latency = need(config.venues[protocol].latency, protocol, "latency")
                 stake[i, j, at.STAKE_LATENCY] = travel * latency.deposit.total_seconds()
                 stake[i, j, at.UNSTAKE_LATENCY] = travel * latency.withdrawal.total_seconds()
@@ -350,7 +353,7 @@ def make_payouts(config: Config, slots: Slots, panel: Panel, started: int) -> np
                     if f"oracle_rate|{terms.on}" in panel.columns:
                         per_unit *= panel.columns[f"oracle_rate|{terms.on}"][rows[k]]
                     if key.type == "aToken":
-                        per_unit *= panel.columns[f"liquidity_index|{terms.on}"][rows[k]]
+                        per_unit *= panel.columns[f"liquidity_index|{key.reserve}"][rows[k]]
                     out.append((float(rows[k]), float(to), float(slot), per_unit, rate))
     return np.array(sorted(out), dtype=float).reshape(-1, at.PAYOUT_WIDTH)
 
@@ -467,7 +470,7 @@ def make_model(config: Config, slots: Slots, panel: Panel, strategy: Strategy, s
     signal = strategy.signal(config, panel.columns) if strategy.signal else None
     check_leverage(config, slots, instants)
     thresholds = {
-        key.symbol: np.array([pool_terms(config, slots, key, when).threshold for when in instants])[regime]
+        key.reserve: np.array([pool_terms(config, slots, key, when).threshold for when in instants])[regime]
         for key in slots.collateral
     }
     made = coefficients(config, slots, panel, thresholds, rate, flows, signal)

@@ -5,7 +5,7 @@ from typing import Any
 from ..components.book import Book
 from ..components.deals import KINDS, Fill, Order
 from ..config import Config
-from ..config.instruments import changers_of
+from ..config.instruments import conversion_of
 from ..kernel import hour
 from ..kernel import layout as at
 
@@ -73,8 +73,9 @@ class ExecutionManager:
         number = int(book.block[at.book_at(slots.shape()).stat + at.DECISIONS, 0])
         venue = keys[other].venue if kind == "supply" else keys[slot].venue
         if kind in ("swap", "stake", "unstake"):
-            changers = next(filter(None, (changers_of(self.config, keys[i].symbol) for i in (slot, other))))
-            venue = changers[-1] if kind == "swap" else changers[0]
+            conversions = (conversion_of(self.config, keys[i].symbol) for i in (slot, other))
+            conversion = next(found for found in conversions if found.venues)
+            venue = (conversion.market if kind == "swap" else conversion.protocol) or ""
         return Order(
             kind=kind,
             venue=venue,

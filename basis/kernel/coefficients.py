@@ -1,26 +1,33 @@
 """From a book and a market to what the loop reads: slots of the keys, coefficients per hour and slot (accounting §5).
 
 What does not depend on the quantities is computed here once per hour and slot, so that the hour is mostly quantity
-times coefficient. Plain numpy over whole columns; imports only the kernel's own `layout` and `keys`.
+times coefficient. Plain numpy over whole columns; imports only the kernel's own `layout` and `keys`, and is given the
+facts about assets (`AssetFacts`).
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from . import layout as at
-from .keys import Key, parse_key
+from .keys import GAS_ASSET, QUOTE_ASSET, Key, parse_key
 
-#: Liquid staking tokens and wrappers: the asset whose price moves them, and whether a rate stands between.
-UNDERLYING = {"weETH": "ETH", "wstETH": "ETH", "WETH": "ETH"}
-RATED = ("weETH", "wstETH")
+#: ETH per gwei.
+_GWEI = 1e-9
 
 
-def asset_of(key: Key) -> str:
-    """The priced asset of an instrument: ``ETH`` of weETH, WETH and ETHUSDT."""
-    return UNDERLYING.get(key.base, key.base)
+class AssetFacts(Protocol):
+    """What a book has to know of its tokens; `basis.assets.Assets` says it."""
+
+    def underlying_of(self, symbol: str) -> str:
+        """The asset whose price moves a token: ``ETH`` of weETH, WETH and ETH."""
+        ...
+
+    def is_staking_token(self, symbol: str) -> bool:
+        """Whether a token is worth its underlying times a rate of its protocol."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ class Slots:
     markets : perp symbols; the perps are the grid venues x markets
     assets : priced assets other than the share class and rewards, in the order of the deltas
     held : the perps of the grid that the book really has
+    underlying : (token, asset whose price moves it) of every token of the book
+    staking_tokens : tokens of the book that are worth their underlying times a rate of their protocol
     rewards : reward tokens of the wallet, the last of the tokens
     stops : whether its perps have stops and take-profits, and its hours a signal
     depth : whether tokens and perps trade against the volume of the hour
@@ -48,6 +57,8 @@ class Slots:
     markets: tuple[str, ...]
     assets: tuple[str, ...]
     held: frozenset[Key]
+    underlying: tuple[tuple[str, str], ...]
+    staking_tokens: frozenset[str]
     rewards: tuple[Key, ...] = ()
     stops: bool = False
     depth: bool = False
@@ -59,7 +70,7 @@ class Slots:
     @property
     def ether(self) -> bool:
         """Whether ether stands in the wallet, for which its other tokens are changed."""
-        return Key("wallet", "BaseToken", "ETH") in self.token
+        return Key("wallet", "BaseToken", GAS_ASSET) in self.token
 
     @property
     def perp(self) -> tuple[Key, ...]:
@@ -70,6 +81,14 @@ class Slots:
     def keys(self) -> tuple[Key, ...]:
         """Key of every slot, in order."""
         return self.cash + self.token + self.collateral + self.debt + self.perp
+
+    def underlying_of(self, symbol: str) -> str:
+        """The asset whose price moves a token of the book."""
+        return dict(self.underlying)[symbol]
+
+    def asset_of(self, key: Key) -> str:
+        """The priced asset of an instrument: ``ETH`` of weETH, WETH and ETHUSDT."""
+        return self.underlying_of(key.base)
 
     def index(self, key: "str | Key") -> int:
         """Slot of a key, -1 where the book has none."""
@@ -94,6 +113,7 @@ class Slots:
 def make_slots(
     keys: Iterable["str | Key"],
     share_class: str,
+    facts: AssetFacts,
     rewards: Iterable[str] = (),
     stops: bool = False,
     depth: bool = False,
@@ -102,6 +122,7 @@ def make_slots(
 
     Parameters
     ----------
+    facts : what is known of assets
     rewards : symbols of the wallet's tokens that are rewards: what their price does is dust P&L, no delta
     stops, depth : see `Slots`
 
@@ -117,7 +138,7 @@ def make_slots(
         # a venue that trades spot settles in its own cash, too
         if k.type == "BaseToken" and k.venue not in ("wallet", *venues):
             venues.append(k.venue)
-    cash = tuple(Key(v, "BaseToken", "USDT") for v in venues)
+    cash = tuple(Key(v, "BaseToken", QUOTE_ASSET) for v in venues)
     wallet = Key("wallet", "BaseToken", share_class)
     tokens = [k for k in parsed if k.type == "BaseToken" and k not in cash]
     symbols = set(rewards)
@@ -126,9 +147,24 @@ def make_slots(
     collateral = tuple(k for k in parsed if k.type == "aToken")
     debt = tuple(k for k in parsed if k.type == "debtToken")
     markets = tuple(dict.fromkeys(k.symbol for k in perps))
-    bases = [asset_of(k) for k in (*cash, *token, *collateral, *debt, *perps) if k not in paid]
-    assets = tuple(dict.fromkeys(a for a in bases if a != share_class))
-    return Slots(share_class, cash, token, collateral, debt, markets, assets, frozenset(perps), paid, stops, depth)
+    every = (*cash, *token, *collateral, *debt, *perps)
+    underlying = {k.base: facts.underlying_of(k.base) for k in every}
+    priced = [underlying[k.base] for k in every if k not in paid]
+    return Slots(
+        share_class,
+        cash,
+        token,
+        collateral,
+        debt,
+        markets,
+        assets=tuple(dict.fromkeys(a for a in priced if a != share_class)),
+        held=frozenset(perps),
+        underlying=tuple(underlying.items()),
+        staking_tokens=frozenset(filter(facts.is_staking_token, underlying)),
+        rewards=paid,
+        stops=stops,
+        depth=depth,
+    )
 
 
 class Depth(NamedTuple):
@@ -169,7 +205,7 @@ class _Market:
     """Prices of a market in share class, each computed once."""
 
     def __init__(self, columns: Mapping[str, np.ndarray], rows: int, slots: Slots, valuation: str):
-        self.columns, self.rows, self.share_class, self.valuation = columns, rows, slots.share_class, valuation
+        self.rows, self.slots, self.share_class, self.valuation = rows, slots, slots.share_class, valuation
         self.ones = np.ones(rows)
         # a reward token without a market is worth nothing
         nothing = {f"spot|{key.symbol}": np.zeros(rows) for key in slots.rewards}
@@ -183,17 +219,18 @@ class _Market:
             raise ValueError(f"The market has no column {name!r}, which the book needs.") from None
 
     def price(self, asset: str) -> np.ndarray:
-        """Share class per unit; usd(USDT) cancels, as every price is made through USDT."""
+        """Share class per unit of an asset; USD per USDT cancels, as every price is made through USDT."""
         if asset not in self._price:
-            quote = self.ones if asset == "USDT" else self.column(f"spot|{asset}")
-            unit = self.ones if self.share_class == "USDT" else self.column(f"spot|{self.share_class}")
+            quote = self.ones if asset == QUOTE_ASSET else self.column(f"spot|{asset}")
+            in_quote = self.share_class == QUOTE_ASSET
+            unit = self.ones if in_quote else self.column(f"spot|{self.share_class}")
             same = asset == self.share_class
-            self._price[asset] = self.ones if same else (quote if self.share_class == "USDT" else quote / unit)
+            self._price[asset] = self.ones if same else (quote if in_quote else quote / unit)
         return self._price[asset]
 
     def rates(self, symbol: str) -> tuple[np.ndarray, np.ndarray]:
         """Protocol rate and peg (market over protocol; 1 at oracle valuation) of a token in units of its asset."""
-        if symbol not in RATED:
+        if symbol not in self.slots.staking_tokens:
             return self.ones, self.ones
         oracle = self.column(f"oracle_rate|{symbol}")
         if self.valuation == "oracle":
@@ -207,7 +244,7 @@ class _Market:
         there is nothing to be tested inside the hour, and all are 1. All assets are at their lowest, or their highest,
         together.
         """
-        lent = [asset_of(key) for key in (*slots.collateral, *slots.debt)]
+        lent = [slots.asset_of(key) for key in (*slots.collateral, *slots.debt)]
         out = np.ones((2, len(lent) + 1, self.rows))
         if not slots.debt or len(set(lent)) < 2:
             return out
@@ -215,7 +252,7 @@ class _Market:
 
             def factor(asset: str, side=side, worse=worse) -> np.ndarray:
                 name = f"spot|{asset}"
-                if asset == "USDT" or f"{side}|{name}" not in self.columns:
+                if asset == QUOTE_ASSET or f"{side}|{name}" not in self.columns:
                     return self.ones
                 # the hour starts at the last price: its extremes are never on the better side of it
                 price = self.column(name)
@@ -231,14 +268,14 @@ class _Market:
 
     def traded(self, symbol: str) -> np.ndarray:
         """Tradable reference of a token in USDT."""
-        asset = UNDERLYING.get(symbol, symbol)
-        quote = self.ones if asset == "USDT" else self.column(f"spot|{asset}")
-        return quote * self.traded_rate(symbol) if symbol in RATED else quote
+        asset = self.slots.underlying_of(symbol)
+        quote = self.ones if asset == QUOTE_ASSET else self.column(f"spot|{asset}")
+        return quote * self.traded_rate(symbol) if symbol in self.slots.staking_tokens else quote
 
     def traded_rate(self, symbol: str) -> np.ndarray:
         """Units of its asset per token where it trades, 0 in rows in which that is not known; its protocol's rate where
         no market series is loaded."""
-        if symbol not in RATED:
+        if symbol not in self.slots.staking_tokens:
             return self.ones
         name = f"market_rate|{symbol}"
         if name not in self.columns:
@@ -249,7 +286,7 @@ class _Market:
 def _fill_depth(q: at.Quote, slots: Slots, market: _Market, depth: Depth) -> None:
     """What is to be had in the row's market, by token and perp; a token that no exchange trades is without limit."""
     q.room[:] = at.NO_LIMIT
-    traded = [(i, f"spot|{asset_of(k)}", q.spot[i]) for i, k in enumerate(slots.token) if k.venue in slots.venues]
+    traded = [(i, f"spot|{slots.asset_of(k)}", q.spot[i]) for i, k in enumerate(slots.token) if k.venue in slots.venues]
     traded += [(len(slots.token) + i, str(k), q.mark[i]) for i, k in enumerate(slots.perp) if k in slots.held]
     for place, name, price in traded:
         if depth.impact > 0.0 or depth.participation < np.inf:
@@ -290,7 +327,7 @@ def make_coefficients(
     columns : market columns by the names of `panel.parquet`, each (rows,) float64
     seconds : (rows,) float64, seconds since the epoch
     valuation : ``market`` or ``oracle``, at which LSTs are valued
-    thresholds : liquidation threshold by collateral symbol, one or (rows,)
+    thresholds : liquidation threshold by reserve of the collateral (`Key.reserve`), one or (rows,)
     rate : (rows,) the carry rate a rate rule watches, annualised; zeros where there is none
     flows : (rows, 2) deposit of the row, number of withdrawals asked so far
     depth : of a book with depth
@@ -307,19 +344,19 @@ def make_coefficients(
     # one line per coefficient while they are made; one line per hour when the loop reads them
     hours, quotes = np.zeros((at.width(n), rows)), np.zeros((at.quote_width(n), rows))
     h, q = at.hour_of(n, hours), at.quote_of(n, quotes)
-    cash = market.price("USDT")
+    cash = market.price(QUOTE_ASSET)
     for i, key in enumerate(slots.keys):
         if key.type == "Perp":
             continue
-        price = market.price(asset_of(key))
+        price = market.price(slots.asset_of(key))
         oracle, peg = market.rates(key.symbol)
-        rated = key.symbol in RATED
+        rated = key.symbol in slots.staking_tokens
         token = i - len(slots.cash)
         index = market.ones
         if key.type == "aToken":
-            index = market.column(f"liquidity_index|{key.symbol}")
+            index = market.column(f"liquidity_index|{key.reserve}")
         elif key.type == "debtToken":
-            index = market.column(f"borrow_index|{key.symbol}")
+            index = market.column(f"borrow_index|{key.reserve}")
         unit = index * oracle * peg if rated else index
         worth = unit * price
         sign = -1.0 if key.type == "debtToken" else 1.0
@@ -331,7 +368,7 @@ def make_coefficients(
             rate_before = _before(oracle) * _before(peg) if rated else market.ones
             h.supply[c] = _change(index) * rate_before * _before(price)
             h.oracle[c] = index * oracle * price
-            h.threshold[c] = h.oracle[c] * (thresholds or {}).get(key.symbol, 0.0)
+            h.threshold[c] = h.oracle[c] * (thresholds or {}).get(key.reserve, 0.0)
             q.index[c] = index
         if key.type == "debtToken":
             d = token - len(slots.token) - len(slots.collateral)
@@ -345,8 +382,10 @@ def make_coefficients(
         if key.type == "BaseToken" and token >= 0:
             q.spot[token] = market.traded(key.symbol)
             # what is changed for ether has a price in it
-            changed = key.symbol in rewards or (key.symbol == "USDT" and key.venue == "wallet" and slots.ether)
-            q.market[token] = q.spot[token] / market.column("spot|ETH") if changed else market.traded_rate(key.symbol)
+            changed = key.symbol in rewards or (key.symbol == QUOTE_ASSET and key.venue == "wallet" and slots.ether)
+            q.market[token] = (
+                q.spot[token] / market.column(f"spot|{GAS_ASSET}") if changed else market.traded_rate(key.symbol)
+            )
             q.rate[token] = oracle
     for i, key in enumerate(slots.perp):
         if key not in slots.held:
@@ -368,8 +407,8 @@ def make_coefficients(
     if rate is not None:
         h.rate[0] = rate
     if "gas_price_gwei" in columns:
-        q.gas[0] = columns["gas_price_gwei"] * 1e-9
-        q.gas[1] = market.price("ETH")
+        q.gas[0] = columns["gas_price_gwei"] * _GWEI
+        q.gas[1] = market.price(GAS_ASSET)
     if flows is not None:
         q.flow[:] = flows.T
     down, up = market.shocks(slots)
@@ -382,6 +421,7 @@ def make_coefficients(
     if slots.depth:
         _fill_depth(q, slots, market, depth or Depth())
     # USD as the lending protocol counts it
-    q.usd[0] = cash / columns["usd|USDT"] if "usd|USDT" in columns else cash
+    usd = columns.get(f"usd|{QUOTE_ASSET}")
+    q.usd[0] = cash if usd is None else cash / usd
     q.time[0] = seconds
     return Coefficients(np.ascontiguousarray(hours.T), np.ascontiguousarray(quotes.T))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import layout as at
-from .coefficients import Slots, asset_of
+from .coefficients import Slots
 from .exposure import moving_worth, perp_worth, pool_worth
 from .frame import view
 from .numba.jit import compiled, kernel
@@ -41,9 +41,9 @@ def make_desk(slots: Slots, events: int, invested: Iterable[int] = ()) -> at.Des
     v = len(slots.cash)
     row = np.zeros(at.width(n) + at.still(n))
     h = at.hour_of(n, row)
-    h.gross[:] = [asset_of(k) != slots.share_class for k in slots.keys]
+    h.gross[:] = [slots.asset_of(k) != slots.share_class for k in slots.keys]
     h.invested[list(invested)] = 1.0
-    h.member[:] = [asset_of(k) == a for a in slots.assets for k in slots.keys]
+    h.member[:] = [slots.asset_of(k) == a for a in slots.assets for k in slots.keys]
     return at.Desk(
         seen=np.zeros(at.viewed(n)),
         row=row,

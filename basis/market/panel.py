@@ -13,8 +13,9 @@ Columns are named `<measure>|<key>`; units:
 `funding_rate|<perp key>`             Σ of the rates settled in (τ_{t−1}, τ_t], fraction of notional
 `funding_cash|<perp key>`             Σ mark(t_f)·rate of the same, USDT per base unit held
 `funding_apr|<perp key>`              settled rates over the trailing window, per year of 365 days (with a rate rule)
-`liquidity_index|USDT`                Aave supply index; `borrow_index|…` that of the variable debt
-`supply_apr|USDT`, `borrow_apr|…`     rate last observed, fraction per year; `…_mean|…` its trailing mean (rate rule)
+`liquidity_index|aave_v3:USDT`        supply index of a reserve; `borrow_index|…` that of its variable debt
+`supply_apr|aave_v3:USDT`             rate last observed, fraction per year, `borrow_apr|…` that of the debt;
+                                      `…_mean|…` its trailing mean (with a rate rule)
 `oracle_rate|weETH`                   ETH per LST at the protocol; `market_rate|…` where it trades
 `staking_apr|weETH`                   growth of the oracle rate over the trailing window, per year (with a rate rule)
 `staking_week|weETH`                  the same over the trailing week (where something is owed)

@@ -41,8 +41,8 @@ _PANEL = {
 
 
 def base_of(text: str) -> str:
-    """The asset of an instrument key, or the name itself."""
-    return parse_key(text).base if text.count(":") == 2 else text
+    """The asset of an instrument key, the token of a lending reserve (``aave_v3:WETH``), or the name itself."""
+    return parse_key(text).base if text.count(":") == 2 else text.rpartition(":")[2]
 
 
 def unit_of_quantity(key: Key) -> str:

@@ -6,11 +6,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..assets import load_assets
 from ..config import Config
 from ..errors import ConfigError
 from ..kernel import layout as at
 from ..kernel.coefficients import Slots
 from ..kernel.numba.jit import stage
+from ..kernel.keys import Key
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,18 @@ def required(config: Config, *names: str) -> list[Any]:
     return values
 
 
+def supplied(config: Config, asset: str) -> Key:
+    """Key of an asset that is supplied to the lending venue of the configuration."""
+    [venue] = required(config, "lending_venue")
+    return Key(venue, "aToken", load_assets().reserve_of(asset))
+
+
+def owed(config: Config, asset: str) -> Key:
+    """Key of a debt of an asset at the lending venue of the configuration."""
+    [venue] = required(config, "lending_venue")
+    return Key(venue, "debtToken", load_assets().reserve_of(asset))
+
+
 def dust_plan(config: Config) -> tuple[Plan, ...]:
     """The plan by which reward tokens are sold; none where there are none."""
     return (Plan("dust", "dust", pays="wallet:BaseToken:ETH"),) if config.distributions else ()
@@ -135,7 +149,7 @@ class Strategy:
     Attributes
     ----------
     name : mode it belongs to
-    decide : ``decide(view, hour, params, actions) -> count``, made by `basis.kernel.numba.jit.strategy`
+    decide : ``decide(view, hour, params, actions) -> count``, made by `basis.kernel.jit.strategy`
     plans : configuration → plans; an action names a plan by its place
     policy : configuration and slots → parameters of the strategy, ``{index: value}`` (`basis.kernel.layout`)
     rate : configuration and market columns → (rows,) the annualised rate a rate rule watches; None where it has none

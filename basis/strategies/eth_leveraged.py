@@ -1,8 +1,21 @@
-"""Levered staking: a staking token on Aave against a debt in ether, kept at a loan to value (mode `eth_leveraged`)."""
+"""Levered staking: a staking token supplied against a debt in ether, at a loan to value (mode `eth_leveraged`)."""
 
 from ..kernel import layout as at
 from ..kernel.numba.jit import strategy
-from .base import SETTLED, WALLET, Plan, Strategy, dust_plan, price_of, required, sell_dust, wallet_places, wants_carry
+from .base import (
+    SETTLED,
+    WALLET,
+    Plan,
+    Strategy,
+    dust_plan,
+    owed,
+    price_of,
+    required,
+    sell_dust,
+    supplied,
+    wallet_places,
+    wants_carry,
+)
 
 
 def plan(config):
@@ -13,10 +26,10 @@ def plan(config):
         "lever",
         config.asset,
         f"wallet:BaseToken:{settings.lst}",
-        f"aave_v3:aToken:{settings.lst}",
+        str(supplied(config, settings.lst)),
         pays=f"wallet:BaseToken:{config.asset}",
         at_market=settings.stake_route == "market",
-        debt="aave_v3:debtToken:WETH",
+        debt=str(owed(config, config.asset)),
         loops=settings.loop_steps,
     )
 
@@ -41,7 +54,7 @@ def _policy(config, slots):
 
 @strategy
 def decide(view, hour, params, actions):
-    """Hold the loan to value in its band, delever first; see `basis.kernel.numba.jit.strategy` for the arguments."""
+    """Hold the loan to value in its band, delever first; see `basis.kernel.jit.strategy` for the arguments."""
     price = price_of(view, params)
     cash = view[int(params[WALLET])] * price
     pending = view[at.PENDING]
@@ -103,8 +116,9 @@ def carry(config, columns):
     """(rows,) yearly rate of a loan at the target: L·(staking + supply) − (L − 1)·borrow, L = 1 / (1 − target_ltv)."""
     settings = config.strategy
     leverage = 1.0 / (1.0 - settings.target_ltv)
-    earned = columns[f"staking_apr|{settings.lst}"] + columns[f"supply_apr_mean|{settings.lst}"]
-    return leverage * earned - (leverage - 1.0) * columns["borrow_apr_mean|WETH"]
+    supply, borrow = supplied(config, settings.lst).reserve, owed(config, config.asset).reserve
+    earned = columns[f"staking_apr|{settings.lst}"] + columns[f"supply_apr_mean|{supply}"]
+    return leverage * earned - (leverage - 1.0) * columns[f"borrow_apr_mean|{borrow}"]
 
 
 STRATEGY = Strategy("eth_leveraged", decide, _plans, _policy, carry)

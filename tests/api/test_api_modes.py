@@ -81,8 +81,7 @@ def test_arguments_are_the_keys_of_the_models():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_mode_takes_the_keys_that_its_file_sets(name):
-    from basis.config.loader import config_dir
-    from basis.config.yaml_io import read_yaml
+    from basis.config_files import config_dir, read_yaml
 
     raw = read_yaml(config_dir() / "modes" / f"{NAMES[name]}.yaml")
     assert set(raw.get("strategy", {})) <= set(inspect.signature(getattr(basis, name)).parameters)

@@ -1,6 +1,5 @@
 """Instants as int64 nanoseconds since the epoch, UTC. Imports numpy and `basis.errors` only."""
 
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -77,25 +76,6 @@ def modal_step(stamps: np.ndarray, default: int = HOUR) -> int:
         return default
     steps, counts = np.unique(np.diff(stamps), return_counts=True)
     return int(steps[np.argmax(counts)])
-
-
-#: How long a value may be carried, by kind of series, where the configuration does not say.
-DEFAULT_STALENESS = {
-    "price": timedelta(hours=3),
-    "aave": timedelta(hours=36),
-    "lst": timedelta(hours=36),
-    "gas": timedelta(hours=24),
-}
-
-
-def staleness_ns(setting: Mapping[str, timedelta] | timedelta | None, series: str) -> int:
-    """`max_staleness` of a series in ns: its own entry, then its kind's, then the default."""
-    kind = series.split("/", 1)[0]
-    kind = kind if kind in DEFAULT_STALENESS else "price"
-    if isinstance(setting, timedelta):
-        return duration_ns(setting)
-    setting = setting or {}
-    return duration_ns(setting.get(series, setting.get(kind, DEFAULT_STALENESS[kind])))
 
 
 def segment_sums(values: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
