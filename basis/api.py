@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Never
 
-from .components.book import Checkpoint
+from .components.run_state import Checkpoint
 from .config import Config, load_config
 from .config.layers import refuse_arguments
 from .engine.blocking import run_blocking

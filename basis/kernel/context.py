@@ -62,6 +62,7 @@ class Inputs(NamedTuple):
     token_venue: Any  # (tokens,) int64 venue of a token slot, -1 for the wallet
     wallet_token: Any  # (collaterals,) int64 place of the same token in the wallet, -1 where there is none
     lent_account: Any  # (collaterals + debts,) int64 lending account
+    strategy_places: Any  # (names,) int64 where the view shows what the strategy names, see `strategies.typed_view`
     wallet: Wallet
     settings: Settings
 
@@ -106,6 +107,7 @@ class RunContext(NamedTuple):
     token_venue: Any
     wallet_token: Any
     lent_account: Any
+    strategy_places: Any
     wallet: Wallet
     settings: Settings
     scratch: Scratch
@@ -118,8 +120,9 @@ class RunContext(NamedTuple):
 
 
 _F = types.float64
-#: decide(seen, policy, actions, decision) → number of actions written; below 0 stops the run. See `Scratch`.
-DECIDE = types.int64(_F[::1], _F[::1], from_dtype(records.ACTION)[::1], _F[::1])
+#: decide(seen, policy, actions, decision, places) → number of actions written; below 0 stops the run. See `Scratch`
+#: and `Inputs`.
+DECIDE = types.int64(_F[::1], _F[::1], from_dtype(records.ACTION)[::1], _F[::1], types.int64[::1])
 #: Decorator of a decide function.
 strategy: Any = called_by_address(DECIDE)
 #: run_step(handle, t, lane, step, place, number), and of the same form `check_stops_and_liquidations`, `route_action`.
@@ -188,6 +191,7 @@ _STRUCT = StructView(
         "token_venue": "i8 tokens",
         "wallet_token": "i8 collaterals",
         "lent_account": "i8 lent",
+        "strategy_places": "i8 names",
         "wallet": dict.fromkeys(Wallet._fields, "int"),
         "settings": dict.fromkeys(Settings._fields, "int"),
         "scratch": {
@@ -288,7 +292,7 @@ def make_run(
         quotes=inputs.quotes,
         pnl=pnl_views(shape, block),
         state=state_views(shape, block),
-        policy=policy_views(shape, block),
+        policy=policy_views(shape, block[shape.rows - shape.policies :]),
         hour=hour_views(shape, coefficients),
         market=market_views(shape, inputs.quotes),
         seen=seen_views(shape, scratch.seen),

@@ -134,8 +134,11 @@ def write_view(run, t, lane):
     see_assets(run, lane)
     for slot in range(shape.slots):
         seen.quantity[lane, slot] = state.quantity[slot, lane]
-    for j in range(shape.signals):
-        seen.signal[lane, j] = run.hour.signal[j]
+    if shape.signals > 0:
+        seen.signal[lane] = run.hour.signal[codes.SIGNAL]
+        seen.signal_trusted[lane] = run.hour.signal[codes.TRUSTED]
+        seen.stop_distance[lane] = run.hour.signal[codes.STOP_DISTANCE]
+        seen.take_profit_distance[lane] = run.hour.signal[codes.TAKE_PROFIT_DISTANCE]
 
 
 @stage
@@ -159,7 +162,9 @@ def ask_strategy(run, lane):
     first = run.shape.rows - run.shape.policies
     for j in range(run.shape.policies):
         scratch.policy[lane, j] = run.block[first + j, lane]
-    return run.decide(scratch.seen[lane], scratch.policy[lane], scratch.actions[lane], scratch.decision[lane])
+    return run.decide(
+        scratch.seen[lane], scratch.policy[lane], scratch.actions[lane], scratch.decision[lane], run.strategy_places
+    )
 
 
 @stage

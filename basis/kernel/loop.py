@@ -207,7 +207,7 @@ def enter_loop(handle, start, stop, given):
 
 
 @strategy
-def no_strategy(seen, policy, actions, decision):
+def no_strategy(seen, policy, actions, decision, places):
     """Where the caller decides."""
     return 0
 

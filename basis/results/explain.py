@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from basis.assets import load_assets
-from basis.components.readings import QUOTE
+from basis.kernel.keys import QUOTE_ASSET as QUOTE
 from basis.errors import InputError
 from basis.kernel.keys import Key, parse_key
-from basis.kernel.layout import COLUMN_NAMES
+from basis.kernel.layout.codes import COLUMN_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd

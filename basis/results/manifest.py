@@ -14,7 +14,7 @@ import numpy as np
 
 import basis
 from basis.assets import facts_hash
-from basis.components.book import Checkpoint
+from basis.components.run_state import Checkpoint
 from basis.engine.identity import kernel_identity, own_strategy, sha256_of, starting_positions
 from basis.engine.recording import Recording
 from basis.errors import InputError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from basis.components.readings import QUOTE
+from basis.kernel.keys import QUOTE_ASSET as QUOTE
 from basis.kernel.keys import parse_key
 from basis.plots.run import in_words
 from basis.results.explain import is_perp, number, signed

@@ -1,6 +1,6 @@
 """Units of the columns of the run folder. Imports no frames."""
 
-from basis.components.readings import QUOTE
+from basis.kernel.keys import QUOTE_ASSET as QUOTE
 from basis.kernel.keys import Key, parse_key
 
 RATIO = "fraction"

@@ -46,7 +46,7 @@ BUCKET = _record("", "max_notional fraction")
 STAKE_TERMS = _record("", "swap_fee stake_latency unstake_latency")
 #: Of a collateral: largest loan to value at opening, liquidation bonus, supply cap in units of it.
 COLLATERAL_TERMS = _record("", "max_ltv bonus supply_cap")
-#: Of a lending account: rule of the close factor (`positions.lending_liquidation.CLOSE_RULES`), fee of a flash loan.
+#: Of a lending account: rule of the close factor (`close_rules`), fee of a flash loan.
 ACCOUNT_TERMS = _record("close_rule", "flash_fee")
 #: Of a market: smallest step of a quantity (0 for none), smallest notional of an order in quote units.
 LOT = _record("", "step min_notional")

@@ -115,9 +115,9 @@ def state_views(shape: Shape, block: Any) -> Any:
     return STATE.views(_counts(shape), block, COLUMNS)
 
 
-def policy_views(shape: Shape, block: Any) -> Any:
-    """Policy of a block by name."""
-    return POLICY.views(_counts(shape), block, shape.rows - shape.policies)
+def policy_views(shape: Shape, policy: Any) -> Any:
+    """A policy (policies, lanes) by name."""
+    return POLICY.views(_counts(shape), policy)
 
 
 def hour_views(shape: Shape, table: Any) -> Any:

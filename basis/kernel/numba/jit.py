@@ -182,6 +182,46 @@ def bind_sizes(function: Any, signature: Any, sizes: Mapping[str, int]) -> Any:
         return _bound[-1].get_pointer_to_function(name)
 
 
+def kept_callback(name: str, signature: Any, make: Callable[[], tuple[Callable, Any]]) -> tuple[Any, Any]:
+    """Compile (or load) a function that kernels call by its address.
+
+    Parameters
+    ----------
+    name : names what is made in the cache; it holds what the function is made of
+    signature : Numba signature
+    make : the function, still to be compiled, and what goes with it, which may be filled while it is compiled
+
+    Returns
+    -------
+    (int, Any)
+        Its address, and what goes with it.
+    """
+    what = "callback-" + hashlib.sha256(f"{name} {signature} {internals.machine()}".encode()).hexdigest()[:16]
+
+    def compile_it() -> tuple[Any, Any]:
+        function, beside = make()
+        read = internals.read(open_kernel(function), signature)
+        return beside, internals.bind(read, signature, {}, what)
+
+    with _compiling(what):
+        beside, library = cache.load_or_make(
+            what,
+            compile_it,
+            lambda made: (made[0], internals.dump(made[1])),
+            lambda kept: (kept[0], internals.load(kept[1])),
+        )
+        _bound.append(library)
+        return library.get_pointer_to_function(what), beside
+
+
+def callback(function: Callable, signature: Any) -> int:
+    """Address of a function that is compiled for this process alone, for kernels to call."""
+    # kernels call it by its address: wrappers for other callers would take as long again to compile
+    made = njit(signature, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    _bound.append(made)
+    return address_of(made, signature)
+
+
 def _read(function: Any, signature: Any, machine: str) -> Any:
     """What Numba makes of an open kernel, before it is optimised."""
     name = "read-" + _digest(function, signature, machine)

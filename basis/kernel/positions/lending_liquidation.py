@@ -3,13 +3,11 @@
 Inside an hour a loan is tested at the lowest and at the highest prices of the hour that ended, then at the row's.
 """
 
+from ..close_rules import AAVE_V3_3
 from ..events import emit_event
 from ..layout import codes
 from ..numba.jit import routine, stage
 
-#: Rules of how much of a debt a liquidation may repay, by their names in the venue's configuration.
-CLOSE_RULES = {"aave_v3.0": 0, "aave_v3.3": 1}
-_HALF_OF_TOTAL = CLOSE_RULES["aave_v3.3"]
 #: At or below this health factor a debt may be repaid whole (Aave v3, CLOSE_FACTOR_HF_THRESHOLD).
 _CLOSE_WHOLE = 0.95
 #: From v3.3 on, a leg worth fewer USD than this is closed whole (Aave v3.3, MIN_BASE_MAX_CLOSE_FACTOR_THRESHOLD).
@@ -91,7 +89,7 @@ def largest_collateral(run, t, lane, account, scene):
 def repayable(rule, health, debt, total, collateral, usd):
     """What a liquidator may repay of a debt, share class, under a close rule; `usd` is the price of a USD."""
     half = health > _CLOSE_WHOLE
-    if rule == _HALF_OF_TOTAL:
+    if rule == AAVE_V3_3:
         half = half and debt >= _LEAST_LEG * usd and collateral >= _LEAST_LEG * usd
         return 0.5 * total if (half and 0.5 * total < debt) else debt
     return 0.5 * debt if half else debt

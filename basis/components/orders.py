@@ -3,14 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from ..kernel import layout as at
-
-#: What an order is, by its code in the kernel.
-KINDS = (
-    "spot", "perp", "transfer", "supply", "withdraw", "swap", "stake", "unstake", "borrow", "repay",
-    "lever_stake", "lever_swap", "delever", "unwind",
-)  # fmt: skip
-
+from ..kernel.layout.codes import ORDER_NAMES, REASONS
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -18,7 +11,7 @@ class Order:
 
     Attributes
     ----------
-    kind : one of `KINDS`
+    kind : one of `kernel.layout.codes.ORDER_NAMES`
     venue : who carries it out
     instrument : key of what is traded, sent, supplied or withdrawn
     destination : key it goes to (transfers, pools); empty for trades
@@ -36,11 +29,16 @@ class Order:
     action: str
     timestamp: int
     client_order_id: str
-    # where it stands in the kernel
-    code: int = field(repr=False)
+    # where it stands in the kernel, and the code of its action
     slot: int = field(repr=False)
     counter_slot: int = field(repr=False)
-    place_and_action: int = field(repr=False)
+    place: int = field(repr=False)
+    action_code: int = field(repr=False)
+
+    @property
+    def code(self) -> int:
+        """Code of its kind in the kernel."""
+        return ORDER_NAMES.index(self.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +47,14 @@ class Fill:
 
     Attributes
     ----------
-    reason : empty where it was filled; else why not, one of `layout.REASONS`
+    reason : empty where it was filled; else why not, one of `kernel.layout.codes.REASONS`
     quantity : units filled, signed for trades
     price, reference_price : quote units per unit (index for pools); slippage is measured from the reference
     fee_rate : fee of a trade by its notional
     fee : fee of a transfer, units of what is sent
     gas_units : gas it takes
     wait_s : seconds until a transfer arrives
+    put_in : ether of the wallet that goes into a bundle, gas included
     """
 
     order: Order
@@ -67,6 +66,7 @@ class Fill:
     fee: float = 0.0
     gas_units: float = 0.0
     wait_s: float = 0.0
+    put_in: float = 0.0
 
     def __bool__(self) -> bool:
         return not self.reason
@@ -82,8 +82,8 @@ class Fill:
         Raises
         ------
         ValueError
-            For a reason that is not one of `layout.REASONS`.
+            For a reason that is not one of `kernel.layout.codes.REASONS`.
         """
-        if reason not in at.REASONS[1:]:
-            raise ValueError(f"{reason!r} is no reason of a rejection; there are: {', '.join(at.REASONS[1:])}.")
+        if reason not in REASONS[1:]:
+            raise ValueError(f"{reason!r} is no reason of a rejection; there are: {', '.join(REASONS[1:])}.")
         return cls(order, reason)

@@ -5,45 +5,36 @@ Every function gives columns, name → (rows,), of the rows it is given. Plain n
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..kernel import layout as at
-from ..kernel.coefficients import Slots
-from ..kernel.frame import pack
-from ..kernel.hour import KEEP
-from ..kernel.keys import Key
-from ..kernel.state import maintenance, worths
+from ..inputs.policy import measure_names
+from ..inputs.slots import Slots
+from ..kernel.context import pack
+from ..kernel.keys import QUOTE_ASSET, Key
+from ..kernel.layout.codes import COLUMN_NAMES
+from ..kernel.layout.shape import hour_views, market_views, pnl_views, state_views
+from ..kernel.start import maintenance_ratios, slot_values
+from ..kernel.step import Step
 from ..market.sources.clock import iso
-
-#: Perps are quoted, and margin stands, in this.
-QUOTE = "USDT"
-
-
-def measure_names(slots: Slots) -> tuple[str, ...]:
-    """Names of the alert measures, in the kernel's order."""
-    margins = (f"margin_ratio|{v}" for v in slots.venues)
-    deltas = (f"net_delta_ratio|{a}" for a in slots.assets)
-    return ("ltv", "health_factor", *margins, *deltas, "drawdown")
-
 
 class StateRows:
     """Recorded rows of a book seen by name; what several tables need is made once.
 
     Parameters
     ----------
-    run : what has `slots`, `panel`, `model`, `loop` and `record` (a bound `Book`, a `Recording`)
+    run : what has `slots`, `panel`, `inputs`, `loop` and `record` (a `RunState` with a market, a `Recording`)
     first, stop : first row, and the row after the last
     record : (rows, recorded) those rows, and before them the row before the first where there is one; None takes the
         run's
 
     Attributes
     ----------
-    book : layout.Book
-        Views (k, rows) of the state after each row's fills.
-    hour, quote : layout.Hour, layout.Quote
-        Views (k, rows) of the coefficients and quotes.
+    state, pnl : views (k, rows) of the state and of the cumulative P&L after each row's fills
+    state_before, pnl_before : the same with the row before the first, where there is one
+    hour, market : views (k, rows) of the coefficients, and (rows, k) of the market
     """
 
     def __init__(self, run: Any, first: int, stop: int, record: np.ndarray | None = None) -> None:
@@ -55,22 +46,23 @@ class StateRows:
         # the rows and, if there is one, the row before
         before = min(first, 1)
         kept = run.record[first - before : stop] if record is None else record
-        self.whole = at.book(self.shape, kept.T)
-        self.book = at.book(self.shape, kept.T[:, before:])
+        self.state_before, self.pnl_before = state_views(self.shape, kept.T), pnl_views(self.shape, kept.T)
+        rows = kept.T[:, before:]
+        self.state, self.pnl = state_views(self.shape, rows), pnl_views(self.shape, rows)
         self.share_class = self.slots.share_class
 
     @functools.cached_property
-    def hour(self) -> at.Hour:
-        return at.hour_of(self.shape, self.run.model.hours.T[:, self.span])
+    def hour(self) -> Any:
+        return hour_views(self.shape, self.run.inputs.hours.T[:, self.span])
 
     @functools.cached_property
-    def quote(self) -> at.Quote:
-        return at.quote_of(self.shape, self.run.model.quotes.T[:, self.span])
+    def market(self) -> Any:
+        return market_views(self.shape, self.run.inputs.quotes[self.span])
 
     @property
     def capital(self) -> float:
         """What the run accounts for, share class."""
-        return float(at.book(self.shape, self.run.block).stat[at.CAPITAL, 0])
+        return float(state_views(self.shape, self.run.block).capital[0])
 
     def __len__(self) -> int:
         return self.stop - self.first
@@ -79,7 +71,7 @@ class StateRows:
     def perps(self) -> list[tuple[int, int, int, Key]]:
         """Perps that the book really has: place in the grid, slot, venue, key."""
         markets = len(self.slots.markets)
-        base = at.first_perp(self.shape)
+        base = self.shape.first_perp
         grid = enumerate(self.slots.perp)
         return [(i, base + i, i // markets, key) for i, key in grid if key in self.slots.held]
 
@@ -92,22 +84,24 @@ class StateRows:
     @functools.cached_property
     def maintenance(self) -> np.ndarray:
         """(rows, 2 * venues) maintenance margin over notional: after fills, and at the hour's extremes."""
-        return self._reviewed(maintenance, len(self.slots.venues))
+        return self._computed(maintenance_ratios)
 
     @functools.cached_property
-    def worths(self) -> np.ndarray:
+    def values(self) -> np.ndarray:
         """(rows, slots) worth of every slot, share class, what is under way to it included."""
-        return self._reviewed(worths, len(self.slots.keys))
+        return self._computed(slot_values)
 
-    def _reviewed(self, review: Callable[[Any, int, int, int], np.ndarray], width: int) -> np.ndarray:
-        """What the kernel makes of recorded rows."""
+    def _computed(self, compute: Callable[[Any, int, int, Any], np.ndarray]) -> np.ndarray:
+        """What the kernel computes of recorded rows."""
+        context = self.run.loop.run_context
         if self.kept is None:
-            return review(self.run.loop.words, self.first, self.stop, width)
+            return compute(pack(context._replace(record=self.run.record)), self.first, self.stop, self.shape)
         before = min(self.first, 1)
-        rows, model = slice(self.first - before, self.stop), self.run.model
-        seen = {name: getattr(model, name)[rows] for name in ("hours", "quotes", "regime", "busy")}
-        frame = self.run.loop.frame._replace(record=self.kept, model=model._replace(**seen))
-        return review(pack(frame), before, before + len(self), width)
+        span, inputs = slice(self.first - before, self.stop), self.run.inputs
+        quotes = inputs.quotes[span]
+        seen = {name: getattr(inputs, name)[span] for name in ("hours", "terms_index", "row_flags")}
+        context = context._replace(record=self.kept, quotes=quotes, market=market_views(self.shape, quotes), **seen)
+        return compute(pack(context), before, before + len(self), self.shape)
 
     def increments(self, cumulative: np.ndarray) -> np.ndarray:
         """Increments by row of a cumulative line of `whole`."""
@@ -116,19 +110,19 @@ class StateRows:
 
 def equity(rows: StateRows) -> dict[str, np.ndarray]:
     """Equity, flows, and P&L balance-based and attributed (accounting §5)."""
-    head, panel = rows.book.head, rows.panel
-    balance = head[at.EQUITY] - rows.capital - head[at.FLOWS]
+    state, panel = rows.state, rows.panel
+    balance = state.equity - rows.capital - state.net_flows
     attributed = np.zeros(len(rows))
-    for line in rows.book.column:
+    for line in rows.pnl:
         attributed = attributed + line
-    usd = panel.columns.get("usd|USDT")
+    usd = panel.columns.get(f"usd|{QUOTE_ASSET}")
     worth = np.ones(len(rows)) if usd is None else usd[rows.span]
-    if rows.share_class != "USDT":
+    if rows.share_class != QUOTE_ASSET:
         worth = worth * panel.columns[f"spot|{rows.share_class}"][rows.span]
     return {
-        "equity": head[at.EQUITY],
-        "net_flow": head[at.FLOW],
-        "withdrawal_pending": head[at.PENDING],
+        "equity": state.equity,
+        "net_flow": state.net_flow,
+        "withdrawal_pending": state.withdrawal_pending,
         "pnl_balance": balance,
         "pnl_attributed": attributed,
         "residual": balance - attributed,
@@ -138,77 +132,78 @@ def equity(rows: StateRows) -> dict[str, np.ndarray]:
 
 def attribution(rows: StateRows) -> dict[str, np.ndarray]:
     """Increments of every attribution column, funding by venue beside the sum."""
-    columns = {name: rows.increments(rows.whole.column[c]) for c, name in enumerate(at.COLUMN_NAMES)}
+    lines = zip(COLUMN_NAMES, rows.pnl_before, strict=True)
+    columns = {name: rows.increments(line) for name, line in lines}
     for v, venue in rows.margined:
-        columns[f"funding_pnl|{venue}"] = rows.increments(rows.whole.funding[v])
+        columns[f"funding_pnl|{venue}"] = rows.increments(rows.state_before.venue_funding[v])
     return columns
 
 
 def positions(rows: StateRows) -> dict[str, np.ndarray]:
     """Stored quantities after the row's fills, costs of perps, and what is under way."""
-    book, slots = rows.book, rows.slots
+    state, slots = rows.state, rows.slots
     columns = {}
     moving = len(slots.cash) + len(slots.token)
-    for i, key in enumerate(slots.keys[: at.first_perp(rows.shape)]):
-        columns[str(key)] = book.q[i]
+    for i, key in enumerate(slots.keys[: rows.shape.first_perp]):
+        columns[str(key)] = state.quantity[i]
         if i < moving:
-            columns[f"{key}|in_transit"] = book.transit[i]
+            columns[f"{key}|in_transit"] = state.transit[i]
     for i, slot, _, key in rows.perps:
-        columns[str(key)] = book.q[slot]
-        columns[f"{key}|cost"] = book.cost[i]
+        columns[str(key)] = state.quantity[slot]
+        columns[f"{key}|cost"] = state.cost[i]
     return columns
 
 
 def exposure(rows: StateRows) -> dict[str, np.ndarray]:
     """Gross, delta by asset, and worth of every instrument; the worths sum to the equity."""
-    book, hour, slots = rows.book, rows.hour, rows.slots
-    held = book.head[at.EQUITY]
-    columns = {"gross": book.head[at.GROSS]}
+    state, hour, slots = rows.state, rows.hour, rows.slots
+    held = state.equity
+    columns = {"gross": state.gross}
     for a, asset in enumerate(slots.assets):
-        columns[f"net_delta|{asset}"] = book.delta[a]
+        columns[f"net_delta|{asset}"] = state.delta[a]
     for a, asset in enumerate(slots.assets):
-        worth = book.delta[a] * hour.asset[a]
+        worth = state.delta[a] * hour.asset_price[a]
         # as in the kernel, a book without equity has no ratio
         columns[f"net_delta_ratio|{asset}"] = np.divide(worth, held, out=np.zeros_like(held), where=held > 0.0)
-    for slot, key in enumerate(slots.keys[: at.first_perp(rows.shape)]):
-        columns[f"value|{key}"] = rows.worths[:, slot]
+    for slot, key in enumerate(slots.keys[: rows.shape.first_perp]):
+        columns[f"value|{key}"] = rows.values[:, slot]
     for _, slot, _, key in rows.perps:
-        columns[f"value|{key}"] = rows.worths[:, slot]
+        columns[f"value|{key}"] = rows.values[:, slot]
     return columns
 
 
 def risk(rows: StateRows) -> dict[str, np.ndarray]:
     """Risk measures after fills, before decisions and at the hour's extremes, and alert levels."""
-    book, slots = rows.book, rows.slots
+    state, slots = rows.state, rows.slots
     venues = len(slots.venues)
-    told = book.head[at.TAILED] > 0.0
+    processed = state.processed > 0.0
     columns = {}
 
     def add(name: str, after: np.ndarray, before: np.ndarray, worst: np.ndarray | None = None) -> None:
         columns[name] = after
         # where nothing was decided, nothing changed
-        columns[f"{name}|before"] = np.where(told, before, after)
+        columns[f"{name}|before"] = np.where(processed, before, after)
         columns[f"{name}|worst"] = columns[f"{name}|before"] if worst is None else worst
 
     ltv, health = _tested(rows)
-    add("ltv", book.head[at.LTV], book.before[0], ltv)
-    add("health_factor", book.head[at.HEALTH_FACTOR], book.before[1], health)
+    add("ltv", state.ltv, state.ltv_before, ltv)
+    add("health_factor", state.health_factor, state.health_factor_before, health)
     for v, venue in rows.margined:
-        add(f"margin_ratio|{venue}", book.margin[v], book.before[2 + v], book.worst[v])
+        add(f"margin_ratio|{venue}", state.margin_ratio[v], state.margin_ratio_before[v], state.worst_margin_ratio[v])
     for v, venue in rows.margined:
         after, worst = rows.maintenance[:, v], rows.maintenance[:, venues + v]
-        add(f"maintenance_ratio|{venue}", after, book.before[2 + venues + v], worst)
+        add(f"maintenance_ratio|{venue}", after, state.maintenance_ratio_before[v], worst)
     if slots.stops:
         for i, slot, _, key in rows.perps:
-            is_open = book.q[slot] != 0.0
-            columns[f"stop|{key}"] = np.where(is_open, book.stop[i], 0.0)
-            columns[f"take_profit|{key}"] = np.where(is_open, book.take[i], 0.0)
+            is_open = state.quantity[slot] != 0.0
+            columns[f"stop|{key}"] = np.where(is_open, state.stop_price[i], 0.0)
+            columns[f"take_profit|{key}"] = np.where(is_open, state.take_profit_price[i], 0.0)
     if slots.debt:
         columns |= _to_liquidation(rows)
     margined = {f"margin_ratio|{venue}" for _, venue in rows.margined}
     for j, measure in enumerate(measure_names(slots)):
         if not measure.startswith("margin_ratio|") or measure in margined:
-            columns[f"alert|{measure}"] = book.alert[j].astype(np.int8)
+            columns[f"alert|{measure}"] = state.alert[j].astype(np.int8)
     return columns
 
 
@@ -219,23 +214,22 @@ def _tested(rows: StateRows) -> tuple[np.ndarray | None, np.ndarray | None]:
     """
     if not rows.slots.debt:
         return None, None
-    slots, book, hour, quote = rows.slots, rows.book, rows.hour, rows.quote
+    slots, state, hour, market = rows.slots, rows.state, rows.hour, rows.market
     lent = len(slots.collateral)
-    first = len(slots.cash) + len(slots.token)
-    held = rows.whole.q[first : at.first_perp(rows.shape)]
+    held = rows.state_before.quantity[rows.shape.first_collateral : rows.shape.first_perp]
     held = held[:, :-1] if rows.first else np.concatenate((held[:, :1], held[:, :-1]), axis=1)
     ltv, health = np.zeros(len(rows)), np.full(len(rows), np.inf)
-    for factor in (np.ones_like(quote.down), quote.down, quote.up):
-        worth = held * factor[:-1]
-        owed = np.einsum("ij,ij->j", worth[lent:], hour.owed)
-        backing = np.einsum("ij,ij->j", worth[:lent], hour.oracle)
-        limit = np.einsum("ij,ij->j", worth[:lent], hour.threshold)
+    for factor in (np.ones_like(held), market.low_factor.T, market.high_factor.T):
+        worth = held * factor
+        owed = np.einsum("ij,ij->j", worth[lent:], hour.owed_value)
+        backing = np.einsum("ij,ij->j", worth[:lent], hour.oracle_value)
+        limit = np.einsum("ij,ij->j", worth[:lent], hour.threshold_value)
         owes = owed > 0.0
         ratio = np.divide(owed, backing, out=np.where(owes, np.inf, 0.0), where=owes & (backing > 0.0))
         ltv = np.maximum(ltv, ratio)
         health = np.minimum(health, np.divide(limit, owed, out=np.full(len(rows), np.inf), where=owes))
     if not rows.first:
-        ltv[:1], health[:1] = book.head[at.LTV, :1], book.head[at.HEALTH_FACTOR, :1]
+        ltv[:1], health[:1] = state.ltv[:1], state.health_factor[:1]
     return ltv, health
 
 
@@ -246,11 +240,10 @@ def _to_liquidation(rows: StateRows) -> dict[str, np.ndarray]:
 
     d ln HF / dt is the growth of the collateral, weighted by what it lets be owed, less that of the debt.
     """
-    slots, health = rows.slots, rows.book.head[at.HEALTH_FACTOR]
+    slots, health = rows.slots, rows.state.health_factor
     count = len(slots.collateral)
-    first = at.first_perp(rows.shape) - count - len(slots.debt)
-    held = rows.book.q[first : at.first_perp(rows.shape)]
-    worth = held * np.concatenate((rows.hour.threshold, rows.hour.owed))
+    held = rows.state.quantity[rows.shape.first_collateral : rows.shape.first_perp]
+    worth = held * np.concatenate((rows.hour.threshold_value, rows.hour.owed_value))
     growth = np.zeros_like(worth)
     for i, key in enumerate((*slots.collateral, *slots.debt)):
         side = "supply_apr" if key.type == "aToken" else "borrow_apr"
@@ -276,6 +269,14 @@ def pnl(rows: StateRows) -> dict[str, np.ndarray]:
     return {**equity(rows), **attribution(rows)}
 
 
+@dataclass(frozen=True)
+class _Unstarted:
+    """A run without a market, as far as a reading of its position needs one."""
+
+    slots: Slots
+    panel: None = None
+
+
 class Reading(Mapping[str, float]):
     """One row of a table of the run folder, by the same names, as it stood when it was read.
 
@@ -296,21 +297,25 @@ class Reading(Mapping[str, float]):
 
     @classmethod
     def of(
-        cls, book: Any, name: str, columns: Callable[[StateRows], dict[str, np.ndarray]], timestamp: Any = None
+        cls, run: Any, name: str, columns: Callable[[StateRows], dict[str, np.ndarray]], timestamp: Any = None
     ) -> "Reading":
-        """What a book says now, or said after the fills of an earlier row.
+        """What a `RunState` says now, or said after the fills of an earlier row.
 
         Raises
         ------
         InputError
             Before a run, of what needs prices; for an instant outside the run.
         """
-        if book.row is None and columns is positions:
-            return cls(book, name, columns, 0, book.block[: at.recorded(book.slots.shape())].T.copy())
-        row = book.row_of(timestamp)
-        if row == book.row and not book.finished:
-            book.do(KEEP)
-        return cls(book, name, columns, row, book.record[max(row - 1, 0) : row + 1].copy())
+        row = run.row_of(timestamp)
+        if row == run.row and not run.finished:
+            run.do(Step.RECORD_ROW)
+        return cls(run, name, columns, row, run.record[max(row - 1, 0) : row + 1].copy())
+
+    @classmethod
+    def of_start(cls, start: Any) -> "Reading":
+        """The position of a `StartingBook`, before it has a market."""
+        shape = start.slots.shape()
+        return cls(_Unstarted(start.slots), "position", positions, 0, start.block[: shape.recorded].T.copy())
 
     def _fill(self) -> dict[str, float]:
         if self._values is None:
@@ -326,7 +331,7 @@ class Reading(Mapping[str, float]):
 
     @property
     def equity(self) -> float:
-        return float(self._kept[-1, at.EQUITY])
+        return float(self._kept[-1, self._run.slots.shape().state.equity])
 
     def __getitem__(self, name: str) -> float:
         try:
