@@ -183,7 +183,7 @@ def simulate(
     clock = time.perf_counter
     began = clock()
     took = dict(elapsed or {})
-    book = Book(config, strategy or make_strategy(config.mode), positions, resume)
+    book = Book(config, strategy or make_strategy(config), positions, resume)
     bind(book, market, start, end)
     last = last_row(book, until)
     took["compile"] = book.compile_s

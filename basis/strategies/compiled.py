@@ -438,7 +438,7 @@ class CompiledStrategy:
         InputError
             Where the function names what is not there, or cannot be compiled.
         """
-        base = make_strategy(config.mode)
+        base = make_strategy(config)
         slots = slots_of(config, starting_holdings(config, positions), base.signal is not None)
         book = Book(slots, tuple(plan.asset for plan in base.plans(config)))
         if book not in self._made:
@@ -468,7 +468,7 @@ class CompiledStrategy:
         """What was wrong with its last decision, from what it left in the copy of the hour; None where nothing was."""
         if not state[_COUNT] < 0.0:
             return None
-        plans = [plan.asset for plan in make_strategy(config.mode).plans(config)]
+        plans = [plan.asset for plan in make_strategy(config).plans(config)]
         what = f"{at.ACTION_NAMES[int(state[_CODE])]} {plans[int(state[_PLAN])]}"
         if state[_FAULT] == _TOO_MANY:
             return f"{what}: there are {at.ACTIONS} actions already, the most of one decision"

@@ -6,14 +6,17 @@ follows all that is held of ether: wallet, staking token, collateral less debt, 
 pair of ether and short, plan 1 the margin, plan 2 what the ether is put into.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+
+import numpy as np
 
 from ..config import Config
 from ..errors import ConfigError
 from ..kernel import layout as at
 from ..kernel.coefficients import Slots
 from ..kernel.jit import stage, strategy
-from .base import SETTLED, Plan, dust_plan, sell_dust, wants_carry
+from .base import SETTLED, Plan, Strategy, dust_plan, required, sell_dust, wants_carry
 from .spot_perp import rate as funding
 
 __all__ = ["LEVERED", "decide", "funding", "plans", "policy"]
@@ -230,3 +233,20 @@ def decide(view, hour, params, actions):
     # all that there is, to pay with
     least = 0.0 if pending > 0.0 and target == 0.0 else params[at.DUST_LIMIT]
     return sell_and_even(view, params, actions, n, least, apart)
+
+
+def _plans(config: Config) -> tuple[Plan, ...]:
+    settings = config.strategy
+    required(config, "lst", "stake_route")
+    token, ether = f"wallet:BaseToken:{settings.lst}", f"wallet:BaseToken:{config.asset}"
+    return plans(config, Plan("stake", config.asset, token, pays=ether, at_market=settings.stake_route == "market"))
+
+
+def _rate(config: Config, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(rows,) yearly rate of the staked share and its hedge."""
+    share, earned = config.strategy.stake_allocation, columns[f"staking_apr|{config.strategy.lst}"]
+    return share * (earned + funding(config, columns))
+
+
+#: Hedged staking without leverage: a staking token in the wallet.
+STRATEGY = Strategy("hedged_staking", decide, _plans, policy, _rate)

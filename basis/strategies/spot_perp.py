@@ -1,14 +1,14 @@
-"""Spot-perp basis: the coin bought spot, sold short in equal size on perps, USDT margin at each venue.
+"""Spot-perp basis (strategy `spot_perp`): the coin bought spot, and sold short in equal size on perps.
 
-With margin ratio target m, spot and short notional are E / (1 + m) each and the margin is E * m / (1 + m), spread over
-the venues by weight. Plan 0 is the hedged asset, plan 1 the margin.
+With margin ratio target m, spot and short notional are E / (1 + m) each. The margin in USDT is E * m / (1 + m), spread
+over the venues by weight. Plan 0 is the hedged asset, plan 1 the margin.
 """
 
 import numpy as np
 
 from ..kernel import layout as at
 from ..kernel.jit import strategy
-from .base import Plan, wants_carry
+from .base import Plan, Strategy, wants_carry
 
 HEDGE, MARGIN = 0, 1
 #: Own parameter: where the view shows the asset.
@@ -111,3 +111,6 @@ def decide(view, hour, params, actions):
         actions[n, 2] = pending / view[at.QUOTE_PRICE]
         n += 1
     return n
+
+
+STRATEGY = Strategy("spot_perp", decide, plans, policy, rate)

@@ -1,8 +1,8 @@
-"""Hedged staking with leverage: a staking token on Aave against a debt in ether (mode `usdt_market_neutral`)."""
+"""Hedged staking with leverage: a staking token on Aave against a debt in ether (`hedged_levered_staking`)."""
 
 from .base import Strategy
-from .eth_leveraged import carry, ltv_limits, plan
 from .hedged_staking import LEVERED, decide, funding, plans, policy
+from .levered_staking import carry, ltv_limits, plan
 
 
 def _plans(config):
@@ -18,4 +18,4 @@ def _rate(config, columns):
     return config.strategy.stake_allocation * (carry(config, columns) + funding(config, columns))
 
 
-STRATEGY = Strategy("usdt_market_neutral", decide, _plans, _policy, _rate)
+STRATEGY = Strategy("hedged_levered_staking", decide, _plans, _policy, _rate)

@@ -1,4 +1,4 @@
-"""One perp, long, short or none, as a signal series says, with stop and take-profit inside the bar (`ml_directional`).
+"""One perp, long, short or none, as a signal series says, with stop and take-profit inside the bar (`directional`).
 
 A signal that is new is traded where its confidence reaches the threshold: a position of E / m, m the margin ratio aimed
 at. 0 is flat, whatever its confidence. A signal that repeats holds: what was stopped out stays out until the signal has
@@ -141,4 +141,4 @@ def decide(view, hour, params, actions):
     return n
 
 
-STRATEGY = Strategy("ml_directional", decide, _plans, _policy, signal=_signal)
+STRATEGY = Strategy("directional", decide, _plans, _policy, signal=_signal)

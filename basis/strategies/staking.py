@@ -1,4 +1,4 @@
-"""Liquid staking: the wallet's ether in a staking token, from its protocol or the market (mode `eth_staking_only`)."""
+"""Liquid staking: the wallet's ether in a staking token, from its protocol or the market (strategy `staking`)."""
 
 from .base import Plan, Strategy, dust_plan, required
 from .parking import decide, policy
@@ -16,4 +16,4 @@ def _rate(config, columns):
     return columns[f"staking_apr|{config.strategy.lst}"]
 
 
-STRATEGY = Strategy("eth_staking_only", decide, _plans, policy, _rate)
+STRATEGY = Strategy("staking", decide, _plans, policy, _rate)

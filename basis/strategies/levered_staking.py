@@ -1,4 +1,4 @@
-"""Levered staking: a staking token supplied against a debt in ether, at a loan to value (mode `eth_leveraged`)."""
+"""Levered staking (`levered_staking`): a staking token supplied against a debt in ether, kept at a loan to value."""
 
 from ..kernel import layout as at
 from ..kernel.jit import strategy
@@ -121,4 +121,4 @@ def carry(config, columns):
     return leverage * earned - (leverage - 1.0) * columns[f"borrow_apr_mean|{borrow}"]
 
 
-STRATEGY = Strategy("eth_leveraged", decide, _plans, _policy, carry)
+STRATEGY = Strategy("levered_staking", decide, _plans, _policy, carry)

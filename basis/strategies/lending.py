@@ -1,4 +1,4 @@
-"""Lending: the wallet's token supplied to a pool (mode `pure_lending`)."""
+"""Lending: the wallet's token supplied to a pool (strategy `lending`)."""
 
 from .base import Plan, Strategy, supplied
 from .parking import decide, policy
@@ -12,4 +12,4 @@ def _rate(config, columns):
     return columns[f"supply_apr_mean|{supplied(config, config.asset).reserve}"]
 
 
-STRATEGY = Strategy("pure_lending", decide, _plans, policy, _rate)
+STRATEGY = Strategy("lending", decide, _plans, policy, _rate)
