@@ -223,7 +223,7 @@ class EventDriver:
                 "StrategyManager."
             )
         self._manager = classes["strategy_manager"]
-        self._base = strategy or make_strategy(self.config.mode)
+        self._base = strategy or make_strategy(self.config)
         definition = self._made("strategy_manager", lambda: classes["strategy_manager"].definition(self._base))
         self.run = CurrentRun(StartingBook(self.config, definition, positions, resume))
         #: Classes of one's own by component and venue: such a run cannot be repeated from its folder.

@@ -38,7 +38,7 @@ def own_strategy(run: Any) -> str | None:
     if strategy is None:
         return None
     try:
-        return None if make_strategy(run.config.mode) is strategy else str(getattr(strategy, "name", strategy))
+        return None if make_strategy(run.config) is strategy else str(getattr(strategy, "name", strategy))
     except InputError:
         return str(getattr(strategy, "name", strategy))
 

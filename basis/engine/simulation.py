@@ -193,7 +193,7 @@ def simulate(
     clock = time.perf_counter
     began = clock()
     took = dict(elapsed or {})
-    begins_with = StartingBook(config, strategy or make_strategy(config.mode), positions, resume)
+    begins_with = StartingBook(config, strategy or make_strategy(config), positions, resume)
     run = prepare(begins_with, market, start, end)
     last = last_row(run, until)
     took["compile"] = run.compile_s

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ..components.run_state import CurrentRun, RunState
+from ..components.run_state import CurrentRun
 from ..config import Config
 from ..config.layers import propose
 from ..errors import InputError
 from ..inputs.plans import Strategy
 from ..kernel.layout import codes
 from ..kernel.layout.shape import seen_views
-from ..kernel.layout.state import VIEW
 from ..kernel.step import Step
+from .view import View
 
 #: Actions a strategy may name.
 ACTIONS = codes.ACTION_NAMES[1:]
@@ -74,70 +74,6 @@ class Decision:
 
     def __bool__(self) -> bool:
         return bool(self.actions)
-
-
-#: Flags of a view, which are numbers to the kernel.
-FLAGS = ("arrived", "first", "last", "reverted")
-#: Numbers of a view.
-NUMBERS = tuple(item.name for item in VIEW.items if item.count == "" and item.name not in FLAGS)
-#: What a view has by asset or instrument.
-METHODS = ("long", "short", "price", "quantity")
-
-
-class View:
-    """What a strategy sees of the book, the same as a compiled one; a copy.
-
-    Attributes
-    ----------
-    equity, gross, gas_cost : share class
-    drift, invested : largest net delta and the long leg, fractions of equity
-    ltv, health_factor, margin_low, margin_high : ratios; margin on its way counts in the last two
-    pending : what is owed to the investor, share class
-    alert : highest level reported (0, 1 warning, 2 critical)
-    rate : what a rate rule watches, per year
-    quote_price : share class per USDT
-    dust : worth of the reward tokens, share class
-    arrived, first, last : whether something arrived, first row, last row
-    memory : what the strategy kept
-    """
-
-    def __init__(self, run: RunState) -> None:
-        shape = run.slots.shape()
-        self._slots, self._seen = run.slots, seen_views(shape, run.scratch.seen.copy())
-
-    def __getattr__(self, name: str) -> Any:
-        if name in NUMBERS:
-            return float(getattr(self._seen, name)[0])
-        if name in FLAGS:
-            return bool(getattr(self._seen, name)[0] > 0.0)
-        raise AttributeError(f"A view has no {name!r}.{propose(name, (*NUMBERS, *FLAGS, 'memory', *METHODS))}")
-
-    @property
-    def memory(self) -> tuple[float, ...]:
-        return tuple(self._seen.memory[0].tolist())
-
-    def _of_asset(self, asset: str, numbers: Any) -> float:
-        assets = self._slots.assets
-        if asset not in assets:
-            raise InputError(f"No asset {asset!r} in this run.{propose(asset, assets)}")
-        return float(numbers[0, assets.index(asset)])
-
-    def long(self, asset: str) -> float:
-        """Units held long, spot and on-chain."""
-        return self._of_asset(asset, self._seen.long)
-
-    def short(self, asset: str) -> float:
-        """Units short in perps."""
-        return self._of_asset(asset, self._seen.short)
-
-    def price(self, asset: str) -> float:
-        """Share class per unit; 1 for the share class itself."""
-        return 1.0 if asset == self._slots.share_class else self._of_asset(asset, self._seen.price)
-
-    def quantity(self, key: str) -> float:
-        """Stored quantity of an instrument, 0 where the book has none."""
-        slot = self._slots.index(key)
-        return 0.0 if slot < 0 else float(self._seen.quantity[0, slot])
 
 
 def _is_amount(value: Any) -> bool:

@@ -13,7 +13,7 @@ from basis.engine.simulation import checkpoint, simulate
 from basis.errors import ConfigError
 from basis.market import DataProvider
 from basis.market.panel import Panel
-from basis.strategies import eth_leveraged
+from basis.strategies import levered_staking
 
 ETHER, TOKEN = "wallet:BaseToken:ETH", "wallet:BaseToken:weETH"
 POOL, DEBT = "aave_v3:aToken:weETH", "aave_v3:debtToken:WETH"
@@ -316,7 +316,7 @@ def test_settings_that_are_needed_are_asked_for(mode, name):
 
 def test_a_strategy_that_watches_no_rate_refuses_a_rule(driver):
     rule = {"enabled": True, "enter": 0.06, "leave": 0.03, "window": "24h"}
-    blind = replace(eth_leveraged.STRATEGY, rate=None)
+    blind = replace(levered_staking.STRATEGY, rate=None)
     with pytest.raises(ConfigError, match=r"rate_rule.*watches no rate"):
         lever(driver, ether(3), overrides={"strategy.rate_rule": rule}, strategy=blind)
 

@@ -120,6 +120,7 @@ POLICY = Layout(
         Item("least_health", "", "health factor below which the strategy is asked", "ratio"),
         Item("dust_limit", "", "worth of reward tokens above which they are sold", "share class"),
         Item("sells_dust", "", "1 where the strategy sells reward tokens"),
+        Item("instant_margin", "", "1 where margin arrives in the row in which it is sent"),
         Item("own", OWN_PARAMETERS, "the strategy's own parameters"),
         Item("weight", "venues", "share of the hedge by venue", "fraction"),
         Item("warning", "measures", "limit of a warning by measure; negated where less is worse"),
