@@ -268,7 +268,7 @@ class _Array(_Field):
             if self.row and axis == len(lengths) - 1:
                 items = self._named(reader, self.row, self.width - 1)
             strides.insert(0, reader.builder.mul(items, strides[0]))
-        data = reader.builder.inttoptr(self._read_address(reader), array.data.type)
+        data = self._read_pointer(reader, array.data.type)
         populate_array(array, data=data, shape=lengths, strides=strides, itemsize=item, meminfo=None)
         return array._getvalue()
 
@@ -279,18 +279,21 @@ class _Array(_Field):
     def _read_lengths(self, reader: _Reader) -> list[Any]:
         return [self._named(reader, axis, 1 + i) for i, axis in enumerate(self.axes)]
 
-    def _read_address(self, reader: _Reader) -> Any:
-        if self.whole is None:
-            return reader.word(self.place)
+    def _read_pointer(self, reader: _Reader, kind: Any) -> Any:
+        """Pointer to the first item, of the LLVM type `kind`.
+
+        A part is reached by an offset from its whole: two addresses of their own might overlap, for all LLVM knows.
+        """
         build = reader.builder
+        if self.whole is None:
+            return build.inttoptr(reader.word(self.place), kind)
         if self.start in self.counts:
             offset = reader.count(self.counts[self.start])
         else:
             offset = ir.Constant(_WORD, int(self.start))
         for length in [] if self.row else self.whole._read_lengths(reader)[1:]:
             offset = build.mul(offset, length)
-        offset = build.mul(offset, ir.Constant(_WORD, self.dtype.itemsize))
-        return build.add(self.whole._read_address(reader), offset)
+        return build.gep(self.whole._read_pointer(reader, kind), [offset])
 
 
 class _Nested(_Field):
