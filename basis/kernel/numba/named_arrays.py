@@ -1,0 +1,205 @@
+"""Names over float64 arrays whose places are looked up while a function is compiled, with errors a user can read.
+
+A `NamedArrays` declares a kind of value for compiled code: numbers, flags and vectors at fixed places of its first
+array, and methods. A value stands over arrays and belongs to a subject, a Python object that the methods ask while
+they are compiled. So ``view.price("BTC")`` becomes one load from an address, and ``view.price("BTX")`` an error that
+names what there is, before anything runs.
+
+Examples
+--------
+>>> names = NamedArrays("prices", [(4,)], numbers={"equity": 0}, unknown=complain)
+>>> @names.method("price")
+... def price(view, asset):
+...     place = view.subject.index(literal_text("view.price", asset))
+...     return lambda view, asset: number_at(view, place)
+>>> over = names.over(["BTC", "ETH"], key="BTC ETH")
+>>> @stage
+... def decide(numbers):
+...     return over(numbers).price("ETH")
+"""
+
+import hashlib
+import inspect
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from numba import extending, types
+from numba.core import errors
+from numba.core.typing.templates import AttributeTemplate, infer_getattr
+from numba.extending import lower_getattr_generic, models, overload_method, register_model
+from numba.np.arrayobj import populate_array
+
+# It is typed too narrowly upstream.
+_intrinsic: Any = extending.intrinsic
+#: What is raised where a function cannot be compiled; see `reason`.
+CompileError = errors.NumbaError
+
+
+class _NamesType(types.Type):
+    """A kind of value for one subject; kinds of one name and key are the same."""
+
+    def __init__(self, owner: "NamedArrays", subject: Any, key: str) -> None:
+        self.owner, self.subject = owner, subject
+        digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+        super().__init__(name=f"basis.{owner.name}.{digest}")
+
+
+def _array_type(shape: Sequence[int]) -> Any:
+    return types.Array(types.float64, len(shape), "C")
+
+
+def _array_at(context: Any, builder: Any, pointer: Any, shape: Sequence[int]) -> Any:
+    """An array without an owner, of constant shape and strides."""
+    array = context.make_array(_array_type(shape))(context, builder)
+    lengths = [context.get_constant(types.intp, length) for length in shape]
+    strides = [context.get_constant(types.intp, 8 * math.prod(shape[axis + 1 :])) for axis in range(len(shape))]
+    item = context.get_constant(types.intp, 8)
+    populate_array(array, data=pointer, shape=lengths, strides=strides, itemsize=item, meminfo=None)
+    return array._getvalue()
+
+
+class NamedArrays:
+    """A kind of value for compiled code: names over arrays.
+
+    Parameters
+    ----------
+    name : of the kind
+    shapes : shape of each array that a value stands over, all of them C-contiguous float64
+    numbers, flags : name → place in the first array; a flag is true where the number is > 0
+    vectors : name → (first place, length) in the first array; they may be written
+    unknown : called with a name that is none of these and no method, and all that there are; raises
+
+    Attributes
+    ----------
+    name : of the kind
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shapes: Sequence[Sequence[int]],
+        unknown: Callable[[str, Sequence[str]], Any],
+        numbers: Mapping[str, int] | None = None,
+        flags: Mapping[str, int] | None = None,
+        vectors: Mapping[str, tuple[int, int]] | None = None,
+    ) -> None:
+        self.name, self._shapes, self._unknown = name, shapes, unknown
+        self._numbers, self._flags, self._vectors = numbers or {}, flags or {}, vectors or {}
+        self._methods: list[str] = []
+        self._kind: Any = type(f"_{name.title()}Type", (_NamesType,), {})
+        pointers = [(f"array{i}", types.CPointer(types.float64)) for i in range(len(shapes))]
+
+        class Model(models.StructModel):
+            def __init__(self, manager: Any, kind: Any) -> None:
+                super().__init__(manager, kind, pointers)
+
+        register_model(self._kind)(Model)
+        resolve = {"key": self._kind, "generic_resolve": lambda _, kind, attribute: self._type_of(attribute)}
+        infer_getattr(type(f"_{name.title()}Names", (AttributeTemplate,), resolve))
+        lower_getattr_generic(self._kind)(self._read)
+
+    def method(self, name: str) -> Callable[[Callable], Callable]:
+        """Declare a method, by a function that is called with types and returns what is compiled for them.
+
+        Its first argument has the attribute `subject`. A text that is written in the source is given as a literal, see
+        `literal_text`. What it returns must take arguments of the same names; see `numba.extending.overload_method`.
+        """
+        self._methods.append(name)
+        return overload_method(self._kind, name, prefer_literal=True)
+
+    def over(self, subject: Any, key: str) -> Any:
+        """A function for compiled code: arrays → value.
+
+        Parameters
+        ----------
+        subject : what the methods ask
+        key : of the subject; what is compiled for one key serves another subject of the same key
+        """
+        kind = self._kind(self, subject, key)
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            value = context.get_constant_null(sig.return_type)
+            for place, (array, passed) in enumerate(zip(sig.args, args, strict=True)):
+                value = builder.insert_value(value, context.make_array(array)(context, builder, passed).data, place)
+            return value
+
+        if len(self._shapes) == 1:
+            return _intrinsic(lambda typingctx, first: (kind(first), generate))
+        return _intrinsic(lambda typingctx, first, second: (kind(first, second), generate))
+
+    def array(self, place: int) -> Any:
+        """A function for compiled code: value → one of the arrays that it stands over."""
+        shape = self._shapes[place]
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return _array_at(context, builder, builder.extract_value(args[0], place), shape)
+
+        return _intrinsic(lambda typingctx, value: (_array_type(shape)(value), generate))
+
+    def _type_of(self, name: str) -> Any:
+        if name in self._numbers:
+            return types.float64
+        if name in self._flags:
+            return types.boolean
+        if name in self._vectors:
+            return _array_type((1,))
+        if name in self._methods:
+            return None
+        return self._unknown(name, (*self._numbers, *self._flags, *self._vectors, *self._methods))
+
+    def _read(self, context: Any, builder: Any, kind: Any, value: Any, name: str) -> Any:
+        def at(place: int) -> Any:
+            return builder.gep(builder.extract_value(value, 0), [context.get_constant(types.intp, place)])
+
+        if name in self._vectors:
+            first, length = self._vectors[name]
+            return _array_at(context, builder, at(first), (length,))
+        if name in self._numbers:
+            return builder.load(at(self._numbers[name]))
+        number = builder.load(at(self._flags[name]))
+        return builder.fcmp_ordered(">", number, context.get_constant(types.float64, 0.0))
+
+
+def _number_at(typingctx: Any, value: Any, place: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.load(builder.gep(builder.extract_value(args[0], 0), [args[1]]))
+
+    return types.float64(value, types.intp), generate
+
+
+#: number_at(value, place): a number of the first array that a value stands over.
+number_at: Any = _intrinsic(_number_at)
+
+
+def literal_text(what: str, text: Any) -> str:
+    """The text that was written in the source for an argument of a method.
+
+    Raises
+    ------
+    CompileError
+        Where it is no text, or is known only when the code runs.
+    """
+    if not isinstance(text, types.StringLiteral):
+        raise errors.TypingError(f"{what}: its name must stand there as a text, as in {what}('BTC')")
+    return text.literal_value
+
+
+def reason(error: Exception, function: Callable) -> str:
+    """What the compiler has to say of a function, in a line, with the line of its source."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines() if not line.startswith("Failed in nopython mode")]
+    named = [line.partition(": ")[2] for line in lines if re.match(r"\w+Error: ", line)]
+    said = next((line for line in (*named, *lines) if line), "")
+    place = re.findall(rf'"{re.escape(function.__code__.co_filename.rpartition("/")[2])}", line (\d+)', text)
+    place = place or re.findall(r"\((\d+)\)$", text, flags=re.MULTILINE)
+    where = ""
+    if place:
+        number = int(place[0])
+        try:
+            source, first = inspect.getsourcelines(function)
+            where = f" (line {number}: {source[number - first].strip()})"
+        except (OSError, IndexError):
+            where = f" (line {number})"
+    return f"{said.rstrip('.')}{where}."
