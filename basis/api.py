@@ -16,11 +16,11 @@ from .engine.recording import Recording
 from .engine.simulation import simulate, warn_if_stopped
 from .errors import InputError
 from .execution.interface import VenueInterface
+from .inputs.plans import Strategy
 from .market import DataProvider
 from .market.panel import Panel
 from .market.sources.clock import iso
 from .results import Result, open_run
-from .inputs.plans import Strategy
 from .strategies.compiled import CompiledStrategy
 from .strategies.manager import StrategyManager
 

@@ -13,8 +13,8 @@ import numpy as np
 from ..config import Config
 from ..errors import InputError
 from ..market.sources.clock import iso
-from .run_state import CurrentRun
 from .event_records import render
+from .run_state import CurrentRun
 from .state_tables import StateRows
 
 #: Raw events that wait at most before they are written, and seconds.

@@ -230,7 +230,9 @@ class _Rendering:
     def _fee_assets(self) -> np.ndarray:
         paid = self.log["fee"] != 0.0
         out = np.where(paid, QUOTE_ASSET, "").astype(object)
-        sent = ((self.kind == codes.MOVE) | ((self.kind == codes.LIQUIDATION) & (self.code == codes.LOAN_LIQUIDATED))) & paid
+        sent = (
+            (self.kind == codes.MOVE) | ((self.kind == codes.LIQUIDATION) & (self.code == codes.LOAN_LIQUIDATED))
+        ) & paid
         out[sent] = self._by_slot(self.symbols, self.slot, sent)[sent]
         return out
 

@@ -28,4 +28,7 @@ class ExposureMonitor:
 
     def check_health(self) -> tuple[str, str]:
         """(status, message)."""
-        return "healthy", "" if not self.run.has_begun else f"equity {self.run.state.equity:.6g} {self.config.share_class}"
+        return (
+            "healthy",
+            "" if not self.run.has_begun else f"equity {self.run.state.equity:.6g} {self.config.share_class}",
+        )

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from ..kernel.layout.codes import ORDER_NAMES, REASONS
 
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """One order to one venue.

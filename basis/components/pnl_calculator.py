@@ -8,6 +8,7 @@ from ..kernel.step import Step
 from .run_state import CurrentRun
 from .state_tables import Reading, pnl
 
+
 class PnLCalculator:
     """What was earned and why; see `PositionMonitor` for the parameters."""
 

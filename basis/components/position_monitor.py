@@ -6,8 +6,8 @@ from typing import Any
 from ..config import Config
 from ..errors import ExecutionError
 from ..kernel.step import CHECKS, FUNDS, PAUSES, REPORTS, Step
-from .run_state import CurrentRun
 from .orders import Fill
+from .run_state import CurrentRun
 from .state_tables import Reading, positions
 
 #: Orders whose quantity leaves a balance.

@@ -20,6 +20,7 @@ from ..kernel.start import maintenance_ratios, slot_values
 from ..kernel.step import Step
 from ..market.sources.clock import iso
 
+
 class StateRows:
     """Recorded rows of a book seen by name; what several tables need is made once.
 

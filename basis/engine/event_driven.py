@@ -22,7 +22,7 @@ from ..components.exposure_monitor import ExposureMonitor
 from ..components.pnl_calculator import PnLCalculator
 from ..components.position_monitor import PositionMonitor
 from ..components.risk_monitor import RiskMonitor
-from ..components.run_state import Checkpoint, CurrentRun, RunState, StartingBook
+from ..components.run_state import Checkpoint, CurrentRun, StartingBook
 from ..config import Config, load_config
 from ..config.layers import propose
 from ..config_files import read_yaml

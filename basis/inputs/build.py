@@ -30,9 +30,7 @@ def market_limits(config: Config) -> MarketLimits:
     return MarketLimits(execution.impact if charged else 0.0, cap, charged and execution.orders == "maker")
 
 
-def shared_coefficients(
-    config: Config, slots: Slots, panel: Panel, thresholds: dict[str, np.ndarray]
-) -> Coefficients:
+def shared_coefficients(config: Config, slots: Slots, panel: Panel, thresholds: dict[str, np.ndarray]) -> Coefficients:
     """Coefficients of a panel, kept for the last few panels; not to be written."""
     limits = market_limits(config) if slots.limited else None
     lines = tuple((name, line.tobytes()) for name, line in thresholds.items())

@@ -11,7 +11,6 @@ import numpy as np
 
 from ..kernel.keys import GAS_ASSET, QUOTE_ASSET, Key
 from ..kernel.layout.codes import NO_LIMIT
-
 from ..kernel.layout.shape import hour_views, market_views
 from .slots import Slots
 
@@ -331,5 +330,3 @@ def constants_of(slots: Slots, invested: tuple[int, ...] = ()) -> np.ndarray:
     hour.in_asset[:] = [slots.asset_of(k) == a for a in slots.assets for k in slots.keys]
     hour.in_account[:] = [k.venue == a for a in slots.accounts for k in (*slots.collateral, *slots.debt)]
     return row
-
-

@@ -93,7 +93,9 @@ def make_payouts(config: Config, slots: Slots, panel: Panel, started: int) -> np
             rate = paid.rates[k] * max(int(paid.ends[k]) - since, 0) / int(paid.ends[k] - paid.starts[k])
             if rate > 0.0:
                 row = int(rows[k])
-                out += [(row, to, slot, per_unit, rate) for slot, per_unit in _earners(slots, panel, terms.on, row, rate)]
+                out += [
+                    (row, to, slot, per_unit, rate) for slot, per_unit in _earners(slots, panel, terms.on, row, rate)
+                ]
     made = make_records(records.PAYOUT, len(out))
     for place, payout in enumerate(sorted(out)):
         made[place] = payout

@@ -300,4 +300,3 @@ def make_run(
         **rest,
         **called,
     )
-

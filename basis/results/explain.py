@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from basis.assets import load_assets
-from basis.kernel.keys import QUOTE_ASSET as QUOTE
 from basis.errors import InputError
+from basis.kernel.keys import QUOTE_ASSET as QUOTE
 from basis.kernel.keys import Key, parse_key
 from basis.kernel.layout.codes import COLUMN_NAMES
 

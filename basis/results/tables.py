@@ -11,7 +11,6 @@ import numpy as np
 from basis.components import state_tables
 from basis.components.state_tables import StateRows
 from basis.engine.recording import Recording
-from basis.kernel.layout.codes import COLUMN_NAMES
 from basis.results.table import Column, Table, Text
 from basis.results.units import unit
 

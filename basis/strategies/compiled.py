@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-from numba import config as numba_config
 
 from ..components.run_state import StartingBook
 from ..config import Config
@@ -150,7 +149,7 @@ class CompiledStrategy:
         book = BookNames(slots, tuple(plan.asset for plan in plans), texts)
         name = self.function.__name__
         try:
-            if numba_config.DISABLE_JIT:
+            if jit.MODE == jit.PLAIN:
                 return plain_decision(self.function, book, len(self.params)), Names().resolve(book)
             if self._made.address is None:
                 self._compile()

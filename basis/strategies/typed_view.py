@@ -335,9 +335,7 @@ class PlainAct:
 
         def write(asset: str = "", amount: float = 0.0, stop: float = 0.0, take_profit: float = 0.0) -> None:
             plan = self._book.resolve(name, asset)
-            _write_action(
-                self._actions, self._notes, codes.ACTION_NAMES.index(name), plan, amount, stop, take_profit
-            )
+            _write_action(self._actions, self._notes, codes.ACTION_NAMES.index(name), plan, amount, stop, take_profit)
 
         return write
 
@@ -375,4 +373,3 @@ def compiled_decision(function: Callable, names: Names, key: str, parameters: in
     }  # fmt: skip
     exec(text, made)
     return made["decide"]
-

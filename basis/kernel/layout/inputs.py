@@ -23,7 +23,9 @@ HOUR = Layout(
         Item("owed_value", "debts", "what a stored unit owes at oracle prices", "share class"),
         Item("asset_price", "assets", "price by asset", "share class"),
         Item("watched_rate", "", "what a rate rule watches", "per year"),
-        Item("safe_share", "", "share of the collateral's limit that is sure to stay at the hour's extremes", "fraction"),
+        Item(
+            "safe_share", "", "share of the collateral's limit that is sure to stay at the hour's extremes", "fraction"
+        ),
         Item("signal", "signals", "the signal, whether it is trusted, distance of stop and of take-profit"),
         Item("is_gross", "slots", "1 where the slot counts in gross exposure"),
         Item("is_invested", "slots", "1 where the slot is what the strategy holds long"),

@@ -1,4 +1,6 @@
-"""What Numba is made to do differently for kernels; used by `jit` and `struct_view` only.
+"""What Numba is made to do differently for kernels, by names that are its own affair; used by `jit` only.
+
+`self_test` checks that it does so, and `jit` does without where it does not.
 
 Numba optimises and assembles every function by itself and again in each of its callers, once for every literal it is
 called with, and reads all of them anew for every type of argument. Here the parts of an hour are only read. Entry
@@ -19,9 +21,9 @@ from numba.core.compiler_machinery import register_pass
 from numba.core.registry import cpu_target
 from numba.core.typed_passes import NativeLowering
 from numba.core.types.functions import BaseFunction
-from numba.extending import intrinsic
 
 from .cache import file_lock
+from .intrinsics import SIZE_FUNCTION
 
 
 class KernelCache(FunctionCache):
@@ -145,10 +147,6 @@ class _BoundLibrary(JITCodeLibrary):
         super()._optimize_final_module()
 
 
-#: LLVM type of a function that returns a size, given the address of a handle's words.
-SIZE_FUNCTION = ir.FunctionType(ir.IntType(64), [ir.IntType(64).as_pointer()])
-
-
 def _context() -> Any:
     """Numba's context with all that machine code asks of it at run time; without it the process would abort.
 
@@ -202,40 +200,3 @@ def load(dumped: Any) -> JITCodeLibrary:
     """Machine code that was made before."""
     with compiler_lock.global_compiler_lock:
         return _context().codegen().unserialize_library(dumped)
-
-
-@intrinsic
-def not_inlined(typingctx: Any) -> Any:
-    """The function that calls this stays a function of its own."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
-
-    return types.none(), generate
-
-
-@intrinsic
-def stack_on_cache_line(typingctx: Any) -> Any:
-    """Spilled vectors of the function that calls this start on a cache line.
-
-    LLVM would leave them on 16 bytes (measured: 4.1 against 5.6 ns, at random).
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.function.attributes.add("noinline")
-        builder.function.attributes.alignstack = 64
-        return context.get_dummy_value()
-
-    return types.none(), generate
-
-
-@intrinsic
-def pointer_to(typingctx: Any, array: Any) -> Any:
-    """Address of the first element of an array."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.bitcast(data, context.get_value_type(signature.return_type))
-
-    return types.CPointer(array.dtype)(array), generate

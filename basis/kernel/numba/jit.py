@@ -1,6 +1,11 @@
 """How kernels are compiled: the decorators, and what is called to compile or load them.
 
-``NUMBA_DISABLE_JIT=1`` turns every function below into plain Python, with the same bits.
+There are three ways, all with the same bits:
+
+- the default, with what `internals` makes Numba do differently;
+- ``BASIS_JIT=stock``: Numba as it is, for a release whose internals have changed. It is chosen with a warning where
+  `self_test` fails. Compiling takes about twice as long and sweeps run some four times slower, single runs do not;
+- ``NUMBA_DISABLE_JIT=1``: every function below is plain Python.
 """
 
 import functools
@@ -10,15 +15,50 @@ import os
 import pathlib
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
+import numba
 from numba import config, njit, typeof, types
 from numba.extending import typeof_impl
 from numba.np.numpy_support import carray
 
-from . import cache, internals
+from . import cache, intrinsics
+
+#: How kernels are compiled in this process (`MODE`).
+DEFAULT, STOCK, PLAIN = "default", "stock", "plain"
+
+
+def _choose_mode() -> str:
+    if config.DISABLE_JIT:
+        return PLAIN
+    wanted = os.environ.get("BASIS_JIT", "")
+    if wanted not in ("", STOCK):
+        raise ValueError(f"BASIS_JIT is {wanted!r}; it must be {STOCK!r}, or not be set.")
+    if wanted == STOCK:
+        return STOCK
+    try:
+        # Both imports may fail, where Numba has other internals.
+        from . import self_test
+
+        self_test.check()
+    except Exception as error:
+        warnings.warn(
+            f"Numba {numba.__version__} has other internals than the kernels were made for ({error!r}). They are "
+            "compiled the stock way: the results are the same, but compiling and sweeps take longer. "
+            "numba>=0.68,<0.69 is known to work; BASIS_JIT=stock silences this warning.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return STOCK
+    return DEFAULT
+
+
+MODE = _choose_mode()
+if MODE == DEFAULT:
+    from . import internals
 
 #: The folder that holds the package.
 _ROOT = pathlib.Path(__file__).parents[3]
@@ -26,13 +66,15 @@ _ROOT = pathlib.Path(__file__).parents[3]
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 
 
-def _njit(function: Callable, keep: bool, **options: Any) -> Any:
+def _njit(function: Callable, keep: bool = False, **options: Any) -> Any:
+    keep = keep and cache.CACHE is not None and MODE != PLAIN
     # Numba reads CACHE_DIR when it decorates; a setting left behind would capture the user's own caches.
     before = config.CACHE_DIR
-    config.CACHE_DIR = cache.CACHE or ""
+    folder = cache.CACHE or ""
+    config.CACHE_DIR = os.path.join(folder, STOCK) if MODE == STOCK else folder
     try:
-        made = njit(function, **_OPTIONS, **options)
-        if keep and cache.CACHE is not None and not config.DISABLE_JIT:
+        made = njit(function, cache=keep and MODE == STOCK, **_OPTIONS, **options)
+        if keep and MODE == DEFAULT:
             made._cache = internals.KernelCache(function)
         return made
     finally:
@@ -40,15 +82,10 @@ def _njit(function: Callable, keep: bool, **options: Any) -> Any:
 
 
 def _part(function: Callable, forceinline: bool) -> Any:
-    made = _njit(
-        function,
-        keep=False,
-        forceinline=forceinline,
-        no_cpython_wrapper=True,
-        no_cfunc_wrapper=True,
-        pipeline_class=internals.PartCompiler,
-    )
-    return made if config.DISABLE_JIT else internals.for_any_literal(made)
+    options = {"forceinline": forceinline, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    if MODE != DEFAULT:
+        return _njit(function, **options)
+    return internals.for_any_literal(_njit(function, pipeline_class=internals.PartCompiler, **options))
 
 
 class _Shared:
@@ -69,7 +106,7 @@ def _type_of_shared(value: _Shared, context: Any) -> Any:
 
 def shared(function: Callable) -> Any:
     """A function that Python callers run as plain Python, and that kernels inline."""
-    return function if config.DISABLE_JIT else _Shared(function)
+    return function if MODE == PLAIN else _Shared(function)
 
 
 def stage(function: Callable) -> Any:
@@ -90,7 +127,7 @@ def kernel(function: Callable) -> Any:
 
 def open_kernel(function: Callable) -> Any:
     """An entry point that is read once for all books and bound to the sizes of each book (`bind_sizes`)."""
-    return function if config.DISABLE_JIT else _part(function, forceinline=False)
+    return _part(function, forceinline=False) if MODE == DEFAULT else kernel(function)
 
 
 def called_by_address(signature: Any) -> Callable[[Callable], Any]:
@@ -100,7 +137,7 @@ def called_by_address(signature: Any) -> Callable[[Callable], Any]:
     """
 
     def decorate(function: Callable) -> Any:
-        if config.DISABLE_JIT:
+        if MODE == PLAIN:
             return function
         if not function.__module__.startswith(__package__.partition(".")[0] + "."):
             return njit(signature, error_model="numpy")(function)
@@ -121,7 +158,7 @@ def _compiling(name: str) -> Iterator[None]:
 
     A compiler makes objects by the million, hardly any of them garbage that only the collector finds: it pauses.
     """
-    with cache.file_lock(name), internals.remembered_types():
+    with cache.file_lock(name), internals.remembered_types() if MODE == DEFAULT else nullcontext():
         collects = gc.isenabled()
         gc.disable()
         try:
@@ -133,7 +170,7 @@ def _compiling(name: str) -> Iterator[None]:
 
 def compiled(function: Any, args: tuple) -> Any:
     """`function` compiled (or loaded) for values such as `args`; a call of what comes back skips the dispatch."""
-    if config.DISABLE_JIT:
+    if MODE == PLAIN:
         return function
     signature = tuple(typeof(a) for a in args)
     with _compiling(_digest(function, signature)):
@@ -167,10 +204,12 @@ def bind_sizes(function: Any, signature: Any, sizes: Mapping[str, int]) -> Any:
     Returns
     -------
     int
-        Its address for compiled code. The function itself in plain Python.
+        Its address for compiled code, where the stock way leaves the sizes open. The function in plain Python.
     """
-    if config.DISABLE_JIT:
+    if MODE == PLAIN:
         return function
+    if MODE == STOCK:
+        return address_of(function, signature)
     machine = internals.machine()
     name = "bound-" + _digest(function, signature, sorted(sizes.items()), machine)
 
@@ -196,6 +235,9 @@ def kept_callback(name: str, signature: Any, make: Callable[[], tuple[Callable, 
     (int, Any)
         Its address, and what goes with it.
     """
+    if MODE != DEFAULT:
+        function, beside = make()
+        return callback(function, signature), beside
     what = "callback-" + hashlib.sha256(f"{name} {signature} {internals.machine()}".encode()).hexdigest()[:16]
 
     def compile_it() -> tuple[Any, Any]:
@@ -216,7 +258,7 @@ def kept_callback(name: str, signature: Any, make: Callable[[], tuple[Callable, 
 
 def callback(function: Callable, signature: Any) -> int:
     """Address of a function that is compiled for this process alone, for kernels to call."""
-    # kernels call it by its address: wrappers for other callers would take as long again to compile
+    # Kernels call it by its address: wrappers for other callers would take as long again to compile.
     made = njit(signature, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
     _bound.append(made)
     return address_of(made, signature)
@@ -242,7 +284,7 @@ def compile_in_parallel(prepare: str, kernels: Mapping[str, Any], signature: Any
     """
     missing = []
     # There is no Python to start where a program embeds Python, or is frozen.
-    if cache.CACHE is not None and not config.DISABLE_JIT and sys.executable and not getattr(sys, "frozen", False):
+    if cache.CACHE is not None and MODE == DEFAULT and sys.executable and not getattr(sys, "frozen", False):
         missing = [name for name, made in kernels.items() if not internals.is_kept(made, signature)]
     module, _, function = prepare.rpartition(".")
     roots = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
@@ -274,7 +316,7 @@ def processors() -> int:
 
 
 def _borrowed(array: Any, shape: Any) -> Any:
-    return carray(internals.pointer_to(array), shape)
+    return carray(intrinsics.pointer_to(array), shape)
 
 
 def _whole(array: Any, shape: Any) -> Any:
@@ -283,12 +325,12 @@ def _whole(array: Any, shape: Any) -> Any:
 
 #: borrowed(array, shape): the array without its owner, which the caller keeps alive. Its views cost no reference counts
 #: (they are atomic), and where the shape is made of constants the strides are constants, too.
-borrowed: Any = _whole if config.DISABLE_JIT else stage(_borrowed)
+borrowed: Any = _whole if MODE == PLAIN else stage(_borrowed)
 
 
 def _no_effect() -> None:
     pass
 
 
-aligned_stack: Any = _no_effect if config.DISABLE_JIT else internals.stack_on_cache_line
-keep_apart: Any = _no_effect if config.DISABLE_JIT else internals.not_inlined
+aligned_stack: Any = _no_effect if MODE == PLAIN else intrinsics.stack_on_cache_line
+keep_apart: Any = _no_effect if MODE == PLAIN else intrinsics.not_inlined

@@ -5,7 +5,7 @@ from ..numba.jit import routine, stage
 from ..positions.gas import max_gas_units
 from ..positions.lending import lending_sums
 from ..positions.staking import market_price_and_fee
-from .gas import all_but_gas, gas_reserve, usdt_pays_gas
+from .gas import all_but_gas, usdt_pays_gas
 from .lend import supplied
 from .orders import DONE, NEGLIGIBLE, is_entry, write_order
 
