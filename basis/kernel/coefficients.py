@@ -7,7 +7,7 @@ facts about assets (`AssetFacts`).
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -309,6 +309,67 @@ def _fill_depth(q: at.Quote, slots: Slots, market: _Market, depth: Depth) -> Non
             q.sell[place, 1:] = np.where(market.column(f"high|{name}") > limit, limit, 0.0)[1:]
 
 
+def _fill_holding(h: at.Hour, q: at.Quote, market: _Market, i: int, thresholds: Mapping[str, Any]) -> None:
+    """Coefficients of slot `i`, which holds cash, a token, a supply or a debt."""
+    slots, key = market.slots, market.slots.keys[i]
+    price = market.price(slots.asset_of(key))
+    oracle, peg = market.rates(key.symbol)
+    rated = key.symbol in slots.staking_tokens
+    token = i - len(slots.cash)
+    index = market.ones
+    if key.type == "aToken":
+        index = market.column(f"liquidity_index|{key.reserve}")
+    elif key.type == "debtToken":
+        index = market.column(f"borrow_index|{key.reserve}")
+    unit = index * oracle * peg if rated else index
+    worth = unit * price
+    sign = -1.0 if key.type == "debtToken" else 1.0
+    h.value[i] = sign * worth
+    h.unit[i] = sign * unit
+    h.price[i] = sign * unit * _change(price)
+    rate_before = _before(oracle) * _before(peg) if rated else market.ones
+    if key.type == "aToken":
+        c = token - len(slots.token)
+        h.supply[c] = _change(index) * rate_before * _before(price)
+        h.oracle[c] = index * oracle * price
+        h.threshold[c] = h.oracle[c] * thresholds.get(key.reserve, 0.0)
+        q.index[c] = index
+    if key.type == "debtToken":
+        d = token - len(slots.token) - len(slots.collateral)
+        q.debt_index[d] = index
+        h.borrow[d] = -_change(index) * rate_before * _before(price)
+        h.owed[d] = index * oracle * price
+    if rated:
+        h.staking[token] = sign * index * _change(oracle) * _before(peg) * _before(price)
+        h.peg[token] = sign * index * oracle * _change(peg) * _before(price)
+    if key.type == "BaseToken" and token >= 0:
+        q.spot[token] = market.traded(key.symbol)
+        # The market rate of what is changed for ether is its price in ether.
+        swapped = key.symbol == QUOTE_ASSET and key.venue == "wallet" and slots.ether
+        if swapped or key.symbol in {reward.symbol for reward in slots.rewards}:
+            q.market[token] = q.spot[token] / market.column(f"spot|{GAS_ASSET}")
+        else:
+            q.market[token] = market.traded_rate(key.symbol)
+        q.rate[token] = oracle
+
+
+def _fill_perp(h: at.Hour, q: at.Quote, market: _Market, i: int) -> None:
+    """Coefficients of perp `i` of the grid."""
+    slots, key, cash = market.slots, market.slots.perp[i], market.price(QUOTE_ASSET)
+    mark = market.column(f"mark|{key}")
+    spot = market.column(f"spot|{key.base}")
+    slot = len(slots.keys) - len(slots.perp) + i
+    h.value[slot] = mark * cash
+    h.unit[slot] = 1.0
+    h.price[slot] = _change(spot) * cash + _before(mark) * _change(cash)
+    h.basis[i] = _change(mark - spot) * cash
+    h.funding[i] = market.columns.get(f"funding_cash|{key}", 0.0)
+    # The hour starts at the last mark, so its extremes are never on the better side of it.
+    h.high[i] = np.maximum(market.columns.get(f"high|{key}", mark), _before(mark))
+    h.low[i] = np.minimum(market.columns.get(f"low|{key}", mark), _before(mark))
+    q.mark[i] = mark
+
+
 def make_coefficients(
     slots: Slots,
     columns: Mapping[str, np.ndarray],
@@ -340,68 +401,15 @@ def make_coefficients(
     rows = len(seconds)
     n = slots.shape()
     market = _Market(columns, rows, slots, valuation)
-    rewards = {key.symbol for key in slots.rewards}
     # one line per coefficient while they are made; one line per hour when the loop reads them
     hours, quotes = np.zeros((at.width(n), rows)), np.zeros((at.quote_width(n), rows))
     h, q = at.hour_of(n, hours), at.quote_of(n, quotes)
-    cash = market.price(QUOTE_ASSET)
     for i, key in enumerate(slots.keys):
-        if key.type == "Perp":
-            continue
-        price = market.price(slots.asset_of(key))
-        oracle, peg = market.rates(key.symbol)
-        rated = key.symbol in slots.staking_tokens
-        token = i - len(slots.cash)
-        index = market.ones
-        if key.type == "aToken":
-            index = market.column(f"liquidity_index|{key.reserve}")
-        elif key.type == "debtToken":
-            index = market.column(f"borrow_index|{key.reserve}")
-        unit = index * oracle * peg if rated else index
-        worth = unit * price
-        sign = -1.0 if key.type == "debtToken" else 1.0
-        h.value[i] = sign * worth
-        h.unit[i] = sign * unit
-        h.price[i] = sign * unit * _change(price)
-        if key.type == "aToken":
-            c = token - len(slots.token)
-            rate_before = _before(oracle) * _before(peg) if rated else market.ones
-            h.supply[c] = _change(index) * rate_before * _before(price)
-            h.oracle[c] = index * oracle * price
-            h.threshold[c] = h.oracle[c] * (thresholds or {}).get(key.reserve, 0.0)
-            q.index[c] = index
-        if key.type == "debtToken":
-            d = token - len(slots.token) - len(slots.collateral)
-            q.debt_index[d] = index
-            rate_before = _before(oracle) * _before(peg) if rated else market.ones
-            h.borrow[d] = -_change(index) * rate_before * _before(price)
-            h.owed[d] = index * oracle * price
-        if rated:
-            h.staking[token] = sign * index * _change(oracle) * _before(peg) * _before(price)
-            h.peg[token] = sign * index * oracle * _change(peg) * _before(price)
-        if key.type == "BaseToken" and token >= 0:
-            q.spot[token] = market.traded(key.symbol)
-            # what is changed for ether has a price in it
-            changed = key.symbol in rewards or (key.symbol == QUOTE_ASSET and key.venue == "wallet" and slots.ether)
-            q.market[token] = (
-                q.spot[token] / market.column(f"spot|{GAS_ASSET}") if changed else market.traded_rate(key.symbol)
-            )
-            q.rate[token] = oracle
+        if key.type != "Perp":
+            _fill_holding(h, q, market, i, thresholds or {})
     for i, key in enumerate(slots.perp):
-        if key not in slots.held:
-            continue
-        mark = market.column(f"mark|{key}")
-        spot = market.column(f"spot|{key.base}")
-        slot = len(slots.keys) - len(slots.perp) + i
-        h.value[slot] = mark * cash
-        h.unit[slot] = 1.0
-        h.price[slot] = _change(spot) * cash + _before(mark) * _change(cash)
-        h.basis[i] = _change(mark - spot) * cash
-        h.funding[i] = columns.get(f"funding_cash|{key}", 0.0)
-        # the hour starts at the last mark: its extremes are never on the better side of it
-        h.high[i] = np.maximum(columns.get(f"high|{key}", mark), _before(mark))
-        h.low[i] = np.minimum(columns.get(f"low|{key}", mark), _before(mark))
-        q.mark[i] = mark
+        if key in slots.held:
+            _fill_perp(h, q, market, i)
     for a, asset in enumerate(slots.assets):
         h.asset[a] = market.price(asset)
     if rate is not None:
@@ -421,7 +429,7 @@ def make_coefficients(
     if slots.depth:
         _fill_depth(q, slots, market, depth or Depth())
     # USD as the lending protocol counts it
-    usd = columns.get(f"usd|{QUOTE_ASSET}")
+    cash, usd = market.price(QUOTE_ASSET), columns.get(f"usd|{QUOTE_ASSET}")
     q.usd[0] = cash if usd is None else cash / usd
     q.time[0] = seconds
     return Coefficients(np.ascontiguousarray(hours.T), np.ascontiguousarray(quotes.T))
