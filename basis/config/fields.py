@@ -24,6 +24,9 @@ from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, c
 
 from basis.config.durations import parse_duration, parse_instant
 
+#: Likeness of two spellings (difflib's ratio) from which on one is proposed for the other.
+_NEAR = 0.5
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -31,7 +34,7 @@ V = TypeVar("V")
 def nearest(name: object, options: Iterable[str]) -> str | None:
     """The option whose spelling is closest to ``name`` (case aside), or None where none is near."""
     by_lower = {option.lower(): option for option in options}
-    match = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.5)
+    match = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=_NEAR)
     return by_lower[match[0]] if match else None
 
 

@@ -35,7 +35,12 @@ from basis.series_kinds import default_staleness, kinds
 _HIGHER_IS_WORSE = ("ltv", "net_delta_ratio", "drawdown")
 _LOWER_IS_WORSE = ("health_factor", "margin_ratio")
 MEASURES = (*_HIGHER_IS_WORSE, *_LOWER_IS_WORSE, "margin_ratio|<venue>", "net_delta_ratio|<ASSET>")
+#: Shortest and longest step of the grid: that of the finest candles, and that of the daily observations.
 _BAR_INTERVALS = (timedelta(minutes=5), timedelta(days=1))
+#: Least share of funding payments that must be there: one missing payment in a month is more than this.
+_FUNDING_COVERAGE = 0.99
+#: End of the seeds: they are int64 in the manifest.
+_SEEDS_END = 2**63
 
 
 class Costs(Model):
@@ -132,7 +137,8 @@ class Data(Model):
         "(price, aave, lst, gas) or by series (spot/btcusdt).",
     )
     min_funding_coverage: Fraction = Field(
-        default=0.99, description="Least share of funding payments that must be there after fallbacks, fraction."
+        default=_FUNDING_COVERAGE,
+        description="Least share of funding payments that must be there after fallbacks, fraction.",
     )
 
     @model_validator(mode="after")
@@ -199,7 +205,7 @@ class Config(Model):
     valuation: Literal["market", "oracle"] = Field(
         default="market", description="Rate at which staking tokens are valued."
     )
-    seed: Annotated[Integer, Field(ge=0, lt=2**63)] = Field(default=0, description="Seed of everything random.")
+    seed: Annotated[Integer, Field(ge=0, lt=_SEEDS_END)] = Field(default=0, description="Seed of everything random.")
     strategy: StrategySettings = Field(default=StrategySettings(), description="What the strategy aims at.")
     costs: Costs = Field(default=Costs(), description="Costs of execution.")
     execution: Execution = Field(default=Execution(), description="How orders at exchanges meet the market.")

@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from basis.errors import DataError
-from basis.market.sources.clock import iso, to_ns
+from basis.market.sources.clock import SECOND, iso, to_ns
 
 
 class Settlements(NamedTuple):
@@ -152,13 +152,13 @@ class Panel:
         arrays = {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}
         if isinstance(timestamps, str) or np.ndim(timestamps) == 0:
             rows = max((a.size for a in arrays.values() if a.ndim), default=1)
-            grid = to_ns(timestamps) + np.arange(rows, dtype=np.int64) * (step_s * 1_000_000_000)
+            grid = to_ns(timestamps) + np.arange(rows, dtype=np.int64) * (step_s * SECOND)
         else:
             grid = np.ascontiguousarray(timestamps)
             if grid.dtype.kind == "M":
                 grid = grid.astype("datetime64[ns]")
             grid = grid.astype(np.int64)
-        if grid.size == 0 or (np.diff(grid) != step_s * 1_000_000_000).any():
+        if grid.size == 0 or (np.diff(grid) != step_s * SECOND).any():
             raise DataError(f"Panel timestamps must be an exact grid of {step_s} s with at least one row.")
         for name, values in arrays.items():
             if values.ndim and values.shape != grid.shape:
@@ -183,7 +183,7 @@ class Panel:
             Where the instant is outside the grid (the last row holds for one step).
         """
         ns = to_ns(instant)
-        row = (ns - int(self.timestamps[0])) // (self.step_s * 1_000_000_000)
+        row = (ns - int(self.timestamps[0])) // (self.step_s * SECOND)
         if not 0 <= row < len(self):
             span = f"{iso(self.timestamps[0])} .. {iso(self.timestamps[-1])}"
             raise DataError(f"{iso(ns)} is outside the panel {span}; choose an instant inside it.")

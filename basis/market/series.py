@@ -19,6 +19,8 @@ from basis.market.sources.funding import FundingSeries
 from basis.market.sources.observed import ReserveSeries, StepSeries
 from basis.market.sources.reader import DataFolder, Table, read_days
 
+#: Step of the candles that every data set has.
+_COARSE = timedelta(hours=1)
 #: Time between two settlements where a venue states none: every exchange here settles three times a day.
 _FUNDING_STEP = 8 * HOUR
 #: A gas price is that of a block up to an hour older than its label: an hourly one is fresh for two hours.
@@ -48,7 +50,7 @@ class SeriesStore:
     def paths(self, series: str, sources: tuple[str, ...]) -> list[str]:
         """File of each source; on a grid finer than an hour the one with finer candles where the data set has it."""
         coarse = needed.source_paths(series, sources)
-        if self.config.bar_interval >= timedelta(hours=1):
+        if self.config.bar_interval >= _COARSE:
             return coarse
         fine = needed.source_paths(series, sources, needed.fine_folder(series))
         return [f if self.folder.has(f) else c for f, c in zip(fine, coarse, strict=True)]

@@ -12,6 +12,8 @@ HOUR = 3600 * SECOND
 DAY = 24 * HOUR
 YEAR_365 = 365 * DAY
 
+#: Seconds below which a span is printed in seconds, not in hours.
+_SHORT = 600
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -67,7 +69,7 @@ def span_text(ns: float) -> str:
     if not np.isfinite(ns):
         return "unbounded (nothing before it)"
     seconds = ns / SECOND
-    return f"{seconds:g} s" if abs(seconds) < 600 else f"{seconds / 3600:.4g} h"
+    return f"{seconds:g} s" if abs(seconds) < _SHORT else f"{ns / HOUR:.4g} h"
 
 
 def modal_step(stamps: np.ndarray, default: int = HOUR) -> int:
