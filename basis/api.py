@@ -19,7 +19,7 @@ from .execution.interface import VenueInterface
 from .market import DataProvider
 from .market.panel import Panel
 from .market.sources.clock import iso
-from .results import Result, open_run
+from .reports import Result, open_run
 from .strategies.base import Strategy
 from .strategies.compiled import CompiledStrategy
 from .strategies.manager import StrategyManager

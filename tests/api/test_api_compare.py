@@ -102,7 +102,7 @@ def test_folders_and_ids_are_opened(lean, flowing, tmp_path, monkeypatch):
     for table in ("stats", "attribution", "contribution", "equity", "config", "runs"):
         pd.testing.assert_frame_equal(getattr(stored, table), getattr(memory, table))
     assert repr(stored) == repr(memory)
-    with pytest.raises(InputError, match=f"No run {lean.run_id[:-1]}x, .*Did you mean {lean.run_id}"):
+    with pytest.raises(InputError, match=f"There is no run {lean.run_id[:-1]}x: .*Did you mean {lean.run_id}"):
         basis.compare(lean, lean.run_id[:-1] + "x")
 
 
@@ -124,7 +124,7 @@ def test_wrong_use_is_told(lean, runs, names, words):
         assert word in str(caught.value)
 
 
-@pytest.mark.parametrize(("what", "words"), [(7, "7 is no run"), ("nowhere/at/all", "no run folder"), (None, "no run")])
+@pytest.mark.parametrize(("what", "words"), [(7, "Cannot compare 7"), ("nowhere/at/all", "not a run folder"), (None, "Cannot compare None")])
 def test_what_is_no_run_is_told(lean, what, words):
     with pytest.raises(InputError, match=words):
         basis.compare(lean, what)

@@ -11,7 +11,7 @@ from test_loans_inside_the_hour import dip, hold, owing_usdt
 import basis
 from basis.errors import InputError
 from basis.kernel.layout import COLUMN_NAMES
-from basis.results import Result
+from basis.reports import Result
 from basis.results.folder import TABLES
 from basis.results.table import Table, differences
 
@@ -252,7 +252,7 @@ def test_a_month_compounds_its_days(run):
 @pytest.mark.parametrize(
     ("freq", "words"),
     [
-        ("90min", "no multiple of the bar (1h)"),
+        ("90min", "not a multiple of the bar (1h)"),
         ("30min", "(1h)"),
         ("x", "no frequency"),
         ("", "no frequency"),
@@ -338,7 +338,7 @@ def test_a_pickled_run_that_went_on_keeps_what_it_went_on_from(flowing, sample_d
 
 
 def test_formatted_stats_are_those_of_the_card(lean):
-    from basis.results.card import HEADLINE
+    from basis.reports.notebook_html import HEADLINE
     from basis.results.stats import STATS
 
     card, texts = lean._repr_html_(), lean.stats(formatted=True)

@@ -57,7 +57,7 @@ def test_more_than_there_is_is_cut_to_it_and_counted(mode, asset, sample_data):
     result = basis.backtest(mode, sample_data, **WINDOW, strategy=Greedy)
     orders = result.events.query("kind == 'order'")
     assert len(orders) >= 1
-    assert any("no more is traded than there is" in line for line in result.warnings)
+    assert any("Orders larger than the balance are cut to it" in line for line in result.warnings)
 
 
 def test_an_amount_that_is_text_names_action_and_asset(sample_data):
@@ -95,7 +95,7 @@ def test_a_misspelt_metric_is_told_with_the_nearest(sample_data, formatted):
     result = basis.backtest("btc_basis", sample_data, **WINDOW)
     stats = result.stats(formatted)
     near, wrong = ("Sharpe", "Sharp") if formatted else ("sharpe_365", "sharp")
-    with pytest.raises(KeyError, match=rf"No '{wrong}' among them; did you mean '{near}'\?"):
+    with pytest.raises(KeyError, match=rf"There is no '{wrong}'; did you mean '{near}'\?"):
         stats[wrong]
     with pytest.raises(KeyError, match=rf"No '{wrong}'"):
         stats[[near, wrong]]
@@ -191,7 +191,7 @@ def test_a_misspelt_driver_is_told():
 
 
 def test_a_misspelt_table_is_told(lean):
-    with pytest.raises(InputError, match=r"No table 'equty'; there are equity, attribution.* Did you mean equity\?"):
+    with pytest.raises(InputError, match=r"There is no table 'equty'. The tables are equity, attribution.* Did you mean equity\?"):
         lean.table("equty")
     with pytest.raises(AttributeError, match="Did you mean exposure"):
         lean.exposrue
@@ -200,9 +200,9 @@ def test_a_misspelt_table_is_told(lean):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("funding", "No column 'funding'; did you mean 'funding_pnl'?"),
-        (["fees", "slipage"], "No column 'slipage'; did you mean 'slippage'?"),
-        ("zzz", "No column 'zzz'; there are funding_pnl, "),
+        ("funding", "There is no column 'funding'; did you mean 'funding_pnl'?"),
+        (["fees", "slipage"], "There is no column 'slipage'; did you mean 'slippage'?"),
+        ("zzz", "There is no column 'zzz'; there are funding_pnl, "),
     ],
 )
 def test_a_misspelt_column_is_told(lean, name, told):
@@ -215,7 +215,7 @@ def test_a_misspelt_column_is_told(lean, name, told):
 
 
 def test_a_misspelt_column_of_a_query_is_told(lean):
-    with pytest.raises(NameError, match="No column 'knd'; did you mean 'kind'"):
+    with pytest.raises(NameError, match="There is no column 'knd'; did you mean 'kind'"):
         lean.events.query("knd == 'fill'")
     with pytest.raises(NameError, match="local variable 'fill' is not defined"):
         lean.events.query("kind == @fill")
