@@ -179,7 +179,7 @@ def plotly_template(palette: Palette = LIGHT) -> dict[str, Any]:
             "title": {"x": 0.0, "xref": "paper", "xanchor": "left", "font": {"size": FONT_SIZE + 4}},
             "paper_bgcolor": palette.paper,
             "plot_bgcolor": palette.paper,
-            "colorway": [words.colour for words in COLUMNS.values()],
+            "colorway": [label.colour for label in COLUMNS.values()],
             "xaxis": {**axis, "showgrid": False, "showline": True, "ticks": "outside", "zeroline": False},
             "yaxis": {**axis, "showline": False},
             "legend": {"font": {"size": FONT_SIZE - 1}, "bgcolor": "rgba(0,0,0,0)"},

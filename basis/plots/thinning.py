@@ -96,5 +96,8 @@ def _thin_marks(marks: Marks, column: np.timedelta64) -> Marks:
     last = np.concatenate((first[1:], [True]))
     kept = np.sort(order[first | last])
     return replace(
-        marks, stamps=marks.stamps[kept], values=marks.values[kept], words=tuple(marks.hover_texts[at] for at in kept)
+        marks,
+        stamps=marks.stamps[kept],
+        values=marks.values[kept],
+        hover_texts=tuple(marks.hover_texts[at] for at in kept),
     )

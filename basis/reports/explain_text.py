@@ -107,8 +107,8 @@ def _market(row: ExplainedRow) -> Iterable[str]:
         measure, _, what = name.partition("|")
         if measure not in _MARKET or not np.isfinite(line["now"]):
             continue
-        words, unit = _MARKET[measure]
-        text = f"{words.format(what)} {_arrow(line)} {unit}".rstrip()
+        template, unit = _MARKET[measure]
+        text = f"{template.format(what)} {_arrow(line)} {unit}".rstrip()
         if measure not in ("signal", "gas_price_gwei") and np.isfinite(line["relative"]):
             small = 0.0 < abs(line["relative"]) < 1e-4
             change = f"{line['relative'] * 1e4:+.4f} bps" if small else f"{line['relative']:+.2%}"
@@ -145,7 +145,9 @@ def _risk(row: ExplainedRow) -> Iterable[str]:
         # without a position and without debt there is nothing to show
         if name.startswith("maintenance_ratio") or not (np.isfinite(levels) & (levels != 0.0)).any():
             continue
-        moments = [f"{words} {_ratio(line[column])}" for words, column in _MOMENTS.items() if np.isfinite(line[column])]
+        moments = [
+            f"{moment} {_ratio(line[column])}" for moment, column in _MOMENTS.items() if np.isfinite(line[column])
+        ]
         limits = ""
         if np.isfinite(line["critical"]):
             limits = f" (warning {_ratio(line['warning'])}, critical {_ratio(line['critical'])})"
@@ -166,9 +168,9 @@ def _order(event: Any, share_class: str) -> str:
     text = f"fill {event.detail} {event.instrument}: {number(event.quantity)}"
     if event.price:
         text += f" at {number(event.price)} (reference {number(event.reference_price)})"
-    for name, words in _COSTS.items():
+    for name, label in _COSTS.items():
         if getattr(event, name) != 0.0:
-            text += f", {words} {with_minus_sign(money(getattr(event, name), share_class))}"
+            text += f", {label} {with_minus_sign(money(getattr(event, name), share_class))}"
     return text
 
 

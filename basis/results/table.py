@@ -150,10 +150,10 @@ def _to_arrow(values: Column) -> "pa.Array":
     import pyarrow as pa
 
     if isinstance(values, Text):
-        words = [label.encode() for label in values.labels] or [b""]
-        ends = np.concatenate(([0], np.cumsum([len(word) for word in words]))).astype(np.int32)
+        texts = [label.encode() for label in values.labels] or [b""]
+        ends = np.concatenate(([0], np.cumsum([len(text) for text in texts]))).astype(np.int32)
         labels = pa.Array.from_buffers(
-            pa.string(), len(words), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(words))]
+            pa.string(), len(texts), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
         )
         codes = pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(np.ascontiguousarray(values.codes))])
         return pa.DictionaryArray.from_arrays(codes, labels).cast(pa.string())

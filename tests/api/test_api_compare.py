@@ -81,8 +81,8 @@ def test_modes_differ_by_key_and_not_by_every_number_of_a_venue(mixed):
 def test_share_classes_are_said_and_not_mixed(mixed, lean, ether):
     assert mixed.share_classes == {"btc_basis": "USDT", "eth_leveraged": "ETH"}
     assert mixed.stats.loc["final_equity", "eth_leveraged"] == ether.equity["equity"].iloc[-1]
-    assert "own share class: btc_basis in USDT, eth_leveraged in ETH" in repr(mixed)
-    assert "own share class" in mixed._repr_html_()
+    assert "share class of each run: btc_basis in USDT, eth_leveraged in ETH" in repr(mixed)
+    assert "share class of each run" in mixed._repr_html_()
     assert "different windows" in repr(mixed)
 
 
@@ -124,7 +124,10 @@ def test_wrong_use_is_told(lean, runs, names, words):
         assert word in str(caught.value)
 
 
-@pytest.mark.parametrize(("what", "words"), [(7, "Cannot compare 7"), ("nowhere/at/all", "not a run folder"), (None, "Cannot compare None")])
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [(7, "Cannot compare 7"), ("nowhere/at/all", "not a run folder"), (None, "Cannot compare None")],
+)
 def test_what_is_no_run_is_told(lean, what, words):
     with pytest.raises(InputError, match=words):
         basis.compare(lean, what)

@@ -97,7 +97,7 @@ def test_a_misspelt_metric_is_told_with_the_nearest(sample_data, formatted):
     near, wrong = ("Sharpe", "Sharp") if formatted else ("sharpe_365", "sharp")
     with pytest.raises(KeyError, match=rf"There is no '{wrong}'; did you mean '{near}'\?"):
         stats[wrong]
-    with pytest.raises(KeyError, match=rf"No '{wrong}'"):
+    with pytest.raises(KeyError, match=rf"There is no '{wrong}'"):
         stats[[near, wrong]]
     assert stats[near] == stats.iloc[list(stats.index).index(near)]
     if not formatted:
@@ -112,7 +112,7 @@ def test_a_misspelt_metric_is_told_with_the_nearest(sample_data, formatted):
 def test_a_backend_in_the_place_of_another_argument_is_told(sample_data):
     plot = basis.backtest("btc_basis", sample_data, **WINDOW).plot
     for figure, argument in ((plot.liquidation_map, "timestamp"), (plot.attribution, "kind")):
-        with pytest.raises(InputError, match=rf"is {argument}, not the backend; write \w+\(backend='matplotlib'\)"):
+        with pytest.raises(InputError, match=rf"is {argument}, not the backend. Write \w+\(backend='matplotlib'\)"):
             figure("matplotlib")
     with pytest.raises(InputError, match="Did you mean 'plotly'"):
         plot.equity("plotli")
@@ -191,7 +191,8 @@ def test_a_misspelt_driver_is_told():
 
 
 def test_a_misspelt_table_is_told(lean):
-    with pytest.raises(InputError, match=r"There is no table 'equty'. The tables are equity, attribution.* Did you mean equity\?"):
+    message = r"There is no table 'equty'\. The tables are equity, attribution.* Did you mean equity\?"
+    with pytest.raises(InputError, match=message):
         lean.table("equty")
     with pytest.raises(AttributeError, match="Did you mean exposure"):
         lean.exposrue

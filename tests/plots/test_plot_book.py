@@ -174,7 +174,7 @@ def test_the_first_of_a_month_belongs_to_the_one_before():
 
 def test_returns_by_month_compound_to_those_of_the_run(result):
     months = pandas_months(result)
-    returns = pd.Series(result._row_returns, result.equity.index)
+    returns = pd.Series(result.row_returns, result.equity.index)
     expected = (1.0 + returns).groupby(months.to_numpy()).agg(lambda rows: np.prod(rows.to_numpy())) - 1.0
     if not np.isfinite(expected).any():
         assert "no returns" in result.plot.monthly_returns().layout.annotations[0].text

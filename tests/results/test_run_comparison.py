@@ -88,7 +88,7 @@ def test_the_page_has_the_numbers_of_the_runs(three):
     for line in content["data"]:
         values = np.frombuffer(base64.b64decode(line["y"]["bdata"]), "f8")
         assert np.isfinite(values).any()
-    assert "own share class" in page.text
+    assert "in the share class of each run" in page.text
 
 
 def test_the_page_opens_without_a_complaint(three, tmp_path):

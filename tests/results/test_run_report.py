@@ -136,7 +136,7 @@ def test_headline_figures_are_the_stats(page, result):
 
 def test_the_attribution_table_sums_to_the_profit(page, result):
     rows = {row[0]: row[1:] for row in page.table("cause")[1:]}
-    summary, places = result.summary, theme.places(result.summary["share_class"])
+    summary, decimals = result.summary, theme.decimals(result.summary["share_class"])
     within = 1e-9 * max(1.0, summary["initial_equity"])
     columns = {row[0]: number(row[1]) for name, row in rows.items() if row[0] and "|" not in row[0]}
     for column, total in columns.items():
@@ -146,7 +146,7 @@ def test_the_attribution_table_sums_to_the_profit(page, result):
     assert number(rows["balance-based P&L"][1]) == pytest.approx(profit, abs=within)
     # as printed, digit by digit
     assert sum(columns.values()) == pytest.approx(profit, abs=within)
-    assert len(rows["sum of the columns"][1].rpartition(".")[2]) >= places
+    assert len(rows["sum of the columns"][1].rpartition(".")[2]) >= decimals
     assert abs(number(rows["difference"][1])) <= 1e-9 * summary["initial_equity"]
     shares = [number(row[2].rstrip("%")) for row in rows.values() if row[0] and "|" not in row[0]]
     assert sum(shares) == pytest.approx(100.0, abs=0.01 * (len(shares) + 1))

@@ -139,7 +139,7 @@ def mark_traces(marks: Marks, y: str) -> list[dict[str, Any]]:
         "y": marks.values,
         "xaxis": "x",
         "yaxis": y,
-        "text": [words.replace("\n", "<br>") for words in marks.hover_texts],
+        "text": [text.replace("\n", "<br>") for text in marks.hover_texts],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {
             "symbol": symbol,

@@ -22,9 +22,9 @@ _MIN_LEGEND_SHARE = 0.02
 
 
 def overview(run: RunData) -> Picture:
-    """What is asked first, on one axis of time: worth, drawdown, causes, and what was nearest to its limit.
+    """Equity, drawdown, P&L by column, and the risk measure nearest to its limit, on one time axis.
 
-    Imports numpy only.
+    Without a risk measure the last panel is the gross exposure.
     """
     equity, drawdown = equity_panel(run), drawdown_panel(run)
     panels = [
