@@ -459,7 +459,7 @@ def test_the_map_takes_the_nearest_and_tells_what_there_is_not(results):
         plot.liquidation_map(venue="kraken")
     with pytest.raises(InputError, match="outside the run, which has 2024-01-01 00:00 to 2024-03-01 00:00 UTC"):
         plot.liquidation_map("2025-01-01")
-    with pytest.raises(InputError, match="no instant"):
+    with pytest.raises(InputError, match="as an instant"):
         plot.liquidation_map("soon")
     with pytest.raises(InputError, match="days=0"):
         plot.liquidation_map(days=0)

@@ -196,5 +196,5 @@ def test_how_many_rows_may_be_said(results):
     print_rows = plot.equity(backend="matplotlib").get_axes()[0].get_lines()[0].get_xdata()
     assert len(print_rows) == sizes[1]
     for rows in (1, 0, -5, True, 2.5, "all"):
-        with pytest.raises(InputError, match="2 or more, or None for every row"):
+        with pytest.raises(InputError, match="2 or more, or None for all"):
             plot.equity(rows=rows)

@@ -118,7 +118,7 @@ def share(run: RunData) -> Picture:
     if not (found or has_shares):
         return make_picture(
             run, "share", "Share of the P&L by cause", unit,
-            note="The P&L is nothing, so there are no shares of it." if np.isfinite(pnl) else NO_VALUES,
+            note="The P&L is zero, so it has no shares." if np.isfinite(pnl) else NO_VALUES,
         )  # fmt: skip
     amounts = [*sorted(found.items(), key=lambda item: -abs(item[1])), ("pnl", pnl)]
     names = tuple("P&L" if key == "pnl" else theme.column_label(key).name for key, _ in amounts)
@@ -136,7 +136,7 @@ def share(run: RunData) -> Picture:
                  (*empty[:place], label.replace("-", "−"), *empty[place + 1 :]))
         )  # fmt: skip
     bars = CategoryBars(names, tuple(series), horizontal=True)
-    note = "in brackets: share of the P&L" if has_shares else "the P&L is nothing, so there are no shares of it"
+    note = "in brackets: share of the P&L" if has_shares else "the P&L is zero, so it has no shares"
     low, high = (edge([0.0, *(amount for _, amount in amounts)]) for edge in (min, max))
     # the labels beside the bars need room
     room = 0.5 * (high - low)

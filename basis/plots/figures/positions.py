@@ -93,7 +93,7 @@ def positions(run: RunData) -> Picture:
     if panels and omitted:
         panels[-1] = replace(panels[-1], note=f"too little to be shown: {', '.join(omitted)}")
     owned = any(run.is_material(np.abs(values).max(initial=0.0)) for values in held.values.values())
-    note = "" if panels else "All that the book owned was under way." if owned else "The book held nothing."
+    note = "" if panels else "All assets were in transit." if owned else "The book held nothing."
     return make_picture(run, "positions", "Positions", "", *panels, note=note)
 
 
