@@ -20,7 +20,7 @@ from .inputs.plans import Strategy
 from .market import DataProvider
 from .market.panel import Panel
 from .market.sources.clock import iso
-from .results import Result, open_run
+from .reports import Result, open_run
 from .strategies.compiled import CompiledStrategy
 from .strategies.manager import StrategyManager
 
