@@ -264,10 +264,10 @@ def decide(view, act, levered=0.0):
     target = size_target(view, wants_carry(view))
     legs = see_legs(view, target, in_loan)
     critical = rebalances and view.alert >= 2.0
-    if legs.has_drifted and legs.long > legs.short:
-        if critical or (rebalances and lost_a_venue(view, legs.short)):
-            # what a liquidation left unhedged goes: it does not wait for margin that travels
-            target = min(legs.short, target)
+    lost_hedge = critical or (rebalances and lost_a_venue(view, legs.short))
+    if legs.has_drifted and legs.long > legs.short and lost_hedge:
+        # what a liquidation left unhedged goes: it does not wait for margin that travels
+        target = min(legs.short, target)
     moved, acts = has_moved(view, legs, target, critical, entering, in_loan)
     apart = (legs.more - legs.less) * legs.price
     if not acts:

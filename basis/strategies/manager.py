@@ -59,7 +59,8 @@ class Decision:
     Attributes
     ----------
     actions : tuple of Action
-    memory : at most `kernel.layout.codes.MEMORIES` numbers the strategy wants to see again in its next view; None keeps the last
+    memory : at most `kernel.layout.codes.MEMORIES` numbers that the strategy wants to see again in its next view; None
+        keeps the last
 
     Examples
     --------

@@ -32,8 +32,8 @@ from .view import FLAGS, NUMBERS, POLICY_NUMBERS, TEXTS, SeenView
 #: Actions that a strategy may name.
 ACTIONS = codes.ACTION_NAMES[1:]
 _EXITS = ("exit_partial", "exit_full")
-#: What a strategy notes of its decision: how many actions, -1 after a fault; then the fault: which, action, plan and the
-#: number that is wrong.
+#: What a strategy notes of its decision: how many actions, -1 after a fault; then the fault: which, action, plan, and
+#: the number that is wrong.
 COUNT, FAULT, CODE, PLAN, NUMBER = range(codes.DECISION_NOTES)
 BAD_AMOUNT, BAD_STOP, BAD_TAKE_PROFIT, TOO_MANY = range(1, 5)
 #: Most names of a function.
