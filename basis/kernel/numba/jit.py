@@ -4,7 +4,7 @@ There are three ways, all with the same bits:
 
 - the default, with what `internals` makes Numba do differently;
 - ``BASIS_JIT=stock``: Numba as it is, for a release whose internals have changed. It is chosen with a warning where
-  `self_test` fails. Compiling takes about twice as long and sweeps run some four times slower, single runs do not;
+  `self_test` fails. Compiling takes twice the time and sweeps two to four times theirs, a single backtest no more;
 - ``NUMBA_DISABLE_JIT=1``: every function below is plain Python.
 """
 
