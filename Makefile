@@ -11,7 +11,7 @@ ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup backtest test browser gates bench results picture notebooks lab lint types format clean
+.PHONY: help setup backtest test golden browser gates bench results picture notebooks lab stubs lint types format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ backtest: $(STAMP) ## run one backtest: MODE, DATA, OUT, ARGS
 test: $(STAMP) browser ## run every test
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
+golden: $(STAMP) ## compare the tables of 300 runs with tests/golden/golden.txt; ARGS='--accept TEXT' accepts a change
+	$(BIN)/python tests/golden/golden.py $(ARGS)
+
 browser: $(STAMP) ## install Debian's Chromium for the tests in a browser, where there is none and one may
 	@$(BIN)/python tests/headless.py
 
@@ -49,6 +52,9 @@ notebooks: $(STAMP) ## bring scripts and notebooks in step, strip outputs, run t
 
 lab: $(STAMP) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir notebooks
+
+stubs: $(STAMP) ## write what editors know of the modes' constructors, from configs/modes
+	$(BIN)/python tests/api/mode_stub.py
 
 results: $(STAMP) ## run every mode on a real data set (BASIS_TEST_DATA) and write the table into the README
 	$(BIN)/python tests/benchmarks/results.py

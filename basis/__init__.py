@@ -34,24 +34,34 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from basis.api import EventDrivenStrategyEngine, backtest, open_run
-    from basis.config import Config, load_config
-    from basis.config.modes import (
-        BtcBasis,
-        EthBasis,
-        EthLeveraged,
-        EthStakingOnly,
-        MlDirectional,
-        PureLending,
-        UsdtMarketNeutral,
-        UsdtMarketNeutralNoLeverage,
-        list_modes,
-    )
+    from basis.config import Config, load_config, modes
+    from basis.config.modes import *  # noqa: F403  the constructors, which the generated stub lists
     from basis.engine.health import unified_health_manager
     from basis.execution.simulation import SimulationClient
     from basis.market import DataProvider
     from basis.results import Comparison, compare
     from basis.strategies.compiled import compiled
     from basis.strategies.manager import Action, Decision, StrategyManager
+
+    # for editors; in a run `__getattr__` makes the list, with the constructors of all modes there are
+    __all__ = [
+        "Action",
+        "Comparison",
+        "Config",
+        "DataProvider",
+        "Decision",
+        "EventDrivenStrategyEngine",
+        "SimulationClient",
+        "StrategyManager",
+        "__version__",
+        "backtest",
+        "compare",
+        "compiled",
+        "load_config",
+        "open_run",
+        "unified_health_manager",
+    ]
+    __all__ += modes.__all__
 
 #: Public name → the module that holds it.
 _HOMES = {
@@ -61,14 +71,6 @@ _HOMES = {
     "Config": "basis.config",
     "load_config": "basis.config",
     "list_modes": "basis.config.modes",
-    "BtcBasis": "basis.config.modes",
-    "EthBasis": "basis.config.modes",
-    "EthLeveraged": "basis.config.modes",
-    "EthStakingOnly": "basis.config.modes",
-    "MlDirectional": "basis.config.modes",
-    "PureLending": "basis.config.modes",
-    "UsdtMarketNeutral": "basis.config.modes",
-    "UsdtMarketNeutralNoLeverage": "basis.config.modes",
     "unified_health_manager": "basis.engine.health",
     "SimulationClient": "basis.execution.simulation",
     "DataProvider": "basis.market",
@@ -79,41 +81,24 @@ _HOMES = {
     "Decision": "basis.strategies.manager",
     "StrategyManager": "basis.strategies.manager",
 }
-__all__ = [
-    "Action",
-    "BtcBasis",
-    "Comparison",
-    "Config",
-    "DataProvider",
-    "Decision",
-    "EthBasis",
-    "EthLeveraged",
-    "EthStakingOnly",
-    "EventDrivenStrategyEngine",
-    "MlDirectional",
-    "PureLending",
-    "SimulationClient",
-    "StrategyManager",
-    "UsdtMarketNeutral",
-    "UsdtMarketNeutralNoLeverage",
-    "__version__",
-    "backtest",
-    "compare",
-    "compiled",
-    "list_modes",
-    "load_config",
-    "open_run",
-    "unified_health_manager",
-]
+
+
+def _constructors() -> list[str]:
+    """Names of the modes' constructors: each is made from a YAML in `configs/modes`."""
+    return list(import_module("basis.config.modes").constructors())
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name on first use (PEP 562)."""
-    home = _HOMES.get(name)
+    if name == "__all__":
+        return sorted({"__version__", *_HOMES, *_constructors()})
+    # only classes and constructors begin with a capital letter: anything else needs no look at the modes
+    made = _constructors() if name[:1].isupper() and name not in _HOMES else []
+    home = "basis.config.modes" if name in made else _HOMES.get(name)
     if home is None:
         from difflib import get_close_matches
 
-        near = get_close_matches(name, _HOMES, 1)
+        near = get_close_matches(name, (*_HOMES, *made), 1)
         raise AttributeError(
             f"module {__name__!r} has no attribute {name!r}." + (f" Did you mean {near[0]}?" if near else "")
         )
@@ -123,4 +108,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_HOMES, *_constructors()})

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Never
 
-from .components.book import Checkpoint
+from .components.run_state import Checkpoint
 from .config import Config, load_config
 from .config.layers import refuse_arguments
 from .engine.blocking import run_blocking
@@ -16,11 +16,11 @@ from .engine.recording import Recording
 from .engine.simulation import simulate, warn_if_stopped
 from .errors import InputError
 from .execution.interface import VenueInterface
+from .inputs.plans import Strategy
 from .market import DataProvider
 from .market.panel import Panel
 from .market.sources.clock import iso
 from .results import Result, open_run
-from .strategies.base import Strategy
 from .strategies.compiled import CompiledStrategy
 from .strategies.manager import StrategyManager
 
@@ -63,7 +63,8 @@ class EventDrivenStrategyEngine(EventDriver):
         self._own = strategy if isinstance(strategy, CompiledStrategy) else None
         if isinstance(strategy, CompiledStrategy):
             config = configured(config, initial_capital, share_class)
-            strategy = strategy.bound(config, positions)
+            strategy.check(config, positions)
+            strategy = strategy.strategy_for(config)
         super().__init__(
             config, execution_mode, data_provider, initial_capital, share_class,
             positions=positions, strategy=strategy, **more,
@@ -190,7 +191,8 @@ def backtest(
         components, strategy = {**(components or {}), "strategy_manager": strategy}, None
     own = strategy if isinstance(strategy, CompiledStrategy) else None
     if own is not None:
-        strategy = own.bound(resolved, positions)
+        own.check(resolved, positions)
+        strategy = own.strategy_for(resolved)
     if not isinstance(strategy, Strategy | None):
         raise InputError(
             f"strategy is {strategy!r}; give a function made one by basis.compiled, or a subclass of StrategyManager."
@@ -220,7 +222,7 @@ def _told(recording: Recording, strategy: CompiledStrategy | None) -> Recording:
     """The recording, whose cause says what a compiled strategy did wrong, where that is what stopped the run."""
     if strategy is None or recording.status != "stopped":
         return recording
-    fault = strategy.fault(recording.loop.desk.hour, recording.config)
+    fault = strategy.fault(recording.loop.scratch.decision[0], recording.config)
     if fault is None:
         return recording
     row = recording.stop

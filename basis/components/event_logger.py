@@ -12,11 +12,10 @@ import numpy as np
 
 from ..config import Config
 from ..errors import InputError
-from ..kernel import layout as at
 from ..market.sources.clock import iso
-from .book import Book
 from .event_records import render
-from .readings import StateRows
+from .run_state import CurrentRun
+from .state_tables import StateRows
 
 #: Raw events that wait at most before they are written, and seconds.
 _BATCH, _PATIENCE = 256, 1.0
@@ -93,12 +92,12 @@ class EventLogger:
 
     Parameters
     ----------
-    config, data_provider, book : see `PositionMonitor`
+    config, data_provider, run : see `PositionMonitor`
     path : file that gets a line of JSON per event while the run goes on
     """
 
-    def __init__(self, config: Config, data_provider: Any, book: Book, path: str | Path | None = None) -> None:
-        self.config, self.data_provider, self.book = config, data_provider, book
+    def __init__(self, config: Config, data_provider: Any, run: CurrentRun, path: str | Path | None = None) -> None:
+        self.config, self.data_provider, self.run = config, data_provider, run
         self.path = None if path is None else Path(path)
         #: Name of the run, which correlation ids begin with; set when it begins.
         self.run_id: Callable[[], str] = str
@@ -121,12 +120,12 @@ class EventLogger:
         self._append([], "w")
 
     def collect(self) -> None:
-        """Log what the book has written since the last time."""
-        written = self.book.events_written
+        """Log what the run has written since the last time."""
+        written = self.run.state.events_written
         if written > self._taken:
             first, self._taken = self._taken, written
             self._pending.append((first, written))
-            self.log(self.book.timestamp, Events(self, first))
+            self.log(self.run.state.timestamp, Events(self, first))
 
     def log(self, timestamp: int | None, events: Sequence[Event]) -> None:
         """Take the events of a row; called once for each row that has any.
@@ -152,13 +151,12 @@ class EventLogger:
         self._flushed = time.monotonic()
         if not self._pending:
             return
-        book, pending = self.book, self._pending
-        assert book.panel is not None
+        run, pending = self.run.state, self._pending
         self._pending = []
-        raw = book.desk.events[pending[0][0] : pending[-1][1]].copy()
-        span = raw[:, at.E_ROW].astype(np.int64)
+        raw = run.scratch.events[pending[0][0] : pending[-1][1]].copy()
+        span = raw["row"]
         first, stop = int(span.min()), int(span.max()) + 1
-        rows = StateRows(book, first, stop, book.record[max(first - 1, 0) : stop])
+        rows = StateRows(run, first, stop, run.record[max(first - 1, 0) : stop])
         columns = render(rows, raw, self.run_id())
         seq = range(len(self._done), len(self._done) + len(columns["kind"]))
         stamps = [[_moment(us) for us in columns[name].astype(np.int64).tolist()] for name in _STAMPS]
@@ -166,7 +164,7 @@ class EventLogger:
         made = [Event(*values) for values in zip(seq, *stamps, *rest, strict=True)]
         # a raw event of funding may have become several records, all of its row
         place, stamps_of = len(self._done), columns["timestamp"].astype(np.int64)
-        lasts = [int(book.panel.timestamps[int(book.desk.events[stop - 1, at.E_ROW])]) // 1000 for _, stop in pending]
+        lasts = [int(run.panel.timestamps[int(run.scratch.events[stop - 1].row)]) // 1000 for _, stop in pending]
         ends = np.searchsorted(stamps_of, lasts, side="right").tolist()
         for (first, _), start, end in zip(pending, [0, *ends], ends, strict=False):
             self._batches[first] = (place + start, place + end)
@@ -196,7 +194,7 @@ class EventLogger:
         """The end of a run; `cause` says why it stopped itself, `effective_at` (ns UTC) where."""
         if self.path is not None or cause is not None:
             self.flush()
-        timestamp = self.book.timestamp
+        timestamp = self.run.state.timestamp
         if cause is not None and timestamp is not None:
             when = timestamp if effective_at is None else effective_at
             texts = dict.fromkeys(name for name, kind in Event.__annotations__.items() if kind is str)
@@ -208,7 +206,8 @@ class EventLogger:
 
     def check_health(self) -> tuple[str, str]:
         """(status, message)."""
-        when = "" if self.book.timestamp is None else f" up to {iso(self.book.timestamp)}"
+        timestamp = self.run.state.timestamp if self.run.has_begun else None
+        when = "" if timestamp is None else f" up to {iso(timestamp)}"
         return "healthy", f"{self._taken} events{when}"
 
 

@@ -3,12 +3,15 @@
 import re
 from datetime import UTC, date, datetime, timedelta
 
-_UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_MINUTE, _HOUR, _DAY, _WEEK = 60, 3_600, 86_400, 604_800  # seconds
+_UNITS = {"s": 1, "sec": 1, "m": _MINUTE, "min": _MINUTE, "h": _HOUR, "d": _DAY, "w": _WEEK}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(sec|min|[smhdw])")
 _ISO = re.compile("P{W}{D}(?:T{H}{M}{S})?".replace("{", r"(?:(\d+(?:\.\d+)?)").replace("}", ")?"))
-_ISO_SECONDS = (604_800, 86_400, 3600, 60, 1)
+#: Seconds of the parts of an ISO duration, in their order.
+_ISO_SECONDS = (_WEEK, _DAY, _HOUR, _MINUTE, 1)
 #: Start of the "always" of an entry without a date; also the earliest instant the grid (int64 ns) is used for.
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: First and last year of instants: what int64 nanoseconds since the epoch can hold in whole years.
 _YEARS = (1970, 2261)
 
 
@@ -46,9 +49,9 @@ def _seconds(text: str) -> float | None:
 
 def format_duration(value: timedelta) -> str:
     """Write a duration so that :func:`parse_duration` reads it back: ``3h``, ``1d12h``, ``0s``."""
-    rest = value.days * 86_400 + value.seconds
+    rest = value.days * _DAY + value.seconds
     out = ""
-    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+    for unit, size in (("d", _DAY), ("h", _HOUR), ("m", _MINUTE)):
         count, rest = divmod(rest, size)
         out += f"{count}{unit}" if count else ""
     if value.microseconds:

@@ -5,7 +5,8 @@ May import pydantic and this package's leaf modules only.
 
 import difflib
 import numbers
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, NoReturn, TypeVar, get_args
@@ -19,9 +20,12 @@ from pydantic import (
     PlainValidator,
     model_validator,
 )
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 from basis.config.durations import parse_duration, parse_instant
+
+#: Likeness of two spellings (difflib's ratio) from which on one is proposed for the other.
+_NEAR = 0.5
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -30,7 +34,7 @@ V = TypeVar("V")
 def nearest(name: object, options: Iterable[str]) -> str | None:
     """The option whose spelling is closest to ``name`` (case aside), or None where none is near."""
     by_lower = {option.lower(): option for option in options}
-    match = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.5)
+    match = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=_NEAR)
     return by_lower[match[0]] if match else None
 
 
@@ -76,6 +80,23 @@ Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Name = Annotated[str, Field(min_length=1)]
 Duration = Annotated[timedelta, PlainValidator(parse_duration)]
 Instant = Annotated[datetime, PlainValidator(parse_instant)]
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Annotation of a text that is one of several names; what they are is looked up when a value is checked."""
+
+    options: Callable[[], Iterable[str]]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, value: str) -> str:
+        options = [repr(name) for name in self.options()]
+        if repr(value) not in options:
+            expected = " or ".join(filter(None, (", ".join(options[:-1]), options[-1])))
+            raise PydanticKnownError("literal_error", {"expected": expected})
+        return value
 
 
 class FrozenDict(dict[K, V]):

@@ -1,22 +1,18 @@
 """Instrument templates to instrument keys, and whether their venues can serve them.
 
-May import `basis.kernel.keys` and this package's modules only.
+May import `basis.assets`, `basis.kernel.keys` and this package's modules only.
 """
 
 import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
 
+from basis.assets import load_assets
 from basis.config.fields import refuse
 from basis.config.venues import Distribution, Venue
-from basis.kernel.keys import Key, parse_key, reserve_of
+from basis.kernel.keys import GAS_ASSET, QUOTE_ASSET, Key, parse_key
 
-if TYPE_CHECKING:
-    from basis.config.models import Config
-
-#: Protocol of each liquid staking token, and where it is traded.
-STAKED_AT = {"weETH": "etherfi", "wstETH": "lido"}
-DEX = "uniswap_v3"
+#: Text in braces in a template.
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _KINDS = {
     "BaseToken": ("wallet", "exchange"),
@@ -26,7 +22,44 @@ _KINDS = {
 }
 
 
-def expand(config: "Config") -> tuple[str, ...]:
+class Configuration(Protocol):
+    """What this module reads of a configuration; `basis.config.Config` has it."""
+
+    @property
+    def asset(self) -> str: ...
+    @property
+    def instrument_templates(self) -> tuple[str, ...]: ...
+    @property
+    def hedge_venues(self) -> tuple[str, ...]: ...
+    @property
+    def instruments(self) -> tuple[str, ...]: ...
+    @property
+    def distributions(self) -> Mapping[str, Distribution]: ...
+    @property
+    def venues(self) -> Mapping[str, Venue]: ...
+    @property
+    def rewards(self) -> Any: ...
+
+
+class Conversion(NamedTuple):
+    """Where a token of the wallet is changed into ether and back.
+
+    Attributes
+    ----------
+    protocol : venue of its protocol; None where it has none
+    market : venue of the market; None where it is not changed at all
+    """
+
+    protocol: str | None = None
+    market: str | None = None
+
+    @property
+    def venues(self) -> tuple[str, ...]:
+        """The venues that there are, the protocol first."""
+        return tuple(venue for venue in self if venue is not None)
+
+
+def expand(config: Configuration) -> tuple[str, ...]:
     """Expand the configuration's templates to keys, in order and without repeats."""
     keys: dict[str, None] = {}
     for template in config.instrument_templates:
@@ -40,20 +73,21 @@ def expand(config: "Config") -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _distributed(config: "Config", keys: Iterable[str]) -> dict[str, Distribution]:
+def _distributed(config: Configuration, keys: Iterable[str]) -> dict[str, Distribution]:
     held = {key.rpartition(":")[2] for key in keys} if config.rewards.enabled else set()
     paid = (item for venue in config.venues.values() for item in venue.rewards.items())
     return {symbol: terms for symbol, terms in paid if terms.on in held}
 
 
-def distributions(config: "Config") -> dict[str, Distribution]:
+def distributions(config: Configuration) -> dict[str, Distribution]:
     """Reward tokens that what the configuration holds is paid, by symbol; none where rewards are off."""
     return _distributed(config, config.instruments)
 
 
-def _value(config: "Config", template: str, path: str) -> str:
+def _value(config: Configuration, template: str, path: str) -> str:
+    """The text for a placeholder: that of a key of the configuration, or of `reserve`."""
     if path == "reserve":
-        return reserve_of(config.asset)
+        return load_assets().reserve_of(config.asset)
     value: object = config
     for part in path.split("."):
         fields = getattr(type(value), "model_fields", {})
@@ -67,16 +101,22 @@ def _value(config: "Config", template: str, path: str) -> str:
     return value
 
 
-def changers_of(config: "Config", symbol: str) -> tuple[str, ...]:
-    """Where a token of the wallet is changed for ether: a staking token at its protocol and, last, at the market;
-    reward tokens, and USDT where the wallet holds ether too, at the market; none for other tokens."""
-    if symbol in STAKED_AT:
-        return STAKED_AT[symbol], DEX
-    swaps = symbol == "USDT" and {"wallet:BaseToken:USDT", "wallet:BaseToken:ETH"} <= set(config.instruments)
-    return (DEX,) if swaps or symbol in config.distributions else ()
+def conversion_of(config: Configuration, symbol: str) -> Conversion:
+    """Where a token of the wallet is changed into ether and back.
+
+    A staking token is changed at its protocol and at the market, reward tokens at the market, and so is USDT where the
+    wallet also holds ether. Other tokens are not changed.
+    """
+    facts = load_assets()
+    token = facts.staking_tokens.get(symbol)
+    if token is not None:
+        return Conversion(token.staked_at, token.traded_at)
+    both = {f"wallet:BaseToken:{asset}" for asset in (QUOTE_ASSET, GAS_ASSET)}
+    swaps = symbol == QUOTE_ASSET and both <= set(config.instruments)
+    return Conversion(market=facts.swap_venue) if swaps or symbol in config.distributions else Conversion()
 
 
-def check_instruments(config: "Config") -> None:
+def check_instruments(config: Configuration) -> None:
     """Refuse a key that is malformed, whose venue is unknown, or for which its venue lacks numbers."""
     for text in config.instruments:
         try:
@@ -91,11 +131,13 @@ def check_instruments(config: "Config") -> None:
             refuse("instruments", text, f"{key.type} must be at a venue of kind {' or '.join(_KINDS[key.type])}")
         for missing in _missing(venue, key):
             refuse(f"venues.{venue.name}.{missing}", None, f"must be set: the instruments hold {text}")
-    market = config.venues.get(DEX)
+    swap_venue = load_assets().swap_venue
+    market = config.venues.get(swap_venue)
     for symbol in config.distributions:
-        what = f"{DEX}.spot_slippage.{symbol}ETH"
-        if market is None or market.spot_fee is None or not {f"{symbol}ETH", "default"} & set(market.spot_slippage):
-            refuse(f"venues.{what}", None, f"must be set: {symbol} is sold there (or set rewards.enabled=false)")
+        pair = f"{symbol}{GAS_ASSET}"
+        if market is None or market.spot_fee is None or not {pair, "default"} & set(market.spot_slippage):
+            what = f"venues.{swap_venue}.spot_slippage.{pair}"
+            refuse(what, None, f"must be set: {symbol} is sold there (or set rewards.enabled=false)")
 
 
 def _missing(venue: Venue, key: Key) -> list[str]:

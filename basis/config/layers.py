@@ -9,7 +9,7 @@ from typing import Any
 
 from basis.config.fields import nearest
 from basis.config.venues import OVERRIDE
-from basis.config.yaml_io import parse_yaml
+from basis.config_files import parse_yaml
 from basis.errors import ConfigError, InputError
 
 _PREFIX = "BASIS__"

@@ -1,6 +1,6 @@
 """One loader: share class YAML < mode YAML < environment < overrides, validated to a frozen Config.
 
-May import pydantic and this package's modules only.
+May import this package's modules only.
 """
 
 import os
@@ -8,36 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from basis.config.instruments import changers_of
-from basis.config.layers import merge, overrides_from, overrides_of, propose, put, resolve_like
-from basis.config.messages import explain
+from basis.config.layers import merge, overrides_of, propose
 from basis.config.models import Config
-from basis.config.yaml_io import read_yaml
+from basis.config.resolving import changes_of, resolve_config
+from basis.config.strategy_settings import IDENTITY
+from basis.config_files import config_files, read_yaml
 from basis.errors import ConfigError
-from basis.kernel.keys import parse_key
-
-_SECTIONS = ("strategy", "costs", "execution", "transfers", "rewards", "risk", "data", "flows")
-_SHARE_CLASSES = ("USDT", "ETH")
-#: Path, value, and whether the case of the path counts for nothing.
-Change = tuple[list[str], Any, bool]
-
-
-def config_dir() -> Path:
-    """Folder of the shipped YAMLs: `configs/` of the checkout, else the copy inside the installed package."""
-    package = Path(__file__).resolve().parents[1]
-    checkout = package.parent / "configs"
-    return checkout if all((checkout / part).is_dir() for part in ("modes", "venues")) else package / "_configs"
-
-
-def _files(folder: str) -> dict[str, Path]:
-    return {path.stem: path for path in sorted((config_dir() / folder).glob("*.yaml"))}
 
 
 def list_modes() -> dict[str, str]:
     """Return the shipped modes and a line about each."""
-    return {name: str(read_yaml(path).get("description", "")) for name, path in _files("modes").items()}
+    return {name: str(read_yaml(path).get("description", "")) for name, path in config_files("modes").items()}
 
 
 def load_config(
@@ -51,8 +32,9 @@ def load_config(
     ----------
     x
         Name of a shipped mode, path of a YAML file, a dict, or a Config. A file or dict without `instruments` builds on
-        the shipped mode that its `mode` names; one with `instruments` stands alone on its share class; one that
-        `Config.to_yaml` wrote is taken as it is.
+        the shipped mode that its `mode` names; one with `instruments` stands alone on its share class, and may be
+        called anything where `strategy.name` says which strategy it runs; one that `Config.to_yaml` wrote is taken as
+        it is.
     overrides
         Dotted keys to values; a text is parsed as YAML, a mapping replaces a mapping, ``a.b.key`` sets one entry.
     environ
@@ -82,13 +64,12 @@ def load_config(
         raw = _read(x)
         found = overrides_of(os.environ if environ is None else environ)
     changes = [(path, value, True) for path, value in found]
-    changes += [(path, value, False) for path, value in overrides_from(overrides)]
-    return _build(raw, changes)
+    return resolve_config(Config, raw, changes + changes_of(overrides))
 
 
 def _read(x: Any) -> dict[str, Any]:
     """The raw layers of a mode, without share class and venues."""
-    modes = _files("modes")
+    modes = config_files("modes")
     if isinstance(x, str) and x in modes:
         return read_yaml(modes[x])
     if isinstance(x, Mapping):
@@ -103,7 +84,7 @@ def _read(x: Any) -> dict[str, Any]:
     else:
         raise ConfigError(f"Invalid configuration: {x!r}. Must be a mode name, a path, a mapping or a Config.")
     if "instruments" in raw or "instrument_templates" in raw:
-        return raw
+        return _with_identity(raw, modes)
     mode = raw.get("mode")
     if mode is None:
         raise ConfigError("Missing key mode." + propose("", modes))
@@ -112,67 +93,11 @@ def _read(x: Any) -> dict[str, Any]:
     return merge(read_yaml(modes[mode]), raw)
 
 
-def _build(raw: dict[str, Any], changes: list[Change]) -> Config:
-    resolved = "instrument_templates" in raw
-    mode = raw.get("mode")
-    files = {name: read_yaml(path) for name, path in _files("venues").items()}
-    given = raw.get("venues") or {}
-    if not isinstance(given, Mapping):
-        raise ConfigError(f"Invalid venues: {given!r}. Must be a mapping of names to venues.")
-    # A resolved configuration holds its venues whole; the files only add those that it does not hold.
-    venues = {**files, **given} if resolved else merge(files, given)
-    raw = _copied({**raw, "venues": venues})
-    resolve_like(raw["venues"])
-    raw = _with_share_class(raw, changes, resolved)
-    if "instruments" in raw:
-        raw["instrument_templates"] = raw.pop("instruments")
-    for path, value, any_case in changes:
-        if path[0] == "instruments" or (any_case and path[0].lower() == "instruments"):
-            path = ["instrument_templates", *path[1:]]
-        put(raw, path, _copied(value), any_case)
-    if raw.get("mode") != mode:
-        raise ConfigError(f"Invalid mode: {raw['mode']}. Must stay {mode}: load_config is called with the mode.")
-    if isinstance(raw.get("venues"), dict):
-        raw["venues"] = {**{name: venue for name, venue in files.items() if name not in raw["venues"]}, **raw["venues"]}
-        resolve_like(raw["venues"])
-        for name, venue in raw["venues"].items():
-            venue.setdefault("name", name)
-    for section in _SECTIONS:
-        if raw.get(section, 0) is None:
-            del raw[section]
-    try:
-        config = Config.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(explain(error, raw)) from None
-    return _trimmed(config)
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _copied(entry) for key, entry in value.items()}
-    return [_copied(entry) for entry in value] if isinstance(value, (list, tuple)) else value
-
-
-def _with_share_class(raw: dict[str, Any], changes: list[Change], resolved: bool) -> dict[str, Any]:
-    """Lay the configuration on its share class, which a change may name."""
-    if resolved:
+def _with_identity(raw: dict[str, Any], modes: Mapping[str, Path]) -> dict[str, Any]:
+    """A configuration that stands alone: what it does not say of the strategy is that of the shipped mode it names."""
+    given = raw.get("strategy") or {}
+    if raw.get("mode") not in modes or not isinstance(given, Mapping):
         return raw
-    share_class = raw.get("share_class")
-    for path, value, any_case in changes:
-        if len(path) == 1 and (path[0].lower() if any_case else path[0]) == "share_class":
-            share_class = value
-    if share_class not in _SHARE_CLASSES:
-        raise ConfigError(f"Invalid share_class: {share_class}. Must be 'USDT' or 'ETH'.")
-    return merge(read_yaml(config_dir() / "share_classes" / f"{share_class.lower()}.yaml"), raw)
-
-
-def _trimmed(config: Config) -> Config:
-    """Keep the venues that the run uses, by name: others are neither recorded nor part of its identity."""
-    used = {key.partition(":")[0] for key in config.instruments} | set(config.strategy.hedge_allocation or ())
-    used |= {config.start_venue, config.strategy.spot_venue}
-    used |= {measure.partition("|")[2] for measure in config.risk.limits if measure.startswith("margin_ratio|")}
-    used |= {name for name, venue in config.venues.items() if venue.kind == "wallet"}
-    for key in config.instruments:
-        used |= set(changers_of(config, parse_key(key).symbol))
-    venues = {name: venue for name, venue in sorted(config.venues.items()) if name in used}
-    return config.model_copy(update={"venues": type(config.venues)(venues)})
+    shipped = read_yaml(modes[raw["mode"]]).get("strategy", {})
+    identity = {key: shipped[key] for key in IDENTITY if key in shipped}
+    return {**raw, "strategy": {**identity, **given}}

@@ -21,6 +21,10 @@ _WORDS = {
     "valid integer": "whole number",
     "valid dictionary": "mapping",
 }
+#: Likeness (difflib's ratio) of two names that only a slip of the keyboard tells apart.
+_VERY_NEAR = 0.85
+#: Most characters of a value that a message shows, and what stands for the rest.
+_SHOWN, _CUT = 120, "..."
 _COMPARISONS = {"greater_than": ("gt", ">"), "greater_than_equal": ("ge", ">="), "less_than": ("lt", "<")}
 _COMPARISONS |= {"less_than_equal": ("le", "<=")}
 
@@ -67,7 +71,7 @@ def _misnamed(raw: Any, loc: tuple[Any, ...]) -> str:
     """Of a part that lacks a key: the part beside it whose name is so near that it may be meant."""
     if len(loc) < 2 or not isinstance(beside := _given(raw, loc[:-2], None), Mapping):
         return ""
-    found = get_close_matches(str(loc[-2]), [str(name) for name in beside if name != loc[-2]], 1, 0.85)
+    found = get_close_matches(str(loc[-2]), [str(name) for name in beside if name != loc[-2]], 1, _VERY_NEAR)
     return f" Did you mean {_path((*loc[:-2], found[0]))}?" if found else ""
 
 
@@ -108,4 +112,4 @@ def _given(raw: Any, loc: tuple[Any, ...], default: Any) -> Any:
 def _show(value: Any) -> str:
     text = value if isinstance(value, str) and value.strip() else repr(value)
     text = str(value) if isinstance(value, float) else text
-    return text if len(text) <= 120 else text[:117] + "..."
+    return text if len(text) <= _SHOWN else text[: _SHOWN - len(_CUT)] + _CUT

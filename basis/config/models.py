@@ -1,6 +1,6 @@
 """The configuration of a run: frozen models of every key of the contract, with defaults, units and checks.
 
-May import pydantic, `basis.kernel.keys` and this package's modules only.
+May import pydantic, `basis.assets`, `basis.series_kinds` and this package's modules only.
 """
 
 import functools
@@ -26,108 +26,21 @@ from basis.config.fields import (
     refuse,
 )
 from basis.config.instruments import check_instruments, distributions, expand
+from basis.config.resolving import changes_of, resolve_config
+from basis.config.strategy_settings import StrategySettings
 from basis.config.venues import Distribution, Venue
+from basis.config.yaml_io import dump_yaml, plain
+from basis.series_kinds import default_staleness, kinds
 
-#: Kinds of data that have a staleness limit of their own, with the defaults.
-MAX_STALENESS = {
-    "price": timedelta(hours=3),
-    "aave": timedelta(hours=36),
-    "lst": timedelta(hours=36),
-    "gas": timedelta(hours=24),
-}
-SERIES_KINDS = ("spot", "perp", "funding", "aave", "lst", "gas", "rewards", "signals")
 _HIGHER_IS_WORSE = ("ltv", "net_delta_ratio", "drawdown")
 _LOWER_IS_WORSE = ("health_factor", "margin_ratio")
 MEASURES = (*_HIGHER_IS_WORSE, *_LOWER_IS_WORSE, "margin_ratio|<venue>", "net_delta_ratio|<ASSET>")
+#: Shortest and longest step of the grid: that of the finest candles, and that of the daily observations.
 _BAR_INTERVALS = (timedelta(minutes=5), timedelta(days=1))
-
-
-class RateRule(Model):
-    """Entry and exit on a rate, with hysteresis: in above `enter`, out below `leave`."""
-
-    enabled: Boolean = Field(default=False, description="Whether the rule applies.")
-    enter: Number | None = Field(default=None, description="Enter above this trailing mean rate, fraction per year.")
-    leave: Number | None = Field(default=None, description="Leave below this trailing mean rate, fraction per year.")
-    window: Duration | None = Field(default=None, description="Duration that the trailing mean covers.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.enabled:
-            for name in ("enter", "leave", "window"):
-                if not getattr(self, name) and getattr(self, name) != 0:
-                    refuse(name, getattr(self, name), "must be set (and window > 0) where the rule is enabled")
-        if self.enter is not None and self.leave is not None and self.leave >= self.enter:
-            refuse("leave", self.leave, f"must be < enter ({self.enter})")
-        return self
-
-
-class StrategySettings(Model):
-    """What a strategy aims at; None where the mode does not use it."""
-
-    rebalance: Boolean = Field(default=True, description="False: enter at row 0, then hold.")
-    position_deviation_threshold: Fraction = Field(
-        default=0.02, description="Trade only when a target is off by more than this fraction of equity."
-    )
-    max_delta_drift: Fraction = Field(default=0.02, description="Net delta that is tolerated, fraction of equity.")
-    margin_ratio_target: Positive = Field(default=0.5, description="Margin / notional aimed at, fraction.")
-    margin_ratio_band: tuple[Number, Number] = Field(
-        default=(0.7, 1.5), description="Band of the margin ratio [low, high], as multiples of the target."
-    )
-    hedge_allocation: FrozenDict[str, NonNegative] | None = Field(
-        default=None, description="Share of the hedge by exchange, fractions that sum to 1; 0 skips the venue."
-    )
-    spot_venue: Name | None = Field(default=None, description="Exchange on which spot is traded.")
-    lst: Literal["weETH", "wstETH"] | None = Field(default=None, description="Liquid staking token.")
-    stake_route: Literal["protocol", "market"] | None = Field(default=None, description="Where the token is got from.")
-    stake_allocation: Annotated[Fraction, Field(gt=0)] | None = Field(
-        default=None, description="Share of equity that goes on-chain, fraction; the rest is margin."
-    )
-    target_ltv: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
-        default=None, description="Loan to value, fraction."
-    )
-    ltv_band: Annotated[Number, Field(ge=0, lt=1)] | None = Field(
-        default=None, description="Deviation of the loan to value tolerated on either side of the target, fraction."
-    )
-    loop_steps: Annotated[Integer, Field(ge=0, le=40)] = Field(
-        default=0, description="Borrowings of a leverage loop by hand; 0: one transaction with a flash loan."
-    )
-    min_health_factor: Annotated[Number, Field(ge=1)] | None = Field(
-        default=None, description="Health factor below which debt is reduced, ratio."
-    )
-    dust_threshold: NonNegative | None = Field(
-        default=None, description="Worth of reward tokens above which they are sold, share class."
-    )
-    gas_reserve: NonNegative = Field(default=10.0, description="Gas kept back in the wallet, number of transactions.")
-    rate_rule: RateRule = Field(default=RateRule(), description="Entry and exit on a rate.")
-    signal_file: Name | None = Field(
-        default=None, description="Signal series: its file name below signals/ of the data set."
-    )
-    signal_threshold: Fraction | None = Field(default=None, description="Least confidence that is traded, fraction.")
-    stop_sd: Positive | None = Field(default=None, description="Distance of the stop-loss, standard deviations.")
-    take_profit_sd: Positive | None = Field(
-        default=None, description="Distance of the take-profit, standard deviations."
-    )
-    sd_floor: NonNegative | None = Field(
-        default=None, description="Least standard deviation used, fraction of the price."
-    )
-    sd_cap: Positive | None = Field(
-        default=None, description="Greatest standard deviation used, fraction of the price."
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        low, high = self.margin_ratio_band
-        if not 0 < low < 1 < high:
-            refuse("margin_ratio_band", [low, high], "must be [low, high] with 0 < low < 1 < high")
-        weights = self.hedge_allocation
-        if weights is not None and abs(sum(weights.values()) - 1) > 1e-9:
-            must = f"weights must sum to 1 (they sum to {sum(weights.values()):.12g})"
-            refuse("hedge_allocation", weights, must)
-        if self.target_ltv is not None and self.ltv_band is not None and self.target_ltv + self.ltv_band >= 1:
-            refuse("ltv_band", self.ltv_band, f"must be < 1 - target_ltv ({1 - self.target_ltv:.12g})")
-        if self.sd_floor is not None and self.sd_cap is not None and self.sd_floor > self.sd_cap:
-            refuse("sd_floor", self.sd_floor, f"must be <= sd_cap ({self.sd_cap})")
-        return self
+#: Least share of funding payments that must be there: one missing payment in a month is more than this.
+_FUNDING_COVERAGE = 0.99
+#: End of the seeds: they are int64 in the manifest.
+_SEEDS_END = 2**63
 
 
 class Costs(Model):
@@ -203,13 +116,13 @@ class Risk(Model):
 def _all_staleness(value: Any) -> Any:
     """Fill in the defaults; a bare duration is the limit of every kind."""
     if isinstance(value, Mapping):
-        return {**MAX_STALENESS, **value}
-    return dict.fromkeys(MAX_STALENESS, parse_duration(value))
+        return {**default_staleness(), **value}
+    return dict.fromkeys(default_staleness(), parse_duration(value))
 
 
 def _check_series(name: str) -> bool:
     kind, _, series = name.partition("/")
-    return kind in SERIES_KINDS and series.replace("_", "").isalnum()
+    return kind in kinds() and series.replace("_", "").isalnum()
 
 
 class Data(Model):
@@ -219,26 +132,28 @@ class Data(Model):
         default=FrozenDict(), description="Sources of a series in order; holes of one are filled from the next."
     )
     max_staleness: Annotated[FrozenDict[str, Duration], BeforeValidator(_all_staleness)] = Field(
-        default=FrozenDict(MAX_STALENESS),
+        default_factory=lambda: FrozenDict(default_staleness()),
         description="How long an observation may be carried: a duration for all, or one by kind "
         "(price, aave, lst, gas) or by series (spot/btcusdt).",
     )
     min_funding_coverage: Fraction = Field(
-        default=0.99, description="Least share of funding payments that must be there after fallbacks, fraction."
+        default=_FUNDING_COVERAGE,
+        description="Least share of funding payments that must be there after fallbacks, fraction.",
     )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        form = f"a series is <kind>/<name> as in perp/okx_btcusdt, kind one of {', '.join(SERIES_KINDS)}"
+        form = f"a series is <kind>/<name> as in perp/okx_btcusdt, kind one of {', '.join(kinds())}"
         for series, names in self.sources.items():
             if not _check_series(series):
                 rest = series.partition("/")[2]
-                refuse("sources", series, form, [f"{kind}/{rest}" for kind in SERIES_KINDS])
+                refuse("sources", series, form, [f"{kind}/{rest}" for kind in kinds()])
             if len(set(names)) < len(names) or not all(name.replace("_", "").isalnum() for name in names):
                 refuse(f"sources.{series}", list(names), "must be different names of sources, such as [binance, bybit]")
+        limits = default_staleness()
         for name in self.max_staleness:
-            if name not in MAX_STALENESS and not _check_series(name):
-                refuse("max_staleness", name, f"must be one of {', '.join(MAX_STALENESS)} or {form}", MAX_STALENESS)
+            if name not in limits and not _check_series(name):
+                refuse("max_staleness", name, f"must be one of {', '.join(limits)} or {form}", limits)
         return self
 
 
@@ -290,7 +205,7 @@ class Config(Model):
     valuation: Literal["market", "oracle"] = Field(
         default="market", description="Rate at which staking tokens are valued."
     )
-    seed: Annotated[Integer, Field(ge=0, lt=2**63)] = Field(default=0, description="Seed of everything random.")
+    seed: Annotated[Integer, Field(ge=0, lt=_SEEDS_END)] = Field(default=0, description="Seed of everything random.")
     strategy: StrategySettings = Field(default=StrategySettings(), description="What the strategy aims at.")
     costs: Costs = Field(default=Costs(), description="Costs of execution.")
     execution: Execution = Field(default=Execution(), description="How orders at exchanges meet the market.")
@@ -328,20 +243,14 @@ class Config(Model):
 
     def replace(self, overrides: Mapping[str, Any]) -> "Config":
         """Return a validated copy with dotted ``overrides``; what they do not name stays as it is, capital included."""
-        from basis.config.loader import load_config
-
-        return load_config(self, overrides)
+        return resolve_config(type(self), self.to_dict(), changes_of(overrides)) if overrides else self
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as plain dicts, lists, numbers, texts and dates, ready for YAML."""
-        from basis.config.yaml_io import plain
-
         return plain(self.model_dump(by_alias=True))
 
     @functools.cached_property
     def _yaml(self) -> str:
-        from basis.config.yaml_io import dump_yaml
-
         return dump_yaml(self.to_dict())
 
     def to_yaml(self) -> str:

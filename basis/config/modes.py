@@ -1,21 +1,25 @@
 """Modes by name: a table of them, and a constructor for each with its own arguments. Imports pandas on use only.
 
-`modes.pyi` beside this file says the same to editors; a test keeps the two in step.
+A mode is a YAML in `configs/modes`; its constructor takes the settings that its strategy reads. `modes.pyi` beside this
+file tells editors the same: ``make stubs`` writes it from the YAMLs, and a test keeps the two in step.
 """
 
 import functools
 import inspect
 import operator
+import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from basis.config.fields import FrozenDict, Model
+from basis.config.fields import FrozenDict, Model, OneOf
 from basis.config.layers import propose
 from basis.config.loader import list_modes as _descriptions
 from basis.config.loader import load_config
-from basis.config.models import Config, StrategySettings
+from basis.config.models import Config
+from basis.config.strategy_settings import StrategySettings, settings_of
+from basis.config_files import config_files
 from basis.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,32 +32,16 @@ TOP = (
 )  # fmt: skip
 #: Parts of the configuration that are given as mappings; a key of one may be dotted.
 SECTIONS = ("costs", "execution", "transfers", "rewards", "risk", "data", "venues")
-_ANY = ("rebalance", "position_deviation_threshold", "gas_reserve")
-_HEDGE = ("hedge_allocation", "margin_ratio_band", "max_delta_drift")
-_SPOT = ("spot_venue", "margin_ratio_target", *_HEDGE, "rate_rule")
-_STAKE = ("lst", "stake_route", "dust_threshold", "rate_rule")
-_LEVER = ("target_ltv", "ltv_band", "min_health_factor", "loop_steps")
-_SIGNAL = ("signal_file", "signal_threshold", "stop_sd", "take_profit_sd", "sd_floor", "sd_cap")
-#: Keys of `strategy` by mode: those that mean something in it.
-SETTINGS = {
-    "btc_basis": (*_SPOT, *_ANY),
-    "eth_basis": (*_SPOT, *_ANY),
-    "pure_lending": ("rate_rule", *_ANY),
-    "eth_staking_only": (*_STAKE, *_ANY),
-    "eth_leveraged": (*_LEVER, *_STAKE, *_ANY),
-    "usdt_market_neutral_no_leverage": ("stake_allocation", *_HEDGE, *_STAKE, *_ANY),
-    "usdt_market_neutral": ("stake_allocation", *_LEVER, *_HEDGE, *_STAKE, *_ANY),
-    "ml_directional": (*_SIGNAL, "margin_ratio_target", *_HEDGE, *_ANY),
-}
 
 
 def class_name(mode: str) -> str:
-    """``btc_basis`` as `BtcBasis`."""
-    return "".join(part.capitalize() for part in mode.split("_"))
+    """Name of a mode's constructor: ``BtcBasis`` of ``btc_basis``."""
+    return "".join(part.capitalize() for part in re.split(r"\W|_", mode))
 
 
-#: Name of a constructor → its mode.
-CONSTRUCTORS = {class_name(mode): mode for mode in SETTINGS}
+def constructors() -> dict[str, str]:
+    """Name of each constructor → its mode: one for every YAML in `configs/modes`."""
+    return {class_name(mode): mode for mode in config_files("modes")}
 
 
 def list_modes() -> "pd.DataFrame":
@@ -94,8 +82,9 @@ def list_modes() -> "pd.DataFrame":
 
 def fields_of(mode: str) -> dict[str, tuple[str, Any]]:
     """Arguments of a mode's constructor: name → (dotted key, its field of the models)."""
+    read = settings_of(load_config(mode, environ={}).strategy.name)
     found = {name: (name, Config.model_fields[name]) for name in TOP}
-    found |= {name: (f"strategy.{name}", StrategySettings.model_fields[name]) for name in SETTINGS[mode]}
+    found |= {name: (f"strategy.{name}", StrategySettings.model_fields[name]) for name in read}
     return found | {name: (name, Config.model_fields[name]) for name in SECTIONS}
 
 
@@ -115,7 +104,8 @@ def _accepted(kind: Any) -> Any:
     """What may be given where a model holds a type."""
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return _accepted(parts[0])
+        names = next((part.options() for part in parts[1:] if isinstance(part, OneOf)), None)
+        return _accepted(parts[0]) if names is None else Literal[tuple(names)]
     if origin in (Union, types.UnionType):
         return functools.reduce(operator.or_, map(_accepted, parts))
     if origin is FrozenDict:
@@ -152,6 +142,7 @@ def _doc(mode: str, name: str) -> str:
     return "\n".join(lines)
 
 
+@functools.cache
 def _constructor(mode: str) -> Callable[..., Config]:
     name = class_name(mode)
 
@@ -178,8 +169,7 @@ def _constructor(mode: str) -> Callable[..., Config]:
 
 def __getattr__(name: str) -> Any:
     """A constructor is made on first use: its signature takes a configuration."""
-    mode = CONSTRUCTORS.get(name)
+    mode = constructors().get(name)
     if mode is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = made = _constructor(mode)
-    return made
+    return _constructor(mode)

@@ -1,4 +1,4 @@
-"""Constructors of the modes, as editors see them; written by tests/api/mode_stub.py."""
+"""Constructors of the modes, as editors see them; ``make stubs`` writes this file from `configs/modes`."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -8,9 +8,23 @@ import pandas as pd
 
 from basis.config.models import Config
 
-CONSTRUCTORS: dict[str, str]
-SETTINGS: dict[str, tuple[str, ...]]
+__all__ = [
+    "BtcBasis",
+    "EthBasis",
+    "EthLeveraged",
+    "EthStakingOnly",
+    "MlDirectional",
+    "PureLending",
+    "UsdtMarketNeutral",
+    "UsdtMarketNeutralNoLeverage",
+    "list_modes",
+]
 
+TOP: tuple[str, ...]
+SECTIONS: tuple[str, ...]
+
+def class_name(mode: str) -> str: ...
+def constructors() -> dict[str, str]: ...
 def list_modes() -> pd.DataFrame: ...
 def BtcBasis(
     *,
@@ -80,11 +94,11 @@ def EthBasis(
     """Holds ETH spot against perp shorts of equal size on several exchanges and earns funding."""
     ...
 
-def PureLending(
+def EthLeveraged(
     *,
-    initial_capital: float = 100000.0,
-    share_class: Literal["USDT", "ETH"] = "USDT",
-    asset: str = "USDT",
+    initial_capital: float = 100.0,
+    share_class: Literal["USDT", "ETH"] = "ETH",
+    asset: str = "ETH",
     start: str | date | None = None,
     end: str | date | None = None,
     bar_interval: str | timedelta = "1h",
@@ -94,6 +108,14 @@ def PureLending(
     valuation: Literal["market", "oracle"] = "market",
     seed: int = 0,
     flows: Sequence[Mapping[str, Any]] = ...,
+    lending_venue: Literal["aave_v3"] | None = "aave_v3",
+    target_ltv: float | None = 0.85,
+    ltv_band: float | None = 0.02,
+    min_health_factor: float | None = 1.03,
+    loop_steps: int = 0,
+    lst: Literal["weETH", "wstETH"] | None = "weETH",
+    stake_route: Literal["protocol", "market"] | None = "protocol",
+    dust_threshold: float | None = 0.1,
     rate_rule: Mapping[str, Any] = ...,
     rebalance: bool = True,
     position_deviation_threshold: float = 0.02,
@@ -106,7 +128,7 @@ def PureLending(
     data: Mapping[str, Any] = ...,
     venues: Mapping[str, Any] = ...,
 ) -> Config:
-    """Lends the asset, USDT or ETH in the share class of the same name, on Aave v3 and earns its supply rate."""
+    """Holds a liquid staking token on Aave against a debt in ether, levered in one transaction."""
     ...
 
 def EthStakingOnly(
@@ -139,118 +161,6 @@ def EthStakingOnly(
     venues: Mapping[str, Any] = ...,
 ) -> Config:
     """Holds ether in a liquid staking token and earns its staking yield."""
-    ...
-
-def EthLeveraged(
-    *,
-    initial_capital: float = 100.0,
-    share_class: Literal["USDT", "ETH"] = "ETH",
-    asset: str = "ETH",
-    start: str | date | None = None,
-    end: str | date | None = None,
-    bar_interval: str | timedelta = "1h",
-    fill: Literal["same_bar", "next_bar"] = "same_bar",
-    close_at_end: bool = False,
-    start_venue: str = "wallet",
-    valuation: Literal["market", "oracle"] = "market",
-    seed: int = 0,
-    flows: Sequence[Mapping[str, Any]] = ...,
-    target_ltv: float | None = 0.85,
-    ltv_band: float | None = 0.02,
-    min_health_factor: float | None = 1.03,
-    loop_steps: int = 0,
-    lst: Literal["weETH", "wstETH"] | None = "weETH",
-    stake_route: Literal["protocol", "market"] | None = "protocol",
-    dust_threshold: float | None = 0.1,
-    rate_rule: Mapping[str, Any] = ...,
-    rebalance: bool = True,
-    position_deviation_threshold: float = 0.02,
-    gas_reserve: float = 10.0,
-    costs: Mapping[str, Any] = ...,
-    execution: Mapping[str, Any] = ...,
-    transfers: Mapping[str, Any] = ...,
-    rewards: Mapping[str, Any] = ...,
-    risk: Mapping[str, Any] = ...,
-    data: Mapping[str, Any] = ...,
-    venues: Mapping[str, Any] = ...,
-) -> Config:
-    """Holds a liquid staking token on Aave against a debt in ether, levered in one transaction."""
-    ...
-
-def UsdtMarketNeutralNoLeverage(
-    *,
-    initial_capital: float = 100000.0,
-    share_class: Literal["USDT", "ETH"] = "USDT",
-    asset: str = "ETH",
-    start: str | date | None = None,
-    end: str | date | None = None,
-    bar_interval: str | timedelta = "1h",
-    fill: Literal["same_bar", "next_bar"] = "same_bar",
-    close_at_end: bool = False,
-    start_venue: str = "wallet",
-    valuation: Literal["market", "oracle"] = "market",
-    seed: int = 0,
-    flows: Sequence[Mapping[str, Any]] = ...,
-    stake_allocation: float | None = 0.6,
-    hedge_allocation: Mapping[str, float] | None = ...,
-    margin_ratio_band: tuple[float, float] = ...,
-    max_delta_drift: float = 0.02,
-    lst: Literal["weETH", "wstETH"] | None = "weETH",
-    stake_route: Literal["protocol", "market"] | None = "protocol",
-    dust_threshold: float | None = 250.0,
-    rate_rule: Mapping[str, Any] = ...,
-    rebalance: bool = True,
-    position_deviation_threshold: float = 0.05,
-    gas_reserve: float = 10.0,
-    costs: Mapping[str, Any] = ...,
-    execution: Mapping[str, Any] = ...,
-    transfers: Mapping[str, Any] = ...,
-    rewards: Mapping[str, Any] = ...,
-    risk: Mapping[str, Any] = ...,
-    data: Mapping[str, Any] = ...,
-    venues: Mapping[str, Any] = ...,
-) -> Config:
-    """Holds a liquid staking token against ETH perps short in equal size, and earns staking and funding."""
-    ...
-
-def UsdtMarketNeutral(
-    *,
-    initial_capital: float = 100000.0,
-    share_class: Literal["USDT", "ETH"] = "USDT",
-    asset: str = "ETH",
-    start: str | date | None = None,
-    end: str | date | None = None,
-    bar_interval: str | timedelta = "1h",
-    fill: Literal["same_bar", "next_bar"] = "same_bar",
-    close_at_end: bool = False,
-    start_venue: str = "wallet",
-    valuation: Literal["market", "oracle"] = "market",
-    seed: int = 0,
-    flows: Sequence[Mapping[str, Any]] = ...,
-    stake_allocation: float | None = 0.6,
-    target_ltv: float | None = 0.85,
-    ltv_band: float | None = 0.02,
-    min_health_factor: float | None = 1.03,
-    loop_steps: int = 0,
-    hedge_allocation: Mapping[str, float] | None = ...,
-    margin_ratio_band: tuple[float, float] = ...,
-    max_delta_drift: float = 0.02,
-    lst: Literal["weETH", "wstETH"] | None = "weETH",
-    stake_route: Literal["protocol", "market"] | None = "protocol",
-    dust_threshold: float | None = 250.0,
-    rate_rule: Mapping[str, Any] = ...,
-    rebalance: bool = True,
-    position_deviation_threshold: float = 0.05,
-    gas_reserve: float = 10.0,
-    costs: Mapping[str, Any] = ...,
-    execution: Mapping[str, Any] = ...,
-    transfers: Mapping[str, Any] = ...,
-    rewards: Mapping[str, Any] = ...,
-    risk: Mapping[str, Any] = ...,
-    data: Mapping[str, Any] = ...,
-    venues: Mapping[str, Any] = ...,
-) -> Config:
-    """Holds a levered staking token on Aave against ETH perps short in equal size to what it is net."""
     ...
 
 def MlDirectional(
@@ -289,4 +199,111 @@ def MlDirectional(
     venues: Mapping[str, Any] = ...,
 ) -> Config:
     """Holds one BTC perp, long, short or none, as a signal series says, with a stop-loss and a take-profit."""
+    ...
+
+def PureLending(
+    *,
+    initial_capital: float = 100000.0,
+    share_class: Literal["USDT", "ETH"] = "USDT",
+    asset: str = "USDT",
+    start: str | date | None = None,
+    end: str | date | None = None,
+    bar_interval: str | timedelta = "1h",
+    fill: Literal["same_bar", "next_bar"] = "same_bar",
+    close_at_end: bool = False,
+    start_venue: str = "wallet",
+    valuation: Literal["market", "oracle"] = "market",
+    seed: int = 0,
+    flows: Sequence[Mapping[str, Any]] = ...,
+    lending_venue: Literal["aave_v3"] | None = "aave_v3",
+    rate_rule: Mapping[str, Any] = ...,
+    rebalance: bool = True,
+    position_deviation_threshold: float = 0.02,
+    gas_reserve: float = 10.0,
+    costs: Mapping[str, Any] = ...,
+    execution: Mapping[str, Any] = ...,
+    transfers: Mapping[str, Any] = ...,
+    rewards: Mapping[str, Any] = ...,
+    risk: Mapping[str, Any] = ...,
+    data: Mapping[str, Any] = ...,
+    venues: Mapping[str, Any] = ...,
+) -> Config:
+    """Lends the asset, USDT or ETH in the share class of the same name, on Aave v3 and earns its supply rate."""
+    ...
+
+def UsdtMarketNeutral(
+    *,
+    initial_capital: float = 100000.0,
+    share_class: Literal["USDT", "ETH"] = "USDT",
+    asset: str = "ETH",
+    start: str | date | None = None,
+    end: str | date | None = None,
+    bar_interval: str | timedelta = "1h",
+    fill: Literal["same_bar", "next_bar"] = "same_bar",
+    close_at_end: bool = False,
+    start_venue: str = "wallet",
+    valuation: Literal["market", "oracle"] = "market",
+    seed: int = 0,
+    flows: Sequence[Mapping[str, Any]] = ...,
+    stake_allocation: float | None = 0.6,
+    lending_venue: Literal["aave_v3"] | None = "aave_v3",
+    target_ltv: float | None = 0.85,
+    ltv_band: float | None = 0.02,
+    min_health_factor: float | None = 1.03,
+    loop_steps: int = 0,
+    hedge_allocation: Mapping[str, float] | None = ...,
+    margin_ratio_band: tuple[float, float] = ...,
+    max_delta_drift: float = 0.02,
+    lst: Literal["weETH", "wstETH"] | None = "weETH",
+    stake_route: Literal["protocol", "market"] | None = "protocol",
+    dust_threshold: float | None = 250.0,
+    rate_rule: Mapping[str, Any] = ...,
+    rebalance: bool = True,
+    position_deviation_threshold: float = 0.05,
+    gas_reserve: float = 10.0,
+    costs: Mapping[str, Any] = ...,
+    execution: Mapping[str, Any] = ...,
+    transfers: Mapping[str, Any] = ...,
+    rewards: Mapping[str, Any] = ...,
+    risk: Mapping[str, Any] = ...,
+    data: Mapping[str, Any] = ...,
+    venues: Mapping[str, Any] = ...,
+) -> Config:
+    """Holds a levered staking token on Aave against ETH perps short in equal size to what it is net."""
+    ...
+
+def UsdtMarketNeutralNoLeverage(
+    *,
+    initial_capital: float = 100000.0,
+    share_class: Literal["USDT", "ETH"] = "USDT",
+    asset: str = "ETH",
+    start: str | date | None = None,
+    end: str | date | None = None,
+    bar_interval: str | timedelta = "1h",
+    fill: Literal["same_bar", "next_bar"] = "same_bar",
+    close_at_end: bool = False,
+    start_venue: str = "wallet",
+    valuation: Literal["market", "oracle"] = "market",
+    seed: int = 0,
+    flows: Sequence[Mapping[str, Any]] = ...,
+    stake_allocation: float | None = 0.6,
+    hedge_allocation: Mapping[str, float] | None = ...,
+    margin_ratio_band: tuple[float, float] = ...,
+    max_delta_drift: float = 0.02,
+    lst: Literal["weETH", "wstETH"] | None = "weETH",
+    stake_route: Literal["protocol", "market"] | None = "protocol",
+    dust_threshold: float | None = 250.0,
+    rate_rule: Mapping[str, Any] = ...,
+    rebalance: bool = True,
+    position_deviation_threshold: float = 0.05,
+    gas_reserve: float = 10.0,
+    costs: Mapping[str, Any] = ...,
+    execution: Mapping[str, Any] = ...,
+    transfers: Mapping[str, Any] = ...,
+    rewards: Mapping[str, Any] = ...,
+    risk: Mapping[str, Any] = ...,
+    data: Mapping[str, Any] = ...,
+    venues: Mapping[str, Any] = ...,
+) -> Config:
+    """Holds a liquid staking token against ETH perps short in equal size, and earns staking and funding."""
     ...

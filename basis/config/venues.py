@@ -1,6 +1,6 @@
 """Venues: fees, slippage, margin tiers, gas and latencies, each number dated and with its source.
 
-May import pydantic and this package's leaf modules only.
+May import pydantic, `basis.kernel.close_rules` and this package's leaf modules only.
 """
 
 import math
@@ -13,7 +13,19 @@ from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, model_validat
 from pydantic_core import CoreSchema, core_schema
 
 from basis.config.durations import EPOCH, parse_instant
-from basis.config.fields import Duration, Fraction, FrozenDict, Instant, Model, Name, NonNegative, Number, refuse
+from basis.config.fields import (
+    Duration,
+    Fraction,
+    FrozenDict,
+    Instant,
+    Model,
+    Name,
+    NonNegative,
+    Number,
+    OneOf,
+    refuse,
+)
+from basis.kernel.close_rules import CLOSE_RULES
 
 #: Source of a number that an override gave.
 OVERRIDE = "override"
@@ -209,7 +221,7 @@ class CloseRule(Entry):
     """How much of a debt a liquidator may repay at once."""
 
     bare = "rule"
-    rule: Literal["v3.0", "v3.3"] = Field(description="Version of the protocol whose rule is in force.")
+    rule: Annotated[str, OneOf(lambda: CLOSE_RULES)] = Field(description="Name of the rule that is in force.")
 
 
 class Distribution(Model):

@@ -17,27 +17,28 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
-from ..components.book import Book, Checkpoint
 from ..components.event_logger import EventLogger
 from ..components.exposure_monitor import ExposureMonitor
-from ..components.pnl_calculator import BROKEN, INSOLVENT, PnLCalculator
+from ..components.pnl_calculator import PnLCalculator
 from ..components.position_monitor import PositionMonitor
 from ..components.risk_monitor import RiskMonitor
+from ..components.run_state import Checkpoint, CurrentRun, StartingBook
 from ..config import Config, load_config
 from ..config.layers import propose
-from ..config.yaml_io import read_yaml
+from ..config_files import read_yaml
 from ..errors import BasisError, EngineError, InputError
 from ..execution.factory import ExecutionInterfaceFactory
 from ..execution.interface import VenueInterface
 from ..execution.managers import CEXExecutionManager, OnChainExecutionManager
 from ..execution.simulation import ExchangeSimulation, ProtocolSimulation, WalletSimulation
-from ..kernel import frame, hour
-from ..kernel import layout as at
-from ..kernel.loop import EVENTS_PER_ROW
+from ..inputs.plans import Strategy
+from ..kernel.layout import codes
+from ..kernel.pnl import BROKEN, INSOLVENT
+from ..kernel.step import CHECKS, REPORTS, Step
 from ..market.panel import Panel
 from ..market.provider import PanelProvider
 from ..market.sources.clock import iso
-from ..strategies.base import Strategy
+from ..series_kinds import limit_of_column
 from ..strategies.factory import make_strategy
 from ..strategies.manager import Action, BadDecision, Decision, StrategyManager
 from .blocking import run_blocking
@@ -45,7 +46,7 @@ from .health import HealthManager, unified_health_manager
 from .identity import make_run_id
 from .position_update import PositionUpdateHandler
 from .recording import Recording
-from .simulation import PIECE, advance, bind, finish, last_row
+from .simulation import PIECE, advance, finish, last_row, prepare
 from .stopwatch import Stopwatch
 
 Driver = Literal["kernel", "event"]
@@ -65,11 +66,6 @@ COMPONENTS: dict[str, type] = {
 _COMPILED = ("position_monitor", "event_logger", "exposure_monitor", "risk_monitor", "pnl_calculator")
 _CLIENTS = (ExchangeSimulation, ProtocolSimulation, WalletSimulation)
 SHARE_CLASSES = ("USDT", "ETH")
-#: Kind of staleness limit of panel columns that are no prices.
-_KINDS = {
-    "liquidity_index": "aave", "borrow_index": "aave", "supply_apr": "aave", "borrow_apr": "aave",
-    "oracle_rate": "lst", "market_rate": "lst", "gas_price_gwei": "gas",
-}  # fmt: skip
 #: Keys of the configuration that are no matter to the data, or are told apart.
 _NOT_DATA = ("initial_capital", "start", "end")
 #: Rows between two looks at whatever else waits in the caller's event loop.
@@ -223,13 +219,15 @@ class EventDriver:
         self._start: dict[str, Any] = {"positions": positions, "resume": resume, "strategy": strategy}
         if not isinstance(strategy, Strategy | None):
             raise InputError(
-                f"strategy is {strategy!r}; give a compiled one (basis.strategies.base.Strategy) or a subclass of "
+                f"strategy is {strategy!r}; give a compiled one (basis.inputs.plans.Strategy) or a subclass of "
                 "StrategyManager."
             )
         self._manager = classes["strategy_manager"]
-        self._base = strategy or make_strategy(self.config.mode)
+        self._base = strategy or make_strategy(self.config)
         definition = self._made("strategy_manager", lambda: classes["strategy_manager"].definition(self._base))
-        self.book = Book(self.config, definition, positions, resume)
+        self.run = CurrentRun(StartingBook(self.config, definition, positions, resume))
+        #: Classes of one's own by component and venue: such a run cannot be repeated from its folder.
+        self._own_code: dict[str, str] = {}
         for name, kind in classes.items():
             setattr(self, name, self._made(name, lambda name=name, kind=kind: self._make(name, kind, owner, event_log)))
         self.interfaces = self._made(
@@ -258,7 +256,7 @@ class EventDriver:
             raise EngineError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
 
     def _make(self, name: str, kind: type, owner: Any, event_log: Any) -> Any:
-        shared = (self.config, self.data_provider, self.book)
+        shared = (self.config, self.data_provider, self.run)
         if name == "event_logger":
             return kind(*shared, event_log)
         if name == "position_update_handler":
@@ -268,13 +266,13 @@ class EventDriver:
     @functools.cached_property
     def run_id(self) -> str:
         """Name of the run, once a market is bound."""
-        return make_run_id(self.book)
+        return make_run_id(self.run.state)
 
     def _check_data(self) -> tuple[str, str]:
         """What stopped a run, and series of the row that have used up half of what they may be carried."""
-        panel, row = self.book.panel, self.book.row
-        if panel is None or row is None:
+        if not self.run.has_begun:
             return "healthy", "no run yet"
+        panel, row = self.run.state.panel, self.run.state.row_of()
         hole = panel.stop
         if hole is not None and hole.row <= row + 1:
             return "unhealthy", f"{hole.series} is {hole.age_s / 3600:.2f} h old in {iso(hole.instant)}"
@@ -282,7 +280,7 @@ class EventDriver:
         old = [
             f"{name} is {ages[row] / 3600:.2f} h old"
             for name, ages in panel.ages.items()
-            if ages[row] > 0.5 * limits[_KINDS.get(name.partition("|")[0], "price")]
+            if ages[row] > 0.5 * limits[limit_of_column(name)]
         ]
         return ("degraded", "; ".join(old)) if old else ("healthy", f"{len(panel.columns)} series")
 
@@ -313,17 +311,20 @@ class EventDriver:
         EngineError
             Where a component raises; the message names it, the cause is chained.
         """
-        clock, book = time.perf_counter, self.book
+        clock = time.perf_counter
         began = clock()
         self._window = (start, end)
         self._take_stock()
-        self._made("the market of data_provider", lambda: bind(book, self._market, start, end, self._asks(driver)))
-        last = last_row(book, until)
+        handles = self._handles(driver)
+        begin = functools.partial(prepare, self.run.start, self._market, start, end, handles)
+        self.run.begin(self._made("the market of data_provider", begin))
+        run = self.run.state
+        last = last_row(run, until)
         owner = weakref.proxy(self)
         self.event_logger.run_id = lambda: owner.run_id
-        took = {**(elapsed or {}), "compile": book.compile_s}
+        took = {**(elapsed or {}), "compile": run.compile_s}
         mark = clock()
-        took["load"] = took.get("load", 0.0) + mark - began - book.compile_s
+        took["load"] = took.get("load", 0.0) + mark - began - run.compile_s
         self.event_logger.open()
         self.is_running = True
         try:
@@ -339,25 +340,25 @@ class EventDriver:
         took["total"] = clock() - began + (elapsed or {}).get("load", 0.0)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         recording = finish(
-            book, row, reason, took, self._data_dir, self._repeat, until, spent=dict(self.clock.spent), peak_memory=peak
-        )
-        assert book.panel is not None
-        stop = int(book.panel.timestamps[min(recording.stop, len(book.panel) - 1)])
+            run, row, reason, took, self._data_dir, self._repeat, until, spent=dict(self.clock.spent), peak_memory=peak,
+            own_code=self._own_code,
+        )  # fmt: skip
+        stop = int(run.panel.timestamps[min(recording.stop, len(run.panel) - 1)])
         await self._guarded(self._log(recording.cause, stop, True))
         return recording
 
     async def _log(self, cause: str | None = None, stop: int | None = None, over: bool = False) -> int:
-        """Log what the book has written; `over` ends the log."""
+        """Log what the run has written; `over` ends the log."""
         with self.clock.of("event_logger"):
             self.event_logger.collect()
             if over:
                 self.event_logger.close(cause, stop)
-        return at.END
+        return codes.END
 
     def _take_stock(self) -> None:
         """What the run is made of, attributes that were replaced since the engine was built included."""
         manager = type(self.strategy_manager)
-        if manager is not self._manager and manager.definition(self._base) != self.book.strategy:
+        if manager is not self._manager and manager.definition(self._base) != self.run.start.strategy:
             raise InputError(
                 f"strategy_manager was replaced by a {manager.__name__} with plans or a policy of its own; give its "
                 "class to the engine: components={'strategy_manager': …}."
@@ -366,7 +367,7 @@ class EventDriver:
         interfaces = {name: type(client) for name, client in self.interfaces.items()}
         own = {name: kind for name, kind in components.items() if kind is not COMPONENTS[name]}
         theirs = {name: kind for name, kind in interfaces.items() if kind not in _CLIENTS}
-        self.book.own_code = {name: kind.__qualname__ for name, kind in (own | theirs).items()}
+        self._own_code = {name: kind.__qualname__ for name, kind in (own | theirs).items()}
         self._again = {**self._start, "components": own, "interfaces": theirs}
         ExecutionInterfaceFactory.set_interface_dependencies(
             self.interfaces, self.position_monitor, self.event_logger, self.data_provider
@@ -390,12 +391,12 @@ class EventDriver:
         )
         return run_blocking(engine.record(*self._window, driver="event", until=row))
 
-    def _asks(self, driver: str) -> int:
+    def _handles(self, driver: str) -> int:
         """What the compiled loop has to leave to Python."""
         if driver not in ("kernel", "event"):
             raise InputError(f"driver {driver!r} is not available; use 'kernel' or 'event'.")
         if driver == "event":
-            return frame.NOTHING
+            return codes.NOTHING
         for name in (*_COMPILED, "position_update_handler"):
             kind = type(getattr(self, name))
             if kind is not COMPONENTS[name]:
@@ -405,20 +406,20 @@ class EventDriver:
                 )
         managers = ("cex_execution_manager", "onchain_execution_manager")
         if any(type(getattr(self, name)) is not COMPONENTS[name] for name in managers):
-            return frame.ROW
+            return codes.OWN_ROW
         if any(type(client) not in _CLIENTS for client in self.interfaces.values()):
-            return frame.ROW
-        return frame.DECISION if self._asks_python else frame.NOTHING
+            return codes.OWN_ROW
+        return codes.OWN_DECISION if self._asks_python else codes.NOTHING
 
     async def _rows(self, last: int, progress: Callable[[int, int], None] | None) -> tuple[int, int]:
         """The event driver: every row through the components."""
-        book, first = self.book, self.book.first
+        run = self.run.state
+        first = run.first
         for row in range(first, last):
-            if len(book.desk.events) - book.events_written < EVENTS_PER_ROW:
-                book.loop.grow()
-            book.row = row
+            run.room_for_events()
+            run.row = row
             reason = await self._guarded(self._hour(row))
-            if reason != at.END:
+            if reason != codes.END:
                 return row, reason
             if row % _BREATH == 0:
                 if progress is not None:
@@ -426,25 +427,26 @@ class EventDriver:
                 await asyncio.sleep(0)
         if progress is not None:
             progress(last - first, last - first)
-        return last, at.END
+        return last, codes.END
 
     async def _loop(self, last: int, progress: Callable[[int, int], None] | None) -> tuple[int, int]:
         """The kernel driver: the compiled loop, and an answer wherever it asks."""
-        book, row, given = self.book, self.book.first, -1
+        run = self.run.state
+        row, given = run.first, -1
         while True:
             # a log is written while the run goes on
             stop = last if self.event_logger.path is None else min(last, row + PIECE)
-            row, reason = advance(book, row, stop, progress, given, last)
+            row, reason = advance(run, row, stop, progress, given, last)
             given = -1
-            if reason == at.END and row < last:
-                book.row = row - 1
+            if reason == codes.END and row < last:
+                run.row = row - 1
                 await self._guarded(self._log())
                 continue
-            if reason != at.ASKED:
+            if reason != codes.ASKED:
                 return row, reason
-            book.row = row
+            run.row = row
             reason = await self._guarded(self._answer())
-            if reason != at.END:
+            if reason != codes.END:
                 return row, reason
             given = self._given
             # not before the answer: a row that is refused is none of the run's
@@ -453,10 +455,10 @@ class EventDriver:
     async def _answer(self) -> int:
         """What the loop asked for: the rest of the row, or a decision. Returns END, or BAD_DECISION."""
         self._given = 0
-        if self.book.loop.frame.asks == frame.ROW:
+        if self.run.state.loop.run_context.caller_handles == codes.OWN_ROW:
             return await self._attend()
         self._given = self._hand_over(await self._decide())
-        return at.END
+        return codes.END
 
     async def _guarded(self, work: Any) -> int:
         """Await a part of the run; what a component raises names it."""
@@ -466,14 +468,14 @@ class EventDriver:
             if not self.is_running:
                 raise
             if not self._asks_python:
-                return at.BAD_DECISION
+                return codes.BAD_DECISION
             failure: Exception = error
         except Exception as error:
             failure = error
-        name, book = self.clock.where(failure) or "engine", self.book
+        name, run = self.clock.where(failure) or "engine", self.run.state
         self.health_manager.report_failure(name, failure)
-        when = "" if book.timestamp is None else f" ({iso(book.timestamp)})"
-        raise EngineError(f"{name} failed in row {book.row}{when}: {failure}") from failure
+        when = "" if run.timestamp is None else f" ({iso(run.timestamp)})"
+        raise EngineError(f"{name} failed in row {run.row}{when}: {failure}") from failure
 
     @property
     def _asks_python(self) -> bool:
@@ -484,14 +486,14 @@ class EventDriver:
 
     async def _hour(self, row: int) -> int:
         """One row, in the order of accounting §4."""
-        book, timed = self.book, self.clock.of
-        book.do(hour.ENTER)
-        book.do(hour.OPEN)
+        run, timed = self.run.state, self.clock.of
+        run.do(Step.ENTER_ROW)
+        run.do(Step.OPEN_ROW)
         signs = 0
         if row > 0:
             with timed("risk_monitor"):
                 signs = self.risk_monitor.test_extremes()
-            if signs & (hour.STRIKES | hour.REPORTS):
+            if signs & (CHECKS | REPORTS):
                 with timed("position_monitor"):
                     self.position_monitor.update_position("liquidation", signs)
             with timed("pnl_calculator"):
@@ -499,45 +501,45 @@ class EventDriver:
         await self._update("settlement", signs)
         with timed("risk_monitor"):
             attention = self.risk_monitor.needs_attention()
-        reason = at.END
+        reason = codes.END
         if attention:
             reason = await self._attend()
-            if reason != at.END:
+            if reason != codes.END:
                 return reason
         with timed("pnl_calculator"):
             verdict = self.pnl_calculator.close_row()
-        book.do(hour.KEEP)
+        run.do(Step.RECORD_ROW)
         await self._log()
-        return {BROKEN: at.BROKEN, INSOLVENT: at.INSOLVENT}.get(verdict, at.END)
+        return {BROKEN: codes.BROKEN, INSOLVENT: codes.INSOLVENT}.get(verdict, codes.END)
 
     async def _attend(self) -> int:
         """The rest of a row that is more than the passing of the hour; END, or BAD_DECISION."""
-        book, timed, timestamp = self.book, self.clock.of, self.book.timestamp
-        update = self._update
-        book.do(hour.MARK)
-        if self.config.risk.simulate_liquidation or book.slots.stops:
+        run, timed = self.run.state, self.clock.of
+        timestamp, update = run.timestamp, self._update
+        run.do(Step.BEGIN_PROCESSING)
+        if self.config.risk.simulate_liquidation or run.slots.stops:
             await update("margin_test")
         await update("arrivals")
         await self._pay()
-        waiting = book.do(hour.WAITING)
+        waiting = run.do(Step.TAKE_WAITING)
         if waiting > 0:
             await self._execute(waiting, timestamp, None)
         with timed("risk_monitor"):
             before = self.risk_monitor.alert_level
             self.risk_monitor.report_alerts()
             self.risk_monitor.keep_before_decision()
-        if not book.do(hour.WANTED, before):
-            return at.END
+        if not run.do(Step.IS_ASKED, number=before):
+            return codes.END
         if not await self._act(await self._decide()):
-            return at.BAD_DECISION
+            return codes.BAD_DECISION
         await self._pay()
         with timed("risk_monitor"):
             self.risk_monitor.report_alerts()
-        return at.END
+        return codes.END
 
     async def _pay(self) -> None:
         """Pay what is owed to the investor, as far as the wallet covers it."""
-        if self.book.head(at.PENDING) > 0.0:
+        if self.run.state.state.withdrawal_pending[0] > 0.0:
             await self._update("withdrawal")
 
     async def _update(self, trigger_event: str, changes: Any = None) -> None:
@@ -545,13 +547,13 @@ class EventDriver:
             await self.position_update_handler.handle_position_update(trigger_event, changes)
 
     async def _decide(self) -> Any:
-        """Ask the strategy about the row the book stands in."""
-        timestamp = self.book.timestamp
+        """Ask the strategy about the row that the run stands in."""
+        timestamp = self.run.state.timestamp
         with self.clock.of("data_provider"):
             market_data = await self.data_provider.get_market_data(timestamp)
         with self.clock.of("strategy_manager"):
             if self._asks_python:
-                self.book.do(hour.OBSERVE)
+                self.run.state.do(Step.WRITE_VIEW)
             decision = self.strategy_manager.make_decision(timestamp, market_data)
             return await decision if inspect.isawaitable(decision) else decision
 
@@ -561,25 +563,25 @@ class EventDriver:
 
     async def _act(self, decision: Any, market_data: Any = None) -> bool:
         """Carry a decision out, or keep it for the next row (`next_bar`); whether it was well-formed."""
-        book = self.book
+        run = self.run.state
         count = self._hand_over(decision)
-        if book.do(hour.ACCEPT, count) != at.END:
+        if run.do(Step.ACCEPT_DECISION, number=count) != codes.END:
             return False
         if count > 0:
             if self.config.fill == "next_bar":
-                book.do(hour.PUT_OFF, count)
+                run.do(Step.KEEP_FOR_NEXT_ROW, number=count)
             else:
-                await self._execute(count, book.timestamp, market_data)
+                await self._execute(count, run.timestamp, market_data)
         return True
 
     async def _execute(self, count: int, timestamp: Any, market_data: Any) -> None:
         """Carry out the actions that stand in the kernel."""
-        book = self.book
+        run = self.run.state
         for place in range(count):
-            if book.do(hour.BLOCKED, place):
+            if run.do(Step.REFUSE_WHILE_CRITICAL, place):
                 continue
-            book.do(hour.AIM, place)
-            kind = int(book.model.table.plan[int(book.desk.actions[place, 1]), at.PLAN_KIND])
+            run.do(Step.RESOLVE_TARGET, place)
+            kind = int(run.inputs.plans[run.scratch.actions[0, place].plan].kind)
             on_chain = kind in OnChainExecutionManager.PLANS
             name = "onchain_execution_manager" if on_chain else "cex_execution_manager"
             with self.clock.of(name):
@@ -588,7 +590,7 @@ class EventDriver:
     async def execute_decision(
         self, decision: "Decision | list[Action]", timestamp: Any = None, market_data: Any = None
     ) -> None:
-        """Carry out a decision in the row the book stands in.
+        """Carry out a decision in the row that the run stands in.
 
         After a run this goes on from its last row on a copy; the result of the run stays as it is.
 
@@ -604,14 +606,13 @@ class EventDriver:
         EngineError
             Where a component raises; the message names it.
         """
-        self.book.need_now(timestamp)
+        self.run.state.need_now(timestamp)
         if not self.is_running:
-            self.book.fork()
+            self.run.go_on()
         await self._guarded(self._carry_out(decision, market_data))
 
     async def _carry_out(self, decision: Any, market_data: Any) -> int:
-        if len(self.book.desk.events) - self.book.events_written < 2 * EVENTS_PER_ROW:
-            self.book.loop.grow()
+        self.run.state.room_for_events(2)
         if not await self._act(decision, market_data):
             raise InputError(f"The decision cannot be carried out: {decision}.")
         return await self._log()
@@ -620,7 +621,7 @@ class EventDriver:
 
     async def get_status(self) -> dict[str, Any]:
         """mode, share_class, execution_mode, health, current_timestamp, is_running."""
-        timestamp = self.book.timestamp
+        timestamp = self.run.state.timestamp if self.run.has_begun else None
         return {
             "mode": self.config.mode,
             "share_class": self.config.share_class,

@@ -8,6 +8,7 @@ from typing import Any
 
 import basis
 
+from ..assets import facts_hash
 from ..errors import InputError
 from ..kernel.numba.cache import kernel_hash
 from ..market.sources.clock import to_datetime
@@ -37,7 +38,7 @@ def own_strategy(run: Any) -> str | None:
     if strategy is None:
         return None
     try:
-        return None if make_strategy(run.config.mode) is strategy else str(getattr(strategy, "name", strategy))
+        return None if make_strategy(run.config) is strategy else str(getattr(strategy, "name", strategy))
     except InputError:
         return str(getattr(strategy, "name", strategy))
 
@@ -50,8 +51,8 @@ def _stamp(ns: int) -> str:
 def make_run_id(run: Any) -> str:
     """``<mode>-<start>-<end>-<hash>``: the same for the same configuration, data, package version, kernel and start.
 
-    The hash is of the resolved configuration, the data files, the package version, the kernel sources, the window, the
-    starting book and the checkpoint that was resumed.
+    The hash is of the resolved configuration, the data files, the package version, the kernel sources, the facts about
+    assets, the window, the starting book and the checkpoint that was resumed.
     """
     stamps = run.panel.timestamps
     made_of = {
@@ -60,6 +61,7 @@ def make_run_id(run: Any) -> str:
         "data": dict(sorted(run.panel.files.items())),
         "version": basis.__version__,
         "kernel": kernel_identity(),
+        "assets": facts_hash(),
         "window": [int(stamps[0]), int(stamps[-1])],
         "positions": starting_positions(run),
         "strategy": own_strategy(run),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..components.readings import Reading
+from ..components.state_tables import Reading
 
 
 class PositionUpdateHandler:
@@ -24,7 +24,7 @@ class PositionUpdateHandler:
         trigger_event, changes : see `PositionMonitor.update_position`
         """
         wiring = self.wiring
-        timed, timestamp = wiring.clock.of, wiring.book.timestamp
+        timed, timestamp = wiring.clock.of, wiring.run.state.timestamp
         with timed("position_monitor"):
             if not wiring.position_monitor.update_position(trigger_event, changes):
                 return None

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..components.book import Book, Checkpoint
+from ..components.run_state import Checkpoint, RunState
 from ..config import Config
-from ..kernel.coefficients import Slots
-from ..kernel.layout import Model
+from ..inputs.slots import Slots
+from ..kernel.context import Inputs
 from ..kernel.loop import Loop
 from ..market.panel import Panel
 
@@ -21,7 +21,7 @@ class Recording:
     Attributes
     ----------
     record : (rows of the panel, recorded) float64, state after each row's fills
-    events : (events, EVENT_WIDTH) float64
+    events : (events,) records, see `kernel.layout.records.EVENT`
     block : (rows, 1) float64, final state
     loop : the loop that ran
     first, stop : first row that was run (1 for a resumed run) and the row after the last
@@ -41,9 +41,9 @@ class Recording:
     config: Config
     panel: Panel
     slots: Slots
-    model: Model
+    inputs: Inputs
     record: np.ndarray
-    events: np.ndarray
+    events: np.recarray
     block: np.ndarray
     loop: Loop
     first: int
@@ -62,23 +62,21 @@ class Recording:
     peak_memory: int | None = None
 
     @classmethod
-    def of(cls, book: Book, **rest: Any) -> "Recording":
-        """From a book that has been run."""
-        desk = book.desk
+    def of(cls, run: RunState, **rest: Any) -> "Recording":
+        """From a run that has ended."""
         return cls(
-            config=book.config,
-            panel=book.panel,  # pyright: ignore[reportArgumentType]
-            slots=book.slots,
-            model=book.model,
-            record=book.record,
-            events=desk.events[: desk.count[0]],
-            block=book.block,
-            loop=book.loop,
-            first=book.first,
-            holdings=book.holdings,
-            given=book.given,
-            resumed=book.resumed,
-            strategy=book.strategy,
-            own_code=book.own_code,
+            config=run.config,
+            panel=run.panel,
+            slots=run.slots,
+            inputs=run.inputs,
+            record=run.record,
+            events=run.events,
+            block=run.block,
+            loop=run.loop,
+            first=run.first,
+            holdings=run.holdings,
+            given=run.start.given,
+            resumed=run.resumed,
+            strategy=run.strategy,
             **rest,
         )

@@ -7,18 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ..components.book import Book, Checkpoint
+from ..components.run_state import Checkpoint, RunState, StartingBook
 from ..config import Config
 from ..errors import DataError, InputError, RunStoppedWarning
-from ..kernel import layout as at
-from ..kernel.coefficients import Slots
-from ..kernel.frame import NOTHING
+from ..inputs.plans import Strategy
+from ..kernel.layout import codes
+from ..kernel.layout.shape import pnl_views
 from ..market import DataProvider
 from ..market.panel import Panel
 from ..market.sources.clock import iso, to_ns
-from ..strategies.base import Strategy
 from ..strategies.factory import make_strategy
-from .model import make_limits, make_model, make_parameters
 from .recording import Recording
 
 #: Rows between two reports of progress, and between two looks at what there is to log.
@@ -34,22 +32,38 @@ def _window(panel: Panel, config: Config, start: Any, end: Any) -> Panel:
     return panel if (first, last) == (0, len(panel) - 1) else panel.slice(first, last)
 
 
-def bind(book: Book, market: DataProvider | Panel, start: Any = None, end: Any = None, asks: int = NOTHING) -> None:
-    """Give a book the rows of a market it runs over; see `simulate` and `Book.bind`."""
-    config, slots, resume = book.config, book.slots, book.resumed
+def prepare(
+    start: StartingBook,
+    market: DataProvider | Panel,
+    first: Any = None,
+    last: Any = None,
+    caller_handles: int = codes.NOTHING,
+) -> RunState:
+    """The state of a run over a window of a market, for both drivers.
+
+    Parameters
+    ----------
+    first, last : window, inclusive; see `simulate`
+    caller_handles : what the caller of the loop does himself
+
+    Raises
+    ------
+    InputError
+        Where the configuration, the positions or the data cannot be used.
+    """
+    config, slots, resumed = start.config, start.slots, start.resumed
     if isinstance(market, Panel):
-        panel = _window(market, config, None if resume else start, end)
+        panel = _window(market, config, None if resumed else first, last)
     else:
         held = (k for k in slots.keys if k.type != "Perp" or k in slots.held)
-        panel = market.panel(keys=[str(k) for k in held], start=resume.timestamp if resume else start, end=end)
-    first = int(panel.timestamps[0])
-    if resume is not None and first != resume.timestamp:
-        raise InputError(f"resume: the market begins {iso(first)}, the checkpoint is of {iso(resume.timestamp)}.")
-    model = make_model(config, slots, panel, book.strategy, resume.started if resume else first)
-    book.bind(panel, model, make_limits(config, slots), make_parameters(config, slots, book.strategy), asks)
+        panel = market.panel(keys=[str(k) for k in held], start=resumed.timestamp if resumed else first, end=last)
+    begins = int(panel.timestamps[0])
+    if resumed is not None and begins != resumed.timestamp:
+        raise InputError(f"resume: the market begins {iso(begins)}, the checkpoint is of {iso(resumed.timestamp)}.")
+    return RunState(start, panel, caller_handles)
 
 
-def last_row(book: Book, until: int | None = None) -> int:
+def last_row(run: RunState, until: int | None = None) -> int:
     """The row after the last that can be run: at a hole in the data, or after `until`.
 
     Raises
@@ -57,20 +71,19 @@ def last_row(book: Book, until: int | None = None) -> int:
     DataError
         Where there is no row to run.
     """
-    panel = book.panel
-    assert panel is not None
+    panel = run.panel
     last = len(panel) if until is None else until + 1
     hole = panel.stop
     if hole is not None and hole.row < last:
         last = hole.row
-    if last <= book.first:
+    if last <= run.first:
         detail = f" ({hole.series} is {hole.age_s / 3600:.1f} h old in {iso(hole.instant)})" if hole else ""
         raise DataError(f"There is no row to run between {iso(int(panel.timestamps[0]))} and the end{detail}.")
     return last
 
 
 def advance(
-    book: Book,
+    run: RunState,
     row: int,
     last: int,
     progress: Callable[[int, int], None] | None = None,
@@ -78,44 +91,43 @@ def advance(
     end: int | None = None,
 ) -> tuple[int, int]:
     """Rows `row` .. `last` - 1 with the compiled loop, its events growing; returns (row, reason) as `Loop.run` does."""
-    reason = at.END
+    reason = codes.END
     while row < last:
         begun = row
-        row, reason = book.loop.run(row, min(last, row + PIECE) if progress is not None else last, given)
-        if reason != at.FULL or row > begun:
+        row, reason = run.loop.run(row, min(last, row + PIECE) if progress is not None else last, given)
+        if reason != codes.FULL or row > begun:
             # until then the answer stands
             given = -1
-        if reason == at.FULL:
-            book.loop.grow()
-        elif reason != at.END:
+        if reason == codes.FULL:
+            run.loop.make_room()
+        elif reason != codes.END:
             break
         if progress is not None:
-            progress(row - book.first, (end or last) - book.first)
-    return row, at.END if reason == at.FULL else reason
+            progress(row - run.first, (end or last) - run.first)
+    return row, codes.END if reason == codes.FULL else reason
 
 
-def _cause(reason: int, row: int, panel: Panel, block: np.ndarray, slots: Slots) -> str:
+def _cause(reason: int, row: int, run: RunState) -> str:
     """Why a run stopped, in one sentence."""
-    b = at.book(slots.shape(), block)
-    when = f"row {row} ({iso(int(panel.timestamps[row]))})"
-    equity = b.head[at.EQUITY, 0]
-    if reason == at.BROKEN:
-        booked = b.column[:, 0].sum()
-        earned = equity - b.stat[at.CAPITAL, 0] - b.head[at.FLOWS, 0]
-        return f"identity broken in {when}: balance-based P&L {earned!r}, attributed P&L {booked!r}."
-    if reason == at.INSOLVENT:
-        return f"insolvent in {when}: equity {equity:.6f} {slots.share_class}."
-    if reason == at.BAD_DECISION:
-        codes = ", ".join(f"{code} {name}" for code, name in enumerate(at.ACTION_NAMES) if name)
+    state, when = run.state, f"row {row} ({iso(int(run.panel.timestamps[row]))})"
+    equity = float(state.equity[0])
+    if reason == codes.BROKEN:
+        attributed = np.array([line[0] for line in pnl_views(run.slots.shape(), run.block)]).sum()
+        balance = equity - state.capital[0] - state.net_flows[0]
+        return f"identity broken in {when}: balance-based P&L {balance!r}, attributed P&L {attributed!r}."
+    if reason == codes.INSOLVENT:
+        return f"insolvent in {when}: equity {equity:.6f} {run.slots.share_class}."
+    if reason == codes.BAD_DECISION:
+        known = ", ".join(f"{code} {name}" for code, name in enumerate(codes.ACTION_NAMES) if name)
         return (
-            f"strategy failed in {when}: an action is (a code: {codes}; a plan that exists; a finite amount >= 0), "
-            f"and there are at most {at.ACTIONS}."
+            f"strategy failed in {when}: an action is (a code: {known}; a plan that exists; a finite amount >= 0), "
+            f"and there are at most {codes.ACTIONS}."
         )
     raise RuntimeError(f"The kernel refused the arrays it was given in {when} (reason {reason}).")
 
 
 def finish(
-    book: Book,
+    run: RunState,
     row: int,
     reason: int,
     elapsed: dict[str, float],
@@ -124,29 +136,27 @@ def finish(
     until: int | None = None,
     **rest: Any,
 ) -> Recording:
-    """The recording of a book that came to a row for a reason."""
-    panel = book.panel
-    assert panel is not None
+    """The recording of a run that came to a row for a reason."""
+    panel = run.panel
     hole = panel.stop
     status, cause, stop = "complete", None, row
-    if reason != at.END:
-        status, cause = "stopped", _cause(reason, row, panel, book.block, book.slots)
-        stop = row + (1 if reason in (at.BROKEN, at.INSOLVENT) else 0)
+    if reason != codes.END:
+        status, cause = "stopped", _cause(reason, row, run)
+        stop = row + (1 if reason in (codes.BROKEN, codes.INSOLVENT) else 0)
     elif hole is not None and hole.row == row and until is None:
         status = "stopped"
         cause = (
             f"data hole in row {hole.row} ({iso(hole.instant)}): {hole.series} is {hole.age_s / 3600:.2f} h old, "
             "more than max_staleness allows; name another source in data.sources or raise data.max_staleness."
         )
-    if reason == at.BAD_DECISION and stop > book.first:
+    if reason == codes.BAD_DECISION and stop > run.first:
         # the refused row has been begun: what counts is the state after the row before
-        book.block[:] = repeat(stop - 1).block
-        desk = book.desk
-        desk.count[0] = np.count_nonzero(desk.events[: desk.count[0], at.E_ROW] < stop)
-    book.row = max(stop - 1, book.first) if stop > book.first else None
-    book.finished = True
+        run.block[:] = repeat(stop - 1).block
+        run.scratch.count[0] = np.count_nonzero(run.events.row < stop)
+    run.row = max(stop - 1, run.first) if stop > run.first else None
+    run.finished = True
     return Recording.of(
-        book, stop=stop, status=status, cause=cause, elapsed=elapsed, data_dir=data_dir, repeat=repeat, **rest
+        run, stop=stop, status=status, cause=cause, elapsed=elapsed, data_dir=data_dir, repeat=repeat, **rest
     )
 
 
@@ -183,22 +193,21 @@ def simulate(
     clock = time.perf_counter
     began = clock()
     took = dict(elapsed or {})
-    book = Book(config, strategy or make_strategy(config.mode), positions, resume)
-    bind(book, market, start, end)
-    last = last_row(book, until)
-    took["compile"] = book.compile_s
-    took["load"] = took.get("load", 0.0) + clock() - began - book.compile_s
+    begins_with = StartingBook(config, strategy or make_strategy(config), positions, resume)
+    run = prepare(begins_with, market, start, end)
+    last = last_row(run, until)
+    took["compile"] = run.compile_s
+    took["load"] = took.get("load", 0.0) + clock() - began - run.compile_s
     mark = clock()
-    row, reason = advance(book, book.first, last, progress)
+    row, reason = advance(run, run.first, last, progress)
     took["kernel"] = clock() - mark
     took["total"] = clock() - began + (elapsed or {}).get("load", 0.0)
 
     def repeat(row: int) -> Recording:
-        assert book.panel is not None
-        return simulate(config, book.panel, positions=positions, resume=resume, strategy=book.strategy, until=row)
+        return simulate(config, run.panel, positions=positions, resume=resume, strategy=run.strategy, until=row)
 
     data_dir = None if isinstance(market, Panel) else str(market.data_dir)
-    return finish(book, row, reason, took, data_dir, repeat, until)
+    return finish(run, row, reason, took, data_dir, repeat, until)
 
 
 def checkpoint(recording: Recording, timestamp: Any = None) -> Checkpoint:

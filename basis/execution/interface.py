@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-from ..components.deals import Fill, Order
+from ..components.orders import Fill, Order
 from ..config import Config
 
 

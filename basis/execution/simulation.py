@@ -3,17 +3,17 @@
 A simulator of one's own is a subclass with its `execute`; what it returns is booked as it is.
 """
 
-from ..components.book import Book
-from ..components.deals import Fill, Order
-from ..kernel import hour
-from ..kernel import layout as at
+from ..components.orders import Fill, Order
+from ..components.run_state import RunState
+from ..kernel.layout.codes import FILLED, REASONS
+from ..kernel.step import Step
 from .interface import VenueInterface
 
 
 class SimulationClient(VenueInterface):
     """A simulated venue; override `execute` for one of one's own and give the class to ``backtest(interfaces=…)``.
 
-    An order (`basis.components.deals.Order`) has ``kind``, ``venue``, ``instrument``, ``destination``, ``quantity``
+    An order (`basis.components.orders.Order`) has ``kind``, ``venue``, ``instrument``, ``destination``, ``quantity``
     (units, signed for trades), ``action`` and ``timestamp``. The answer is a fill, which is booked as it is: its
     ``price``, ``reference_price`` (slippage is the distance between them), ``quantity``, ``fee_rate``, ``fee``,
     ``gas_units`` and ``wait_s`` may be changed by ``fill.replace(…)``; it is false where the venue refuses, and
@@ -37,9 +37,9 @@ class SimulationClient(VenueInterface):
     """
 
     @property
-    def book(self) -> Book:
+    def run(self) -> RunState:
         """State of the run."""
-        return self.position_monitor.book
+        return self.position_monitor.run.state
 
     async def execute(self, order: Order) -> Fill:
         """Fill at the reference of the row with the venue's slippage and fee, or refuse.
@@ -53,12 +53,21 @@ class SimulationClient(VenueInterface):
         Fill
             False where it was refused.
         """
-        book = self.book
-        status = book.do(hour.PRICE, order.place_and_action)
-        if status != at.OK:
-            return Fill(order, at.REASONS[status])
-        deal = book.desk.deal.tolist()
-        return Fill(order, "", *deal[at.D_QUANTITY :])
+        status = self.run.do(Step.PRICE_ORDER, order.place)
+        if status != FILLED:
+            return Fill(order, REASONS[status])
+        priced = self.run.scratch.fills[0]
+        return Fill(
+            order,
+            quantity=float(priced.quantity),
+            price=float(priced.price),
+            reference_price=float(priced.reference),
+            fee_rate=float(priced.fee_rate),
+            fee=float(priced.fee),
+            gas_units=float(priced.gas_units),
+            wait_s=float(priced.wait_s),
+            put_in=float(priced.put_in),
+        )
 
 
 class ExchangeSimulation(SimulationClient):

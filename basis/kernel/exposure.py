@@ -1,83 +1,86 @@
-"""Values, gross exposure, delta by asset and equity of the book (accounting §3, §6)."""
+"""Values, gross exposure, delta by asset and equity of a portfolio (accounting §3, §6)."""
 
-from . import layout as at
 from .numba.jit import stage
 
 
 @stage
-def moving_worth(n, cells, coef, i, lane):
+def moving_value(shape, state, hour, lane, slot):
     """Worth of a cash or token slot, what is under way to it included, share class."""
-    b = at.book_at(n)
-    return (cells[b.q + i, lane] + cells[b.transit + i, lane]) * coef[at.hour_at(n).value + i]
+    row = shape.state
+    held = state[row.quantity + slot, lane] + state[row.transit + slot, lane]
+    return held * hour[shape.hour.value + slot]
 
 
 @stage
-def pool_worth(n, cells, coef, i, lane):
-    """Worth of a collateral or debt slot; a debt's value per unit is negative."""
-    return cells[at.book_at(n).q + i, lane] * coef[at.hour_at(n).value + i]
+def lent_value(shape, state, hour, lane, slot):
+    """Worth of a collateral or debt slot; a debt's value per unit is below 0."""
+    return state[shape.state.quantity + slot, lane] * hour[shape.hour.value + slot]
 
 
 @stage
-def perp_worth(n, cells, coef, i, v, lane):
-    """Unrealised P&L of perp `i` of the grid, at venue `v`."""
-    b = at.book_at(n)
-    h = at.hour_at(n)
-    slot = at.first_perp(n) + i
-    return cells[b.q + slot, lane] * coef[h.value + slot] - cells[b.cost + i, lane] * coef[h.value + v]
+def perp_value(shape, state, hour, lane, i, venue):
+    """Unrealised P&L of perp `i` of the grid, at a venue."""
+    row = shape.state
+    value = shape.hour.value
+    slot = shape.first_perp + i
+    return state[row.quantity + slot, lane] * hour[value + slot] - state[row.cost + i, lane] * hour[value + venue]
 
 
 @stage
-def expose(n, cells, coef, lane):
-    """Equity, gross exposure, worth of the long leg; what is under way counts.
-
-    `delta_of` follows for every asset.
-    """
-    b = at.book_at(n)
-    h = at.hour_at(n)
-    y = len(n.cash)
-    perp = at.first_perp(n)
+def calculate_exposure(shape, state, hour, lane):
+    """Equity, gross exposure and worth of the long leg; what is under way counts. `calculate_delta` follows."""
+    row = shape.state
+    column = shape.hour
     equity = 0.0
     gross = 0.0
     invested = 0.0
-    for i in range(len(n.cash) + len(n.token)):
-        x = moving_worth(n, cells, coef, i, lane)
+    for slot in range(shape.moving):
+        x = moving_value(shape, state, hour, lane, slot)
         equity += x
-        gross += (x if x >= 0.0 else -x) * coef[h.gross + i]
-        invested += x * coef[h.invested + i]
-    for j in range(len(n.collateral) + len(n.debt)):
-        i = y + len(n.token) + j
-        x = pool_worth(n, cells, coef, i, lane)
+        gross += (x if x >= 0.0 else -x) * hour[column.is_gross + slot]
+        invested += x * hour[column.is_invested + slot]
+    for j in range(shape.lent):
+        slot = shape.first_collateral + j
+        x = lent_value(shape, state, hour, lane, slot)
         equity += x
-        gross += (x if x >= 0.0 else -x) * coef[h.gross + i]
-        invested += x * coef[h.invested + i]
-    for v in range(len(n.cash)):
-        for k in range(len(n.market)):
-            i = v * len(n.market) + k
-            x = cells[b.q + perp + i, lane] * coef[h.value + perp + i]
-            equity += perp_worth(n, cells, coef, i, v, lane)
+        gross += (x if x >= 0.0 else -x) * hour[column.is_gross + slot]
+        invested += x * hour[column.is_invested + slot]
+    for v in range(shape.venues):
+        for k in range(shape.markets):
+            i = v * shape.markets + k
+            slot = shape.first_perp + i
+            x = state[row.quantity + slot, lane] * hour[column.value + slot]
+            equity += perp_value(shape, state, hour, lane, i, v)
             gross += x if x >= 0.0 else -x
-    cells[b.head + at.EQUITY, lane] = equity
-    cells[b.head + at.GROSS, lane] = gross
-    cells[b.head + at.DRIFT, lane] = 0.0
-    cells[b.head + at.INVESTED, lane] = invested
+    state[row.equity, lane] = equity
+    state[row.gross, lane] = gross
+    state[row.delta_drift, lane] = 0.0
+    state[row.invested, lane] = invested
 
 
 @stage
-def delta_of(n, cells, coef, a, lane):
-    """Delta of an asset in units, what is under way counted; the worth of the largest stands in DRIFT."""
-    b = at.book_at(n)
-    h = at.hour_at(n)
-    y = len(n.cash)
-    d = 0.0
-    for i in range(len(n.cash) + len(n.token)):
-        d += (cells[b.q + i, lane] + cells[b.transit + i, lane]) * (
-            coef[h.unit + i] * coef[h.member + a * at.slots(n) + i]
-        )
-    for j in range(len(n.collateral) + len(n.debt) + len(n.cash) * len(n.market)):
-        i = y + len(n.token) + j
-        d += cells[b.q + i, lane] * (coef[h.unit + i] * coef[h.member + a * at.slots(n) + i])
-    cells[b.delta + a, lane] = d
-    x = d * coef[h.asset + a]
+def calculate_delta(shape, state, hour, lane, asset):
+    """Net delta of an asset in units, what is under way included; the worth of the largest is `delta_drift`."""
+    row = shape.state
+    column = shape.hour
+    counted = column.in_asset + asset * shape.slots
+    delta = 0.0
+    for slot in range(shape.moving):
+        held = state[row.quantity + slot, lane] + state[row.transit + slot, lane]
+        delta += held * (hour[column.unit + slot] * hour[counted + slot])
+    for j in range(shape.lent + shape.perps):
+        slot = shape.first_collateral + j
+        delta += state[row.quantity + slot, lane] * (hour[column.unit + slot] * hour[counted + slot])
+    state[row.delta + asset, lane] = delta
+    x = delta * hour[column.asset_price + asset]
     x = x if x >= 0.0 else -x
-    drift = cells[b.head + at.DRIFT, lane]
-    cells[b.head + at.DRIFT, lane] = x if x > drift else drift
+    drift = state[row.delta_drift, lane]
+    state[row.delta_drift, lane] = x if x > drift else drift
+
+
+@stage
+def calculate_all_exposure(shape, state, hour, lane):
+    """Exposure and the delta of every asset."""
+    calculate_exposure(shape, state, hour, lane)
+    for asset in range(shape.assets):
+        calculate_delta(shape, state, hour, lane, asset)

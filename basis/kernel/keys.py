@@ -3,17 +3,10 @@
 from typing import NamedTuple
 
 TYPES = ("BaseToken", "aToken", "debtToken", "Perp")
-#: Quote assets a perp symbol may end with; linear contracts only.
-QUOTES = ("USDT",)
-
-
-#: Assets that lending protocols hold under another name.
-RESERVES = {"ETH": "WETH"}
-
-
-def reserve_of(asset: str) -> str:
-    """The name under which a lending protocol holds an asset."""
-    return RESERVES.get(asset, asset)
+#: Asset in which exchanges keep cash and quote prices. The accounts know one: perps are linear contracts in it.
+QUOTE_ASSET = "USDT"
+#: Asset in which the wallet pays for gas, and for which it changes its other tokens.
+GAS_ASSET = "ETH"
 
 
 class Key(NamedTuple):
@@ -34,9 +27,12 @@ class Key(NamedTuple):
     @property
     def quote(self) -> str:
         """Quote asset of a perp; empty for the other types."""
-        if self.type != "Perp":
-            return ""
-        return next(q for q in QUOTES if self.symbol.endswith(q))
+        return QUOTE_ASSET if self.type == "Perp" else ""
+
+    @property
+    def reserve(self) -> str:
+        """The reserve of a supply or a debt as the market's columns name it: ``aave_v3:WETH``."""
+        return f"{self.venue}:{self.symbol}"
 
 
 def parse_key(text: "str | Key") -> Key:
@@ -60,8 +56,8 @@ def parse_key(text: "str | Key") -> Key:
             f"Invalid instrument key {text!r}: type {key.type!r} is unknown; the parts are venue:type:symbol and the "
             f"type is one of {', '.join(TYPES)}."
         )
-    if key.type == "Perp" and not any(key.symbol.endswith(q) and key.symbol != q for q in QUOTES):
+    if key.type == "Perp" and (not key.symbol.endswith(QUOTE_ASSET) or key.symbol == QUOTE_ASSET):
         raise ValueError(
-            f"Invalid instrument key {text!r}: a perp's symbol is base and quote, the quote one of {', '.join(QUOTES)}."
+            f"Invalid instrument key {text!r}: a perp's symbol is base and quote, and the quote is {QUOTE_ASSET}."
         )
     return key

@@ -1,7 +1,7 @@
 """The compiled loop over hours: time outside, scenarios (lanes) inside (accounting §4).
 
-Every hour has a branch-free pass over all lanes; what only some lanes need (a liquidation, an arrival, a decision) is
-done by a scalar pass over the lanes that were flagged (`hour.attend`).
+Every hour has a branch-free pass over all lanes. What only some lanes need (a liquidation, an arrival, a decision) is
+done by a scalar pass over the lanes that were flagged (`step.run_step`).
 """
 
 import functools
@@ -10,213 +10,226 @@ from typing import Any
 
 import numpy as np
 
-from . import layout as at
-from .exposure import delta_of, expose
-from .frame import ADVANCE, ATTEND, NOTHING, ROW, Frame, open_view, pack, sizes_of, view
-from .hour import REPORT, STRIKE, TAIL, attend, close_row, is_forced, keep, look, open_row
+from .closings import check_stops_and_liquidations
+from .context import (
+    ADVANCE,
+    STEP,
+    Inputs,
+    RunContext,
+    Scratch,
+    counts_of,
+    make_run,
+    open_view,
+    pack,
+    strategy,
+    view,
+    with_more_room,
+)
+from .exposure import calculate_delta, calculate_exposure
+from .layout import codes
+from .layout.shape import Shape
 from .numba.jit import (
     address_of,
     aligned_stack,
-    apart,
     bind_sizes,
     borrowed,
     compile_in_parallel,
     compiled,
+    keep_apart,
     kernel,
     open_kernel,
     routine,
-    strategy,
 )
-from .pnl import attribute, settle_funding
-from .risk import assess, compare, test_extremes
-from .route import steer
-from .settle import release, strike
-from .state import grown
+from .pnl import BROKEN, attribute, check_identity
+from .positions.exchange_liquidation import credit_closings
+from .positions.funding import settle_funding
+from .risk import assess_risk, check_extremes, compare_with_limits
+from .routes.dispatch import route_action
+from .step import Step, is_every_lane_due, needs_attention, open_row, record_row, run_step
 
 #: No row and lane writes more events than this: what is free in the buffer is checked once a row.
 EVENTS_PER_ROW = 512
 
-
-#: Where `pass_over` begins, and where it stopped: before the strikes, before the tails, or done with a verdict.
-EXTREMES, EARN, LOOK, CLOSE = range(4)
-STRIKES, TAILS, GOOD, OFF, LOST = range(5)
+#: Where `pass_over_lanes` begins.
+FROM_EXTREMES, FROM_EARNINGS, FROM_ROW, FROM_CLOSE = range(4)
+#: Why it stopped: lanes to check for closings, lanes to process, or how the row ended.
+AT_CLOSINGS, AT_LANES, ROW_HOLDS, ROW_BROKEN, ROW_INSOLVENT = range(5)
+#: What a row asks of the pass, as bits: stop at lanes near a closing, stop before the earnings in any case, stop before
+#: the close in any case, settle funding.
+STOP_AT_CLOSINGS, PAUSE, EVERY_LANE, FUND = 1, 2, 4, 8
 
 
 @routine
-def pass_over(n, block, row, phase, liquidates, pause, forced, funds, time, tolerance):
+def pass_over_lanes(shape, block, coefficients, phase, does, time):
     """What every lane needs of an hour, from `phase` on, until something has to be done for single lanes.
 
-    One function of its own, so that no pointer call and no reference count disturbs its loops. Flagged lanes stand in
-    FLAG.
+    One function of its own, so that no pointer call and no reference count disturbs its loops. The lanes that have to
+    be looked at are flagged.
 
     Parameters
     ----------
-    phase : EXTREMES, EARN (after the strikes), LOOK (row 0 begins here) or CLOSE (after the tails)
-    liquidates : whether a lane near liquidation, or at a stop, is a reason to stop
-    pause : stop before EARN in any case
-    forced : stop before CLOSE in any case
-    funds : whether the row has funding
+    phase : FROM_EXTREMES, FROM_EARNINGS (after the closings), FROM_ROW (row 0 begins here) or FROM_CLOSE (after the
+        lanes were processed)
+    does : what the row asks, as bits
+    time : instant of the row, seconds
     """
-    apart()
-    b = at.book_at(n)
-    cells = borrowed(block, (at.rows(n), len(n.lanes)))
-    coef = borrowed(row, (at.width(n) + at.still(n),))
+    keep_apart()
+    row = shape.state
+    state = borrowed(block, (shape.rows, shape.lanes))
+    hour = borrowed(coefficients, (shape.hour_end,))
     aligned_stack()
-    if phase == EXTREMES:
-        for lane in range(len(n.lanes)):
-            cells[b.stat + at.FLAG, lane] = test_extremes(n, cells, coef, lane)
-        struck = 0.0
-        for lane in range(len(n.lanes)):
-            struck = cells[b.stat + at.FLAG, lane] if cells[b.stat + at.FLAG, lane] > struck else struck
-        if (liquidates and struck > 0.0) or pause:
-            return STRIKES
-    if phase <= EARN:
-        for lane in range(len(n.lanes)):
-            attribute(n, cells, coef, lane)
-        if phase == EARN:
-            for lane in range(len(n.lanes)):
-                release(n, cells, lane)
-        if funds:
-            for lane in range(len(n.lanes)):
-                settle_funding(n, cells, coef, lane)
-    if phase <= LOOK:
-        for lane in range(len(n.lanes)):
-            open_row(n, cells, lane)
-            expose(n, cells, coef, lane)
+    if phase == FROM_EXTREMES:
+        for lane in range(shape.lanes):
+            state[row.flag, lane] = check_extremes(shape, state, hour, lane)
+        near = 0.0
+        for lane in range(shape.lanes):
+            near = state[row.flag, lane] if state[row.flag, lane] > near else near
+        if ((does & STOP_AT_CLOSINGS) > 0 and near > 0.0) or (does & PAUSE) > 0:
+            return AT_CLOSINGS
+    if phase <= FROM_EARNINGS:
+        for lane in range(shape.lanes):
+            attribute(shape, state, hour, lane)
+        if phase == FROM_EARNINGS:
+            for lane in range(shape.lanes):
+                credit_closings(shape, state, lane)
+        if (does & FUND) > 0:
+            for lane in range(shape.lanes):
+                settle_funding(shape, state, hour, lane)
+    if phase <= FROM_ROW:
+        for lane in range(shape.lanes):
+            open_row(shape, state, lane)
+            calculate_exposure(shape, state, hour, lane)
         # assets outside: one loop over assets and slots would be too long to unroll, and no lanes would be vectorised
-        for a in range(len(n.asset)):
-            for lane in range(len(n.lanes)):
-                delta_of(n, cells, coef, a, lane)
-        for lane in range(len(n.lanes)):
-            cells[b.stat + at.FLAG, lane] = assess(n, cells, coef, lane)
-        for lane in range(len(n.lanes)):
-            changed = compare(n, cells, coef, lane)
-            cells[b.stat + at.FLAG, lane] = 1.0 if changed > 0.0 else cells[b.stat + at.FLAG, lane]
-        for lane in range(len(n.lanes)):
-            cells[b.stat + at.FLAG, lane] = look(n, cells, coef, time, cells[b.stat + at.FLAG, lane], lane)
+        for asset in range(shape.assets):
+            for lane in range(shape.lanes):
+                calculate_delta(shape, state, hour, lane, asset)
+        for lane in range(shape.lanes):
+            state[row.flag, lane] = assess_risk(shape, state, hour, lane)
+        for lane in range(shape.lanes):
+            changed = compare_with_limits(shape, state, hour, lane)
+            state[row.flag, lane] = 1.0 if changed > 0.0 else state[row.flag, lane]
+        for lane in range(shape.lanes):
+            state[row.flag, lane] = needs_attention(shape, state, hour, lane, time, state[row.flag, lane])
         some = 0.0
-        for lane in range(len(n.lanes)):
-            some = cells[b.stat + at.FLAG, lane] if cells[b.stat + at.FLAG, lane] > some else some
-        if some > 0.0 or forced:
-            return TAILS
-    for lane in range(len(n.lanes)):
-        cells[b.stat + at.FLAG, lane] = close_row(n, cells, tolerance, lane)
+        for lane in range(shape.lanes):
+            some = state[row.flag, lane] if state[row.flag, lane] > some else some
+        if some > 0.0 or (does & EVERY_LANE) > 0:
+            return AT_LANES
+    for lane in range(shape.lanes):
+        state[row.flag, lane] = check_identity(shape, state, lane)
     verdict = 0.0
-    for lane in range(len(n.lanes)):
-        verdict = cells[b.stat + at.FLAG, lane] if cells[b.stat + at.FLAG, lane] > verdict else verdict
+    for lane in range(shape.lanes):
+        verdict = state[row.flag, lane] if state[row.flag, lane] > verdict else verdict
     if verdict > 0.0:
-        return OFF if verdict == 2.0 else LOST
-    return GOOD
+        return ROW_BROKEN if verdict == BROKEN else ROW_INSOLVENT
+    return ROW_HOLDS
 
 
 @routine
-def keep_row(n, block, record, t):
+def record_lane(shape, block, record, t):
     """Copy what is recorded of lane 0."""
-    apart()
-    cells = borrowed(block, (at.rows(n), len(n.lanes)))
-    out = borrowed(record, (record.shape[0], at.recorded(n)))
-    keep(n, cells, out, t)
+    keep_apart()
+    state = borrowed(block, (shape.rows, shape.lanes))
+    out = borrowed(record, (record.shape[0], shape.recorded))
+    record_row(shape, state, out, t)
 
 
 @open_kernel
-def advance(words, start, stop, given):
+def advance(handle, start, stop, given):
     """Rows start .. stop-1. Returns (row, reason).
 
     Parameters
     ----------
-    words : a packed `Frame`
+    handle : packed `RunContext`
     start, stop : first row and the row after the last
-    given : -1, or the answer to the ASKED of row `start`: the number of actions in `desk.actions`, or anything where
-        the caller has done the ROW
+    given : -1, or the answer to the ASKED of row `start`: the number of actions written, or anything where the caller
+        has done the row
 
     Reasons: END; ASKED (nothing of the decision has been done); FULL (the event buffer has no room for the row);
     BROKEN (identity); INSOLVENT; BAD_DECISION.
     """
-    frame = open_view(words)
-    n = frame.sizes
-    block = frame.block
-    model = frame.model
-    desk = frame.desk
-    record = frame.record
-    attend = frame.attend
-    row = desk.row
-    lanes = len(n.lanes)
-    liquidates = model.settings[at.LIQUIDATE] > 0.0 or len(n.stop) > 0
-    tolerance = model.settings[at.TOLERANCE]
-    tells = desk.events.shape[0] > 0
-    flags = block[at.flag_row(n)]
-    stamp = at.quote_at(n).time + 0
+    run = open_view(handle)
+    shape = run.shape
+    scratch = run.scratch
+    block = run.block
+    coefficients = run.coefficients
+    run_step = run.run_step
+    row_flags = run.row_flags
+    record = run.record
+    hours = run.hours
+    flags = run.state.flag
+    times = run.market.time
+    room = scratch.events.shape[0] - 1
+    always = STOP_AT_CLOSINGS if run.settings.liquidates > 0 or shape.stops > 0 else 0
     for t in range(start, stop):
-        if tells and desk.events.shape[0] - desk.count[0] < EVENTS_PER_ROW * lanes:
-            return t, at.FULL
-        busy = model.busy[t]
-        for j in range(at.width(n)):
-            row[j] = model.hours[t, j]
-        time = model.quotes[t, stamp]
-        renewed = (busy & at.CHANGES) > 0
-        funds = (busy & at.FUNDS) > 0
-        every = is_forced(model, t)
-        came = TAILS
-        phase = EXTREMES if t > 0 else LOOK
-        never = t < 0
+        if room > 0 and room - scratch.count[0] < EVENTS_PER_ROW * shape.lanes:
+            return t, codes.FULL
+        for j in range(shape.hour_width):
+            coefficients[j] = hours[t, j]
+        time = times[t]
+        terms_change = (row_flags[t] & codes.TERMS_CHANGE) > 0
+        funds = (row_flags[t] & codes.FUNDING_DUE) > 0
+        every = is_every_lane_due(row_flags, t)
+        reports = funds and room > 0 and t > 0
+        does = always | (FUND if funds else 0) | (EVERY_LANE if every else 0)
+        came = AT_LANES
         if given < 0:
-            report = funds and tells and t > 0
-            came = pass_over(n, block, row, phase, liquidates, renewed or report, every, funds, time, tolerance)
-            if came == STRIKES:
-                for lane in range(lanes):
-                    if liquidates and (flags[lane] > 0.0 or renewed):
-                        attend(words, t, lane, STRIKE, -1)
-                    if report:
-                        attend(words, t, lane, REPORT, -1)
-                phase = EARN
-                came = pass_over(n, block, row, phase, liquidates, never, every, funds, time, tolerance)
-        if came == TAILS and not (given >= 0 and frame.asks == ROW):
-            for lane in range(lanes):
+            pause = PAUSE if terms_change or reports else 0
+            phase = FROM_EXTREMES if t > 0 else FROM_ROW
+            came = pass_over_lanes(shape, block, coefficients, phase, does | pause, time)
+            if came == AT_CLOSINGS:
+                for lane in range(shape.lanes):
+                    if always > 0 and (flags[lane] > 0.0 or terms_change):
+                        run_step(handle, t, lane, Step.CHECK_HOUR, 0, 0)
+                    if reports:
+                        run_step(handle, t, lane, Step.REPORT_FUNDING, 0, 0)
+                came = pass_over_lanes(shape, block, coefficients, FROM_EARNINGS, does, time)
+        if came == AT_LANES and not (given >= 0 and run.caller_handles == codes.OWN_ROW):
+            for lane in range(shape.lanes):
                 if flags[lane] > 0.0 or every or given >= 0:
-                    reason = attend(words, t, lane, TAIL, given)
-                    if reason != at.END:
+                    reason = run_step(handle, t, lane, Step.PROCESS, 0, given)
+                    if reason != codes.END:
                         return t, reason
-        if came == TAILS:
-            phase = CLOSE
-            came = pass_over(n, block, row, phase, liquidates, never, never, never, time, tolerance)
+        if came == AT_LANES:
+            came = pass_over_lanes(shape, block, coefficients, FROM_CLOSE, 0, time)
         given = -1
         if record.shape[0] > 0:
-            keep_row(n, block, record, t)
-        if came != GOOD:
-            return t, at.BROKEN if came == OFF else at.INSOLVENT
-    return stop, at.END
+            record_lane(shape, block, record, t)
+        if came != ROW_HOLDS:
+            return t, codes.BROKEN if came == ROW_BROKEN else codes.INSOLVENT
+    return stop, codes.END
 
 
 @kernel
-def enter(words, start, stop, given):
+def enter_loop(handle, start, stop, given):
     """`advance` for Python callers."""
-    return view(words).advance(words, start, stop, given)
+    return view(handle).advance(handle, start, stop, given)
 
 
 @strategy
-def nobody(view, hour, params, actions):
-    """Stands where the caller decides."""
+def no_strategy(seen, policy, actions, decision, places):
+    """Where the caller decides."""
     return 0
 
 
 #: `advance` for the shapes that this process has met.
-_ready: dict[at.Shape, Any] = {}
+_bound: dict[Shape, Any] = {}
 
 
 @functools.cache
-def _door(function: Any, numbers: int) -> Any:
-    """`enter` or `hour.attend` for Python callers, by how many numbers it is given beside the words."""
+def _entry_point(function: Any, numbers: int) -> Any:
+    """`enter_loop` or `run_step` for Python callers, by how many numbers it is given beside the handle."""
     return compiled(function, (np.zeros(1, dtype=np.int64), *[0] * numbers))
 
 
-#: What is compiled beside `attend`: it calls them by their addresses.
-_BESIDE = {"steer": steer, "strike": strike}
+#: What is compiled beside `run_step`, which calls them by their addresses.
+_CALLED = {"route_action": route_action, "check_stops_and_liquidations": check_stops_and_liquidations}
 
 
 def prepare(names: list[str]) -> None:
-    """Compile some of `_BESIDE`, for other processes to load."""
+    """Compile some of `_CALLED`, for other processes to load."""
     for name in names:
-        address_of(_BESIDE[name], ATTEND)
+        address_of(_CALLED[name], STEP)
 
 
 class Loop:
@@ -224,12 +237,14 @@ class Loop:
 
     Parameters
     ----------
-    n : Shape, sizes as lengths of tuples
+    shape : of the book
     block : (rows, lanes) float64, the state; changed in place
-    model, desk : Model and Desk
+    coefficients : (hour end,) float64, what never changes filled in
+    inputs, scratch : what it reads, and working memory
     decide : a compiled strategy, None where there is none
-    asks : what the caller does himself (`frame.DECISION`, `frame.ROW`): `run` comes back with ASKED where that is due
     record : (rows of the run, recorded) float64, filled for lane 0; (0, recorded) records nothing
+    caller_handles : what the caller does himself: NOTHING, OWN_DECISION, OWN_ROW (`layout.codes`); `run` comes back
+        with ASKED where that is due
 
     Raises
     ------
@@ -238,27 +253,41 @@ class Loop:
     """
 
     def __init__(
-        self, n: at.Shape, block: Any, model: at.Model, desk: at.Desk, decide: Any, record: Any, asks: int = NOTHING
+        self,
+        shape: Shape,
+        block: Any,
+        coefficients: Any,
+        inputs: Inputs,
+        scratch: Scratch,
+        decide: Any,
+        record: Any,
+        caller_handles: int = codes.NOTHING,
     ) -> None:
-        with compile_in_parallel(f"{__name__}.prepare", _BESIDE, ATTEND) if not _ready else nullcontext():
-            if n not in _ready:
-                _ready[n] = bind_sizes(advance, ADVANCE, sizes_of(n))
-            self.frame = Frame(n, block, record, model, desk, _ready[n], attend, strike, steer, decide or nobody, asks)
-            self.words = pack(self.frame)
+        parallel = compile_in_parallel(f"{__name__}.prepare", _CALLED, STEP)
+        with nullcontext() if _bound else parallel:
+            if shape not in _bound:
+                _bound[shape] = bind_sizes(advance, ADVANCE, counts_of(shape))
+            self.run_context: RunContext = make_run(
+                shape, block, record, coefficients, inputs, scratch,
+                advance=_bound[shape], run_step=run_step,
+                check_stops_and_liquidations=check_stops_and_liquidations, route_action=route_action,
+                decide=decide or no_strategy, caller_handles=caller_handles,
+            )  # fmt: skip
+            self.handle = pack(self.run_context)
 
     @property
-    def desk(self) -> at.Desk:
-        return self.frame.desk
+    def scratch(self) -> Scratch:
+        return self.run_context.scratch
 
     def run(self, start: int, stop: int, given: int = -1) -> tuple[int, int]:
         """Rows start .. stop-1; see `advance`."""
-        return _door(enter, 3)(self.words, start, stop, given)
+        return _entry_point(enter_loop, 3)(self.handle, start, stop, given)
 
-    def do(self, part: int, t: int, given: int = 0) -> int:
-        """One part of row t for lane 0; see `hour.attend`."""
-        return _door(attend, 4)(self.words, t, 0, part, given)
+    def do(self, step: int, t: int, place: int = 0, number: int = 0) -> int:
+        """One step of row t for lane 0; see `step.Step`."""
+        return _entry_point(run_step, 5)(self.handle, t, 0, step, place, number)
 
-    def grow(self) -> None:
+    def make_room(self) -> None:
         """Room for twice as many events, those written kept."""
-        self.frame = self.frame._replace(desk=grown(self.frame.desk))
-        self.words = pack(self.frame)
+        self.run_context = self.run_context._replace(scratch=with_more_room(self.scratch))
+        self.handle = pack(self.run_context)

@@ -1,114 +1,85 @@
-"""P&L of the holding drift by column, and the running statistics with the identity (accounting §5)."""
+"""P&L of the holding drift by column, the running statistics, and the identity (accounting §5)."""
 
-from . import layout as at
+from .layout.codes import COLUMNS
 from .numba.jit import stage
+from .positions.exchange import cash_drift, perp_drift
+from .positions.lending import debt_drift, supply_drift
+from .positions.rewards import reward_drift
+from .positions.staking import token_drift
+
+#: By how much balance-based and attributed P&L may differ, relative to the capital and all flows.
+IDENTITY_TOLERANCE = 1e-9
+#: What the identity says of a row.
+HOLDS, INSOLVENT, BROKEN = range(3)
 
 
 @stage
-def attribute(n, cells, coef, lane):
-    """What the book earned from row t-1 to t at unchanged quantities, split exactly by column."""
-    b = at.book_at(n)
-    h = at.hour_at(n)
-    y = len(n.cash)
-    debt = y + len(n.token) + len(n.collateral)
-    perp = at.first_perp(n)
-    price = 0.0
-    staking = 0.0
-    peg = 0.0
-    for i in range(len(n.cash)):
-        price += (cells[b.q + i, lane] + cells[b.transit + i, lane]) * coef[h.price + i]
-    plain = len(n.token) - len(n.reward)
-    dust = 0.0
-    for i in range(len(n.reward)):
-        j = y + plain + i
-        dust += (cells[b.q + j, lane] + cells[b.transit + j, lane]) * coef[h.price + j]
-    for i in range(plain):
-        held = cells[b.q + y + i, lane] + cells[b.transit + y + i, lane]
-        price += held * coef[h.price + y + i]
-        staking += held * coef[h.staking + i]
-        peg += held * coef[h.peg + i]
-    supply = 0.0
-    for i in range(len(n.collateral)):
-        c = len(n.token) + i
-        held = cells[b.q + y + c, lane]
-        price += held * coef[h.price + y + c]
-        staking += held * coef[h.staking + c]
-        peg += held * coef[h.peg + c]
-        supply += held * coef[h.supply + i]
-    borrow = 0.0
-    for i in range(len(n.debt)):
-        c = len(n.token) + len(n.collateral) + i
-        price += cells[b.q + debt + i, lane] * coef[h.price + debt + i]
-        staking += cells[b.q + debt + i, lane] * coef[h.staking + c]
-        peg += cells[b.q + debt + i, lane] * coef[h.peg + c]
-        borrow += cells[b.q + debt + i, lane] * coef[h.borrow + i]
-    basis = 0.0
-    for v in range(len(n.cash)):
-        for k in range(len(n.market)):
-            i = v * len(n.market) + k
-            # the quote term: unrealised P&L is a claim in the quote asset
-            price += (
-                cells[b.q + perp + i, lane] * coef[h.price + perp + i] - cells[b.cost + i, lane] * coef[h.price + v]
-            )
-            basis += cells[b.q + perp + i, lane] * coef[h.basis + i]
-    cells[b.column + at.DELTA, lane] += price
-    cells[b.column + at.STAKING, lane] += staking
-    cells[b.column + at.PEG, lane] += peg
-    cells[b.column + at.SUPPLY, lane] += supply
-    cells[b.column + at.BORROW, lane] += borrow
-    cells[b.column + at.BASIS, lane] += basis
-    cells[b.column + at.DUST, lane] += dust
+def attribute(shape, state, hour, lane):
+    """What the portfolio earned from row t-1 to t at unchanged quantities, split exactly by column."""
+    price = cash_drift(shape, state, hour, lane)
+    dust = reward_drift(shape, state, hour, lane)
+    price, staking, peg = token_drift(shape, state, hour, lane, price)
+    price, staking, peg, supply = supply_drift(shape, state, hour, lane, price, staking, peg)
+    price, staking, peg, borrow = debt_drift(shape, state, hour, lane, price, staking, peg)
+    price, basis = perp_drift(shape, state, hour, lane, price)
+    row = shape.pnl
+    state[row.delta, lane] += price
+    state[row.staking_yield, lane] += staking
+    state[row.peg, lane] += peg
+    state[row.supply_yield, lane] += supply
+    state[row.borrow_cost, lane] += borrow
+    state[row.basis, lane] += basis
+    state[row.dust, lane] += dust
 
 
 @stage
-def settle_funding(n, cells, coef, lane):
-    """Funding on what survived the hour: cash = -q * mark(t_f) * rate, booked at the quote's price."""
-    b = at.book_at(n)
-    h = at.hour_at(n)
-    perp = at.first_perp(n)
-    for v in range(len(n.cash)):
-        paid = 0.0
-        for k in range(len(n.market)):
-            i = v * len(n.market) + k
-            paid += cells[b.q + perp + i, lane] * coef[h.funding + i]
-        cells[b.q + v, lane] -= paid
-        worth = paid * coef[h.value + v]
-        cells[b.funding + v, lane] -= worth
-        cells[b.column + at.FUNDING, lane] -= worth
+def note_least_margin(shape, state, lane):
+    """Keep the smallest margin ratio at the extremes as a pair that is compared by products."""
+    row = shape.state
+    for v in range(shape.venues):
+        margin = state[row.worst_margin + v, lane]
+        notional = state[row.worst_notional + v, lane]
+        less = margin * state[row.least_margin_notional, lane] < state[row.least_margin, lane] * notional
+        less = less & (notional > 0.0)
+        state[row.least_margin, lane] = margin if less else state[row.least_margin, lane]
+        state[row.least_margin_notional, lane] = notional if less else state[row.least_margin_notional, lane]
 
 
 @stage
-def summarise(n, cells, lane):
-    """Statistics after the row's fills; returns by how much the identity is off.
+def note_drawdown(shape, state, lane):
+    """Keep the peak, and the deepest drawdown as a pair that is compared by products."""
+    row = shape.state
+    equity = state[row.equity, lane]
+    peak = state[row.peak_equity, lane]
+    peak = equity if equity > peak else peak
+    state[row.peak_equity, lane] = peak
+    deeper = equity * state[row.trough_peak, lane] < state[row.trough_equity, lane] * peak
+    state[row.trough_equity, lane] = equity if deeper else state[row.trough_equity, lane]
+    state[row.trough_peak, lane] = peak if deeper else state[row.trough_peak, lane]
 
-    The deepest drawdown and the least margin are kept as pairs and compared by products: no division.
-    """
-    b = at.book_at(n)
-    e = cells[b.head + at.EQUITY, lane]
-    for v in range(len(n.cash)):
-        less = (
-            cells[b.worst_balance + v, lane] * cells[b.stat + at.LEAST_NOTIONAL, lane]
-            < cells[b.stat + at.LEAST_BALANCE, lane] * cells[b.worst_notional + v, lane]
-        )
-        less = less & (cells[b.worst_notional + v, lane] > 0.0)
-        cells[b.stat + at.LEAST_BALANCE, lane] = (
-            cells[b.worst_balance + v, lane] if less else cells[b.stat + at.LEAST_BALANCE, lane]
-        )
-        cells[b.stat + at.LEAST_NOTIONAL, lane] = (
-            cells[b.worst_notional + v, lane] if less else cells[b.stat + at.LEAST_NOTIONAL, lane]
-        )
-    peak = cells[b.stat + at.PEAK, lane]
-    peak = e if e > peak else peak
-    cells[b.stat + at.PEAK, lane] = peak
-    deeper = e * cells[b.stat + at.DEEPEST_PEAK, lane] < cells[b.stat + at.DEEPEST, lane] * peak
-    cells[b.stat + at.DEEPEST, lane] = e if deeper else cells[b.stat + at.DEEPEST, lane]
-    cells[b.stat + at.DEEPEST_PEAK, lane] = peak if deeper else cells[b.stat + at.DEEPEST_PEAK, lane]
+
+@stage
+def identity_residual(shape, state, lane):
+    """By how much balance-based and attributed P&L differ, share class."""
+    row = shape.state
     total = 0.0
-    for c in range(at.COLUMNS):
-        total += cells[b.column + c, lane]
-    off = e - cells[b.stat + at.CAPITAL, lane] - cells[b.head + at.FLOWS, lane] - total
+    for c in range(COLUMNS):
+        total += state[c, lane]
+    off = state[row.equity, lane] - state[row.capital, lane] - state[row.net_flows, lane] - total
     off = off if off >= 0.0 else -off
-    cells[b.stat + at.RESIDUAL, lane] = (
-        off if off > cells[b.stat + at.RESIDUAL, lane] else cells[b.stat + at.RESIDUAL, lane]
-    )
+    largest = state[row.largest_residual, lane]
+    state[row.largest_residual, lane] = off if off > largest else largest
     return off
+
+
+@stage
+def check_identity(shape, state, lane):
+    """Statistics of the row after its fills; HOLDS, INSOLVENT, or BROKEN where the identity is."""
+    row = shape.state
+    moved = state[row.capital_moved, lane]
+    scale = moved if moved > 1.0 else 1.0
+    note_least_margin(shape, state, lane)
+    note_drawdown(shape, state, lane)
+    off = identity_residual(shape, state, lane)
+    lost = (state[row.equity, lane] < -IDENTITY_TOLERANCE * scale) & (state[shape.policy.rebalance, lane] > 0.0)
+    return (1.0 if lost else 0.0) if off <= IDENTITY_TOLERANCE * scale else 2.0

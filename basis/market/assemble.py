@@ -1,33 +1,40 @@
-"""One panel in the making: a plan's series filled onto a grid. May import `basis.errors`, `basis.kernel.keys`, numpy
-and its siblings; `DataProvider` loads what it asks for.
+"""One panel in the making: the series that a book needs, filled onto a grid. May import `basis.errors`,
+`basis.kernel.keys`, numpy and its siblings.
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from basis.errors import DataError
-from basis.kernel.keys import Key
+from basis.kernel.keys import GAS_ASSET, QUOTE_ASSET, Key
+from basis.market import needed
+from basis.market.needed import NeededSeries
 from basis.market.panel import Distributions, Panel, Settlements, first_stop
-from basis.market.sources import plan as plans
+from basis.market.series import SeriesStore
 from basis.market.sources.bars import BarSeries, Resolved
-from basis.market.sources.clock import DAY, SECOND, duration_ns, iso, span_text, staleness_ns, to_ns
+from basis.market.sources.clock import DAY, SECOND, duration_ns, iso, span_text, to_ns
 from basis.market.sources.funding import FundingSeries
-
-if TYPE_CHECKING:
-    from basis.market.provider import DataProvider
-
+from basis.series_kinds import FUNDING, PERP, default_staleness, limit_of_series
 
 #: An instant before any data.
 _BEGINNING = 0
+#: Span of `staking_week`, over which a staking rate is measured where something is owed.
+_WEEK = 7 * DAY
 
 
 class PanelBuilder:
-    """One panel in the making."""
+    """One panel in the making.
 
-    def __init__(self, provider: "DataProvider", plan: plans.Plan) -> None:
-        self.provider, self.plan, self.config = provider, plan, provider.config
+    Parameters
+    ----------
+    store : the series of the data folder
+    needs : the series that go into the panel
+    """
+
+    def __init__(self, store: SeriesStore, needs: NeededSeries) -> None:
+        self.store, self.needs, self.config = store, needs, store.config
         config = self.config
         self.step = duration_ns(config.bar_interval)
         rule = config.strategy.rate_rule
@@ -48,80 +55,85 @@ class PanelBuilder:
         self.timestamps = np.empty(0, np.int64)
 
     def staleness(self, series: str) -> int:
-        return staleness_ns(self.config.data.max_staleness, series)
+        """How long a value of a series may be carried, ns: its own limit, then its kind's, then the default."""
+        kind, limits = limit_of_series(series), self.config.data.max_staleness
+        return duration_ns(limits.get(series, limits.get(kind, default_staleness()[kind])))
 
     # --- what is needed --------------------------------------------------------------------------------------------
 
     def load(self) -> None:
         """Resolve the names of the series and read their files together."""
-        plan, config = self.plan, self.config
-        self.spots = {asset: plans.spot_series(config, asset) for asset in plan.spots if asset not in plan.rewards}
-        for asset in plan.rewards:
+        needs, config = self.needs, self.config
+        self.spots = {asset: needed.spot_series(config, asset) for asset in needs.spots if asset not in needs.rewards}
+        for asset in needs.rewards:
             if why := self._unpaid(asset):
                 self._note(f"{asset}: {why}; no rewards are paid in it")
             else:
-                self.spots[asset] = plans.spot_series(config, asset)
-        if any(series.endswith("weth") for series, _ in self.spots.values()) and "ETH" not in self.spots:
-            self.spots["ETH"] = plans.spot_series(config, "ETH")
-        self.marks = {key: plans.venue_series(config, "perp", key) for key in plan.perps}
-        self.fundings = {key: plans.venue_series(config, "funding", key) for key in plan.perps}
-        self.usd = ("spot/usdtusd", plans.configured(config, "spot/usdtusd")) if plan.usd else None
+                self.spots[asset] = needed.spot_series(config, asset)
+        in_ether = any(needed.quoted_in_ether(series) for series, _ in self.spots.values())
+        if in_ether and GAS_ASSET not in self.spots:
+            self.spots[GAS_ASSET] = needed.spot_series(config, GAS_ASSET)
+        self.marks = {key: needed.venue_series(config, PERP, key) for key in needs.perps}
+        self.fundings = {key: needed.venue_series(config, FUNDING, key) for key in needs.perps}
+        self.usd = (needed.USD_SERIES, needed.configured(config, needed.USD_SERIES)) if needs.usd else None
         named = [*self.spots.values(), *self.marks.values(), *self.fundings.values(), *filter(None, [self.usd])]
-        paths = [path for series, sources in named for path in self.provider.paths(series, sources)]
-        paths += [plans.aave_path(symbol) for symbol in (*plan.supplies, *plan.debts)]
-        paths += [plans.lst_path(symbol) for symbol in plan.lsts]
-        paths += [plans.GAS_PATH] if plan.gas else []
-        paths += [plans.signals_path(plan.signals)] if plan.signals else []
-        folder = self.provider.folder
+        paths = [path for series, sources in named for path in self.store.paths(series, sources)]
+        single = [needed.reserve_series(key) for key in (*needs.supplies, *needs.debts)]
+        single += [needed.staking_series(symbol) for symbol in needs.staking_tokens]
+        single += [needed.GAS_SERIES] if needs.gas else []
+        single += [needed.signal_series(needs.signals)] if needs.signals else []
+        paths += map(needed.path_of, single)
+        folder = self.store.folder
         present = [path for path in dict.fromkeys(paths) if folder.has(path)]
-        folder.fetch((path, *plans.columns_of(path)) for path in present)
+        folder.fetch((path, *needed.columns_of(path)) for path in present)
         self.files.update(present)
         for series, sources in dict(named).items():
-            absent = [p for p in self.provider.paths(series, sources) if not folder.has(p)]
+            absent = [p for p in self.store.paths(series, sources) if not folder.has(p)]
             if absent and len(absent) < len(sources):
                 self.notes.append(f"{series}: the data set has no {', '.join(absent)}")
 
     def _unpaid(self, asset: str) -> str:
         """Why a reward token is not paid on this data set; empty where it is."""
         try:
-            series, sources = plans.spot_series(self.config, asset)
+            series, sources = needed.spot_series(self.config, asset)
         except DataError:
-            return f"data.sources names no spot/{asset.lower()}weth"
-        if not any(map(self.provider.folder.has, self.provider.paths(series, sources))):
+            return f"data.sources names no {needed.ether_series(asset)}"
+        if not any(map(self.store.folder.has, self.store.paths(series, sources))):
             return f"the data set has no {series}"
         table = self.config.distributions[asset].table
-        return "" if self.provider.distribution(asset) else f"the data set has no rewards/{table}"
+        return "" if self.store.distribution(asset) else f"the data set has no rewards/{table}"
 
     def ranges(self) -> Iterable[tuple[str, tuple[int, int] | None, bool]]:
         """Series, first and last instant, and whether a window outside them is an error of its own."""
-        provider, plan = self.provider, self.plan
+        store, needs = self.store, self.needs
         for series, sources in [*self.spots.values(), *self.marks.values(), *filter(None, [self.usd])]:
-            span = provider.bars(series, sources).span()
+            span = store.bars(series, sources).span()
             # A token quoted in WETH is a reward; until it has a market it is worth nothing, and no window waits for it.
-            yield series, (_BEGINNING, span[1]) if span and series.endswith("weth") else span, True
+            yield series, (_BEGINNING, span[1]) if span and needed.quoted_in_ether(series) else span, True
         for key, (series, sources) in self.fundings.items():
             # Coverage judges a window outside the settlements.
-            yield series, provider.funding(series, sources, key.venue).span(), False
-        for symbol, debt in [*((s, False) for s in plan.supplies), *((s, True) for s in plan.debts)]:
-            series = plans.aave_path(symbol).removesuffix(".parquet")
-            yield series, provider.reserve(symbol, debt).index.span(self.staleness(series)), True
-        for symbol in plan.lsts:
-            series = plans.lst_path(symbol).removesuffix(".parquet")
-            yield series, provider.lst(symbol, market=False).span(self.staleness(series)), True
+            yield series, store.funding(series, sources, key.venue).span(), False
+        for key, debt in [*((k, False) for k in needs.supplies), *((k, True) for k in needs.debts)]:
+            series = needed.reserve_series(key)
+            yield series, store.reserve(key, debt).index.span(self.staleness(series)), True
+        for symbol in needs.staking_tokens:
+            series = needed.staking_series(symbol)
+            yield series, store.staking_token(symbol, market=False).span(self.staleness(series)), True
             if self.market_required:
-                yield f"{series} (market rate)", provider.lst(symbol, True).span(self.staleness(series)), True
-        if plan.signals:
-            series = plans.signals_path(plan.signals).removesuffix(".parquet")
-            yield series, provider.signals(plan.signals)["signal"].span(self.staleness(series)), True
-        if plan.gas:
-            yield "gas/ethereum", provider.gas().span(self.staleness("gas/ethereum")), True
+                market = store.staking_token(symbol, market=True)
+                yield f"{series} (market rate)", market.span(self.staleness(series)), True
+        if needs.signals:
+            series = needed.signal_series(needs.signals)
+            yield series, store.signals(needs.signals)["signal"].span(self.staleness(series)), True
+        if needs.gas:
+            yield needed.GAS_SERIES, store.gas().span(self.staleness(needed.GAS_SERIES)), True
 
     def grid(self, start: Any, end: Any) -> None:
         """Fix the rows: exact steps from start to end inclusive, inside every required series."""
         ranges = list(self.ranges())
         for series, span, _ in ranges:
             if span is None:
-                check = f"basis data check {self.provider.data_dir}"
+                check = f"basis data check {self.store.data_dir}"
                 raise DataError(f"{series}: no value at all in its files. See `{check}`.")
         spans = [span for _, span, _ in ranges if span is not None]
         if not spans and (start is None or end is None):
@@ -178,45 +190,46 @@ class PanelBuilder:
             self.notes.append(text)
 
     def fill(self) -> None:
-        """Every column of the plan."""
-        for asset in sorted(self.spots, key=lambda a: a != "ETH"):
+        """Every column that is needed; the price of ether first, since others are quoted in it."""
+        for asset in sorted(self.spots, key=lambda a: a != GAS_ASSET):
             self._spot(asset)
         if self.usd is not None:
             series, names = self.usd
-            resolved = self.provider.bars(series, names).at(self.timestamps, self.staleness(series))
-            self.put("usd|USDT", series, resolved, names)
-        for key in self.plan.perps:
+            resolved = self.store.bars(series, names).at(self.timestamps, self.staleness(series))
+            self.put(f"usd|{QUOTE_ASSET}", series, resolved, names)
+        for key in self.needs.perps:
             self._perp(key)
-        for symbol in self.plan.rewards:
+        for symbol in self.needs.rewards:
             if symbol in self.spots:
                 self._rewards(symbol)
-        for symbol in self.plan.supplies:
-            self._reserve(symbol, "liquidity_index", "supply_apr", debt=False)
-        for symbol in self.plan.debts:
-            self._reserve(symbol, "borrow_index", "borrow_apr", debt=True)
-        for symbol in self.plan.lsts:
-            self._lst(symbol)
-        if self.plan.signals:
-            self._signals(self.plan.signals)
-        if self.plan.gas:
-            resolved = self.provider.gas().at(self.timestamps, self.staleness("gas/ethereum"))
-            self.put("gas_price_gwei", "gas/ethereum", resolved, ("ethereum",))
+        for key in self.needs.supplies:
+            self._reserve(key, "liquidity_index", "supply_apr", debt=False)
+        for key in self.needs.debts:
+            self._reserve(key, "borrow_index", "borrow_apr", debt=True)
+        for symbol in self.needs.staking_tokens:
+            self._staking_token(symbol)
+        if self.needs.signals:
+            self._signals(self.needs.signals)
+        if self.needs.gas:
+            series = needed.GAS_SERIES
+            resolved = self.store.gas().at(self.timestamps, self.staleness(series))
+            self.put("gas_price_gwei", series, resolved, (series.partition("/")[2],))
 
     def _spot(self, asset: str) -> None:
         series, names = self.spots[asset]
-        bars, limit = self.provider.bars(series, names), self.staleness(series)
+        bars, limit = self.store.bars(series, names), self.staleness(series)
         resolved = bars.at(self.timestamps, limit)
-        if series.endswith("weth"):
+        if needed.quoted_in_ether(series):
             span = bars.span()
             unlisted = self.timestamps < span[0] if span else np.zeros(self.timestamps.shape, bool)
-            values = np.where(unlisted, 0.0, resolved.values * self.columns["spot|ETH"])
+            values = np.where(unlisted, 0.0, resolved.values * self.columns[f"spot|{GAS_ASSET}"])
             resolved = resolved._replace(values=values, age=np.where(unlisted, 0.0, resolved.age))
             if unlisted.any() and span:
                 self._note(f"{series}: no market before {iso(span[0])}; {asset} is worth 0 until then")
         self.put(f"spot|{asset}", series, resolved, names)
-        if (self.plan.tested or self.plan.depth) and not series.endswith("weth"):
-            candles = self.provider.ranges(series, names)
-            if self.plan.depth:
+        if (self.needs.tested or self.needs.depth) and not needed.quoted_in_ether(series):
+            candles = self.store.ranges(series, names)
+            if self.needs.depth:
                 self.columns[f"volatility|spot|{asset}"] = candles.volatility(self.timestamps, self.step, limit)
             high, low = candles.extremes(self.timestamps, self.columns[f"spot|{asset}"])
             self.columns[f"high|spot|{asset}"], self.columns[f"low|spot|{asset}"] = high, low
@@ -228,19 +241,16 @@ class PanelBuilder:
             self.columns[column] = volume
             return
         execution = getattr(self.config, "execution", None)
-        # a reward token is sold at a pool, whose price has its size in it
-        if (
-            execution
-            and (execution.impact > 0.0 or execution.participation is not None)
-            and not series.endswith("weth")
-        ):
+        limited = execution and (execution.impact > 0.0 or execution.participation is not None)
+        # A reward token is sold at a pool, whose slippage already depends on the size.
+        if limited and not needed.quoted_in_ether(series):
             raise DataError(
                 f"{series}: its files have no volume, which execution.impact and execution.participation need. "
                 "Name another source in data.sources, or leave them out."
             )
 
     def _rewards(self, symbol: str) -> None:
-        paid, terms, rows = self.provider.distribution(symbol), self.config.distributions[symbol], self.timestamps
+        paid, terms, rows = self.store.distribution(symbol), self.config.distributions[symbol], self.timestamps
         assert paid is not None
         self.distributions[symbol] = paid
         self.files.add(f"rewards/{terms.table}.parquet")
@@ -256,20 +266,20 @@ class PanelBuilder:
 
     def _perp(self, key: Key) -> None:
         series, names = self.marks[key]
-        bars, limit, text = self.provider.bars(series, names), self.staleness(series), str(key)
+        bars, limit, text = self.store.bars(series, names), self.staleness(series), str(key)
         resolved = bars.at(self.timestamps, limit)
         self.put(f"mark|{text}", series, resolved, names)
         mark = self.columns[f"mark|{text}"]
         self.columns[f"high|{text}"], self.columns[f"low|{text}"] = bars.extremes(self.timestamps, mark)
         self._volume(f"volume|{text}", bars, series, limit)
-        if self.plan.depth:
+        if self.needs.depth:
             self.columns[f"volatility|{text}"] = bars.volatility(self.timestamps, self.step, limit)
         self._note("marks: the open of a perp's candle stands in for the mark price, its high and low for the extremes")
         self._funding(key, bars, series, limit)
 
     def _funding(self, key: Key, bars: BarSeries, mark_series: str, limit: int) -> None:
         series, names = self.fundings[key]
-        events = self.provider.funding(series, names, key.venue)
+        events = self.store.funding(series, names, key.venue)
         start, end = int(self.timestamps[0]), int(self.timestamps[-1])
         inside, text, rows = events.window(start, end), str(key), self.timestamps.size
         stamps, rates = events.stamps[inside], events.rates[inside]
@@ -305,24 +315,25 @@ class PanelBuilder:
                 "or lower data.min_funding_coverage."
             )
 
-    def _reserve(self, symbol: str, index: str, apr: str, debt: bool) -> None:
-        series = plans.aave_path(symbol).removesuffix(".parquet")
-        reserve = self.provider.reserve(symbol, debt)
+    def _reserve(self, key: Key, index: str, apr: str, debt: bool) -> None:
+        """Index and rates of a supply or a debt; the columns are named by its reserve."""
+        series = needed.reserve_series(key)
+        reserve = self.store.reserve(key, debt)
         accrued = reserve.at(self.timestamps, self.staleness(series))
-        self.put(f"{index}|{symbol}", series, accrued.index, ("aave_v3",))
-        self.columns[f"{apr}|{symbol}"] = accrued.apr
+        self.put(f"{index}|{key.reserve}", series, accrued.index, (key.venue,))
+        self.columns[f"{apr}|{key.reserve}"] = accrued.apr
         if self.window is not None:
-            self.columns[f"{apr}_mean|{symbol}"] = reserve.apr.trailing_mean(self.timestamps, self.window)
+            self.columns[f"{apr}_mean|{key.reserve}"] = reserve.apr.trailing_mean(self.timestamps, self.window)
 
-    def _lst(self, symbol: str) -> None:
-        series = plans.lst_path(symbol).removesuffix(".parquet")
-        oracle = self.provider.lst(symbol, market=False)
+    def _staking_token(self, symbol: str) -> None:
+        series = needed.staking_series(symbol)
+        oracle = self.store.staking_token(symbol, market=False)
         self.put(f"oracle_rate|{symbol}", series, oracle.at(self.timestamps, self.staleness(series)), ("oracle",))
         if self.window is not None:
             self.columns[f"staking_apr|{symbol}"] = oracle.trailing_growth(self.timestamps, self.window)
-        if self.plan.debts:
-            self.columns[f"staking_week|{symbol}"] = oracle.trailing_growth(self.timestamps, 7 * DAY)
-        market = self.provider.lst(symbol, market=True).at(self.timestamps, self.staleness(series))
+        if self.needs.debts:
+            self.columns[f"staking_week|{symbol}"] = oracle.trailing_growth(self.timestamps, _WEEK)
+        market = self.store.staking_token(symbol, market=True).at(self.timestamps, self.staleness(series))
         label, unknown = f"{series} (market rate)", int(np.isnan(market.values).sum())
         self.put(f"market_rate|{symbol}", series, market, ("market",), label)
         if not self.market_required:
@@ -335,8 +346,8 @@ class PanelBuilder:
 
     def _signals(self, name: str) -> None:
         """The latest signal of each row; 0 with no confidence where it is older than it may be."""
-        series, asset = plans.signals_path(name).removesuffix(".parquet"), self.config.asset
-        for measure, known in self.provider.signals(name).items():
+        series, asset = needed.signal_series(name), self.config.asset
+        for measure, known in self.store.signals(name).items():
             resolved, column = known.at(self.timestamps, self.staleness(series)), f"{measure}|{asset}"
             old = np.isnan(resolved.values)
             self.columns[column] = np.where(old, 0.0, resolved.values)
@@ -365,7 +376,7 @@ class PanelBuilder:
             )
         if not lenient and self.too_few:
             raise DataError("\n".join(self.too_few))
-        hashes = self.provider.folder.hashes
+        hashes = self.store.folder.hashes
         return Panel(
             timestamps=self.timestamps,
             step_s=self.step // SECOND,

@@ -13,8 +13,9 @@ Columns are named `<measure>|<key>`; units:
 `funding_rate|<perp key>`             Σ of the rates settled in (τ_{t−1}, τ_t], fraction of notional
 `funding_cash|<perp key>`             Σ mark(t_f)·rate of the same, USDT per base unit held
 `funding_apr|<perp key>`              settled rates over the trailing window, per year of 365 days (with a rate rule)
-`liquidity_index|USDT`                Aave supply index; `borrow_index|…` that of the variable debt
-`supply_apr|USDT`, `borrow_apr|…`     rate last observed, fraction per year; `…_mean|…` its trailing mean (rate rule)
+`liquidity_index|aave_v3:USDT`        supply index of a reserve; `borrow_index|…` that of its variable debt
+`supply_apr|aave_v3:USDT`             rate last observed, fraction per year, `borrow_apr|…` that of the debt;
+                                      `…_mean|…` its trailing mean (with a rate rule)
 `oracle_rate|weETH`                   ETH per LST at the protocol; `market_rate|…` where it trades
 `staking_apr|weETH`                   growth of the oracle rate over the trailing window, per year (with a rate rule)
 `staking_week|weETH`                  the same over the trailing week (where something is owed)
@@ -31,7 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from basis.errors import DataError
-from basis.market.sources.clock import iso, to_ns
+from basis.market.sources.clock import SECOND, iso, to_ns
 
 
 class Settlements(NamedTuple):
@@ -151,13 +152,13 @@ class Panel:
         arrays = {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}
         if isinstance(timestamps, str) or np.ndim(timestamps) == 0:
             rows = max((a.size for a in arrays.values() if a.ndim), default=1)
-            grid = to_ns(timestamps) + np.arange(rows, dtype=np.int64) * (step_s * 1_000_000_000)
+            grid = to_ns(timestamps) + np.arange(rows, dtype=np.int64) * (step_s * SECOND)
         else:
             grid = np.ascontiguousarray(timestamps)
             if grid.dtype.kind == "M":
                 grid = grid.astype("datetime64[ns]")
             grid = grid.astype(np.int64)
-        if grid.size == 0 or (np.diff(grid) != step_s * 1_000_000_000).any():
+        if grid.size == 0 or (np.diff(grid) != step_s * SECOND).any():
             raise DataError(f"Panel timestamps must be an exact grid of {step_s} s with at least one row.")
         for name, values in arrays.items():
             if values.ndim and values.shape != grid.shape:
@@ -182,7 +183,7 @@ class Panel:
             Where the instant is outside the grid (the last row holds for one step).
         """
         ns = to_ns(instant)
-        row = (ns - int(self.timestamps[0])) // (self.step_s * 1_000_000_000)
+        row = (ns - int(self.timestamps[0])) // (self.step_s * SECOND)
         if not 0 <= row < len(self):
             span = f"{iso(self.timestamps[0])} .. {iso(self.timestamps[-1])}"
             raise DataError(f"{iso(ns)} is outside the panel {span}; choose an instant inside it.")

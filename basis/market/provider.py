@@ -2,27 +2,18 @@
 numpy and its siblings; takes any configuration object with the attributes of `basis.config.Config`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from basis.errors import DataError
 from basis.kernel.keys import Key
 from basis.market.assemble import PanelBuilder
-from basis.market.panel import Distributions, Panel
-from basis.market.sources import plan as plans
-from basis.market.sources.bars import BarSeries
-from basis.market.sources.clock import DAY, HOUR, duration_ns, to_datetime, to_ns
-from basis.market.sources.funding import FundingSeries
-from basis.market.sources.observed import ReserveSeries, StepSeries
-from basis.market.sources.reader import DataFolder, Table, read_days
-
-#: Folders of a data set, in the order of a listing.
-KINDS = ("spot", "spot_5m", "perp", "perp_5m", "funding", "aave", "lst", "gas", "rewards", "signals")
-_EIGHT_HOURS = 8 * HOUR
+from basis.market.needed import needed_series
+from basis.market.panel import Panel
+from basis.market.series import SeriesStore
+from basis.market.sources.clock import to_datetime, to_ns
+from basis.series_kinds import folders
 
 
 class SeriesInfo(NamedTuple):
@@ -95,8 +86,7 @@ class DataProvider:
     def __init__(self, data_dir: str | Path, config: Any) -> None:
         self.config = config
         self.data_dir = Path(data_dir)
-        self.folder = DataFolder(data_dir)
-        self._series: dict[tuple[str, ...], Any] = {}
+        self._store = SeriesStore(self.data_dir, config)
         self._lookup: Panel | None = None
         #: Instruments that were asked for beside those of the configuration, such as a starting book's.
         self._beside: tuple[str, ...] = ()
@@ -156,7 +146,7 @@ class DataProvider:
         import pyarrow.parquet as pq
 
         found = []
-        for path in (p for kind in KINDS for p in sorted(self.data_dir.glob(f"{kind}/*.parquet"))):
+        for path in (p for folder in folders() for p in sorted(self.data_dir.glob(f"{folder}/*.parquet"))):
             file = pq.ParquetFile(path)
             name = path.relative_to(self.data_dir).as_posix()
             times = [f.name for f in file.schema_arrow if str(f.type).startswith(("timestamp", "date"))]
@@ -168,139 +158,11 @@ class DataProvider:
             found.append(SeriesInfo(name.removesuffix(".parquet"), name, first, last, file.metadata.num_rows))
         return found
 
-    def paths(self, series: str, sources: tuple[str, ...]) -> list[str]:
-        """File of each source; on a grid finer than an hour the one with finer candles where the data set has it."""
-        coarse = plans.source_paths(series, sources)
-        if self.config.bar_interval >= timedelta(hours=1):
-            return coarse
-        fine = plans.source_paths(series, sources, series.split("/", 1)[0] + plans.FINE)
-        return [f if self.folder.has(f) else c for f, c in zip(fine, coarse, strict=True)]
-
-    # --- series, loaded once ---------------------------------------------------------------------------------------
-
-    def _table(self, path: str) -> Table | None:
-        return self.folder.table(path, *plans.columns_of(path)) if self.folder.has(path) else None
-
-    def _tables(self, series: str, paths: list[str]) -> list[Table | None]:
-        tables = [self._table(path) for path in paths]
-        if all(table is None for table in tables):
-            raise DataError(
-                f"{series}: no file for it in {self.data_dir}; tried {', '.join(paths)}. Add one"
-                + (f" or name another source in data.sources[{series!r}]." if "_" in paths[0] else ".")
-            )
-        return tables
-
-    def _cached(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
-        if key not in self._series:
-            self._series[key] = make()
-        return self._series[key]
-
-    def bars(self, series: str, sources: tuple[str, ...]) -> BarSeries:
-        """The candles of a series from its sources in order."""
-        paths = self.paths(series, sources)
-        return self._cached((series, *sources), lambda: BarSeries(self._tables(series, paths)))
-
-    def ranges(self, series: str, sources: tuple[str, ...]) -> BarSeries:
-        """The candles of a spot series with their extremes, which only loans need."""
-        present = [path for path in self.paths(series, sources) if self.folder.has(path)]
-        columns = ("open", "high", "low")
-        return self._cached(
-            (series, *sources, "high", "low"), lambda: BarSeries([self.folder.table(path, columns) for path in present])
-        )
-
-    def funding(self, series: str, sources: tuple[str, ...], venue: str) -> FundingSeries:
-        """The settlements of a series from its sources in order."""
-        described = self.config.venues.get(venue)
-        interval = getattr(described, "funding_interval", None)
-        default = duration_ns(interval) if interval else _EIGHT_HOURS
-        paths = self.paths(series, sources)
-        return self._cached((series, *sources), lambda: FundingSeries(self._tables(series, paths), default))
-
-    def reserve(self, symbol: str, debt: bool) -> ReserveSeries:
-        """One side of an Aave reserve."""
-        path = plans.aave_path(symbol)
-        series = path.removesuffix(".parquet")
-        return self._cached(
-            (series, "debt" if debt else "supply"), lambda: ReserveSeries(_single(self._tables(series, [path])), debt)
-        )
-
-    def lst(self, symbol: str, market: bool) -> StepSeries:
-        """Protocol rate of a staking token, or the rate at which it trades."""
-        path = plans.lst_path(symbol)
-        series = path.removesuffix(".parquet")
-
-        def make() -> StepSeries:
-            table = _single(self._tables(series, [path]))
-            if not market:
-                # Hours between two observations are interpolated at the source with the later one.
-                observed = table.only(table.columns["is_observed"] == 1.0)
-                return StepSeries(observed.stamps, observed.columns["oracle_rate_eth"])
-            nothing = np.full(table.stamps.size, np.nan)
-            return StepSeries(table.stamps, table.columns.get("market_rate_eth_median24h", nothing))
-
-        return self._cached((series, "market" if market else "oracle"), make)
-
-    def gas(self) -> StepSeries:
-        """Gas price by the time its block was sampled."""
-
-        def make() -> StepSeries:
-            table = _single(self._tables("gas/ethereum", [plans.GAS_PATH]))
-            known = table.columns.get("sampled_at", table.stamps).astype(np.int64)
-            order = np.argsort(known, kind="stable")
-            # A block is up to an hour older than its label, so an hourly series is fresh for two hours.
-            return StepSeries(known[order], table.columns["gas_price_gwei"][order], step=2 * HOUR)
-
-        return self._cached(("gas",), make)
-
-    def signals(self, name: str) -> dict[str, StepSeries]:
-        """Columns of a signal series; a row with a null says nothing.
-
-        Raises
-        ------
-        DataError
-            Where the data set has no such file; the message says what it holds.
-        """
-        path = plans.signals_path(name)
-        if not self.folder.has(path):
-            raise DataError(
-                f"{path.removesuffix('.parquet')}: no file {path} in {self.data_dir}. Add one with the columns "
-                "timestamp (UTC; when the signal is known), signal (-1 short, 0 flat, 1 long), confidence (0 to 1) and "
-                "sd (standard deviation of a bar's return, fraction of the price), or name another in "
-                "strategy.signal_file."
-            )
-
-        def make() -> dict[str, StepSeries]:
-            table = _single([self._table(path)])
-            table = table.only(~np.isnan(np.array(list(table.columns.values()))).any(axis=0))
-            return {name: StepSeries(table.stamps, values) for name, values in table.columns.items()}
-
-        return self._cached((path,), make)
-
-    def distribution(self, symbol: str) -> Distributions | None:
-        """Payouts of a reward token, as its venue's terms read them; None where the data set has no table of them."""
-        terms = self.config.distributions[symbol]
-        path = f"rewards/{terms.table}.parquet"
-        if not (self.data_dir / path).is_file():
-            return None
-
-        def make() -> Distributions:
-            days = ("period_start", "period_end", terms.payout)
-            self.folder.hashes[path], read = read_days(self.data_dir, path, days, (terms.rate,))
-            stamps = read[terms.payout] + duration_ns(terms.lag)
-            # nothing is known of a period before it is over
-            ends = read["period_end"] + DAY
-            order = np.argsort(stamps, kind="stable")
-            columns = (np.maximum(stamps, ends), read["period_start"], ends, read[terms.rate])
-            return Distributions(*(column[order] for column in columns))
-
-        return self._cached((path, symbol), make)
-
     # --- the panel -------------------------------------------------------------------------------------------------
 
     def _build(self, keys: Iterable[str | Key] | None, start: Any, end: Any, lenient: bool = False) -> Panel:
         config = self.config
-        plan = plans.plan_series(config.instruments if keys is None else keys, config)
-        builder = PanelBuilder(self, plan)
+        builder = PanelBuilder(self._store, needed_series(config.instruments if keys is None else keys, config))
         builder.load()
         builder.grid(start, end)
         builder.fill()
@@ -326,9 +188,3 @@ class PanelProvider:
     async def get_market_data(self, timestamp: Any) -> Mapping[str, float]:
         """See `DataProvider.get_market_data`."""
         return MarketData(self.whole, self.whole.row_at(timestamp))
-
-
-def _single(tables: list[Table | None]) -> Table:
-    table = tables[0]
-    assert table is not None  # `_tables` raises where no file is there
-    return table

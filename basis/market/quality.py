@@ -1,7 +1,7 @@
 """What a data set holds and what is wrong with it: ranges, steps, holes, order, units, causality, venues that disagree.
 
-May import: `basis.errors`, `basis.market.quality_rules`, numpy; pyarrow only while reading. It reads files as they are
-and corrects nothing.
+May import: `basis.assets`, `basis.errors`, `basis.market.quality_rules`, `basis.series_kinds`, numpy; pyarrow only
+while reading. It reads files as they are and corrects nothing.
 """
 
 from __future__ import annotations
@@ -15,16 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from basis.assets import load_assets
 from basis.errors import DataError
 from basis.market.quality_rules import ALSO, DAY_COLUMNS, LIMITS, MAIN, PRICES, Array
+from basis.series_kinds import GAS, LENDING, PERP, REWARDS, SIGNALS, SPOT, STAKING, kind_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-INDEX_TOLERANCE = 3e-4  # relative; a reserve index does not fall
-STALE_RUN = 12  # bars with one and the same open while something trades
-JOIN_TOLERANCE = 1e-3  # a bar's close against the next bar's open
-VENUE_TOLERANCE = 1e-2
+INDEX_TOLERANCE = 3e-4  # relative; a reserve index does not fall, but for the rounding of some sources
+STALE_RUN = 12  # bars with one and the same open while something trades: half a day does not stand still
+JOIN_TOLERANCE = 1e-3  # relative; a bar's close against the next bar's open, which is a trade later
+VENUE_TOLERANCE = 1e-2  # relative; arbitrage keeps venues nearer than this
+OBSERVED_GAP = timedelta(hours=36)  # staking rates are observed daily: half a day late is too late
+LATE_SAMPLE = timedelta(minutes=30)  # gas samples are of the hour that ends at their label
+BAR_GAP = 1.5  # steps between two stamps from which on one is missing between them
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ def _files(directory: Path | str, stray: bool = False) -> Iterator[tuple[str, Pa
         )
     kinds = {".parquet"} | ({".csv", ".txt", ".feather", ".pkl"} if stray else set())
     paths = [p for p in sorted(root.glob("*/*")) if p.is_file() and p.suffix in kinds]
-    paths = [p for p in paths if p.suffix == ".parquet" or p.parent.name in MAIN]
+    paths = [p for p in paths if p.suffix == ".parquet" or kind_of(p.parent.name) in MAIN]
     if not any(p.suffix == ".parquet" for p in paths):
         raise DataError(f"No parquet file in the folders of {root}. Expected <kind>/<source>_<pair>.parquet.")
     for path in paths:
@@ -125,6 +130,7 @@ class _Series:
 
         self.name, self.path = name, path
         self.folder = path.parent.name
+        self.kind = kind_of(self.folder)
         self.table: pa.Table = pq.ParquetFile(path).read()
         self.columns = tuple(self.table.column_names)
         key = "timestamp" if "timestamp" in self.columns else next((c for c in DAY_COLUMNS if c in self.columns), None)
@@ -204,13 +210,13 @@ def _check_one(series: _Series) -> Iterator[Finding]:
     yield from _check_time(series)
     yield from _check_nulls(series)
     yield from _check_limits(series)
-    if series.folder in ("spot", "spot_5m", "perp", "perp_5m"):
+    if series.kind in (SPOT, PERP):
         yield from _check_bars(series)
-    elif series.folder == "aave":
+    elif series.kind == LENDING:
         yield from _check_indices(series)
-    elif series.folder == "lst":
+    elif series.kind == STAKING:
         yield from _check_observed(series)
-    elif series.folder == "gas":
+    elif series.kind == GAS:
         yield from _check_gas(series)
 
 
@@ -219,9 +225,9 @@ def _check_columns(series: _Series) -> Iterator[Finding]:
     import pyarrow as pa
 
     schema = series.table.schema
-    wanted = dict.fromkeys(MAIN.get(series.folder, ()), "double")
-    wanted |= ALSO.get(series.folder, {}) | ALSO.get(series.name, {})
-    if series.folder == "signals":
+    wanted = dict.fromkeys(MAIN.get(series.kind, ()), "double")
+    wanted |= ALSO.get(series.kind, {}) | ALSO.get(series.name, {})
+    if series.kind == SIGNALS:
         wanted["signal"] = "int64"
     for column, kind in wanted.items():
         if column not in series.columns:
@@ -230,7 +236,7 @@ def _check_columns(series: _Series) -> Iterator[Finding]:
             given = schema.field(column).type
             yield Finding(series.name, "wrong_type", None, 1, f"column {column} is {given}, expected {kind}")
     if series.key is None:
-        if series.folder in MAIN or series.name in ALSO:
+        if series.kind in MAIN or series.name in ALSO:
             yield Finding(series.name, "missing_column", None, 1, "column timestamp (timestamp[us, UTC]) is missing")
         return
     kind = schema.field(series.key).type
@@ -256,7 +262,7 @@ def _check_time(series: _Series) -> Iterator[Finding]:
     repeated = order[1:][np.diff(stamps[order]) == 0]
     if repeated.size:
         yield series.finding("duplicate", repeated, f"{_n(repeated.size, 'row')} with a stamp that was there already")
-    if series.key != "timestamp" or series.folder == "rewards":
+    if series.key != "timestamp" or series.kind == REWARDS:
         return  # a table of events has no grid
     step = modal_step(stamps)
     off = np.flatnonzero((stamps - np.median(stamps % step).astype(np.int64)) % step) if step else np.empty(0, np.int64)
@@ -265,7 +271,7 @@ def _check_time(series: _Series) -> Iterator[Finding]:
         yield series.finding("off_grid", off, message)
     unique = np.unique(stamps)
     gaps = np.diff(unique)
-    wide = np.flatnonzero(gaps > 1.5 * step)
+    wide = np.flatnonzero(gaps > BAR_GAP * step)
     if wide.size:
         missing = int((np.round(gaps[wide] / step) - 1).sum())
         worst = wide[gaps[wide].argmax()]
@@ -283,7 +289,7 @@ def _runs(mask: Array) -> list[tuple[int, int]]:
 
 def _check_nulls(series: _Series) -> Iterator[Finding]:
     """Rows without a value (holes), and other columns that lack values in rows that have one."""
-    main = [c for c in MAIN.get(series.folder, ()) if c in series.columns]
+    main = [c for c in MAIN.get(series.kind, ()) if c in series.columns]
     hole = np.zeros(series.table.num_rows, dtype=bool)
     if main:
         empty = np.isnan([series.values(c) for c in main])
@@ -295,7 +301,7 @@ def _check_nulls(series: _Series) -> Iterator[Finding]:
         where = f"{_n(len(runs), 'hole')}, longest {_n(length, 'row')} from {_say(series.stamps[start])}"
         message = f"{_n(rows.size, 'null row')} in {where}"
         yield series.finding("hole", rows, message)
-    if series.folder not in MAIN and series.folder != "rewards":
+    if series.kind not in MAIN and series.kind != REWARDS:
         return  # no mode reads it: its range and order are all that is said
     for column in series.columns:
         null = np.asarray(series.table.column(column).combine_chunks().is_null(nan_is_null=True)) & ~hole
@@ -306,7 +312,7 @@ def _check_nulls(series: _Series) -> Iterator[Finding]:
 
 def _check_limits(series: _Series) -> Iterator[Finding]:
     """Values outside what their unit can be."""
-    for column, allowed, fails in LIMITS.get(series.folder, ()):
+    for column, allowed, fails in LIMITS.get(series.kind, ()):
         if column not in series.columns:
             continue
         values = series.values(column)
@@ -381,9 +387,9 @@ def _check_observed(series: _Series) -> Iterator[Finding]:
         message = f"oracle_rate_eth is not the last observation in {_n(rows.size, 'unobserved row')}: it looks ahead"
         yield series.finding("non_causal", rows, message)
     seen = series.stamps[observed]
-    wide = np.flatnonzero(np.diff(seen) > 36 * 3_600_000_000)
+    wide = np.flatnonzero(np.diff(seen) > OBSERVED_GAP // timedelta(microseconds=1))
     if wide.size:
-        message = f"more than 36 h between observations: {_n(wide.size, 'time')}"
+        message = f"more than {OBSERVED_GAP // timedelta(hours=1)} h between observations: {_n(wide.size, 'time')}"
         yield Finding(series.name, "not_observed", _when(seen[wide[0]]), int(wide.size), message)
 
 
@@ -400,23 +406,29 @@ def _check_gas(series: _Series) -> Iterator[Finding]:
     if rows.size:
         message = f"{_n(rows.size, 'sample')} mined after the stamp, the latest by {-lag.min():.0f} s"
         yield series.finding("non_causal", rows, message)
-    rows = known[lag >= 1_800]
+    rows = known[lag >= LATE_SAMPLE.total_seconds()]
     if rows.size:
         yield series.finding(
-            "late", rows, f"{_n(rows.size, 'sample')} 30 minutes old or older, the oldest {lag.max():.0f} s"
+            "late",
+            rows,
+            f"{_n(rows.size, 'sample')} {LATE_SAMPLE // timedelta(minutes=1)} minutes old or older, "
+            f"the oldest {lag.max():.0f} s",
         )
 
 
 def _pair(series: _Series) -> str:
-    """The pair of a file name, wrapped tokens taken for the token."""
+    """The pair of a file name, wrapped tokens taken for what they stand for."""
     pair = series.path.stem.rpartition("_")[2].lower()
-    return pair[1:] if pair.startswith(("weth", "wbtc")) else pair
+    for token, asset in load_assets().wrappers.items():
+        if pair.startswith(token.lower()):
+            return asset.lower() + pair[len(token) :]
+    return pair
 
 
 def _check_venues(read: dict[str, _Series]) -> Iterator[Finding]:
     """Two files of one kind and pair whose bars differ by more than `VENUE_TOLERANCE` in a price."""
     for a, b in combinations(read.values(), 2):
-        if a.folder != b.folder or a.folder not in ("spot", "spot_5m", "perp", "perp_5m") or _pair(a) != _pair(b):
+        if a.folder != b.folder or a.kind not in (SPOT, PERP) or _pair(a) != _pair(b):
             continue
         if a.null_stamps or b.null_stamps:
             continue

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from basis.assets import load_assets
 from basis.market import sample_model as model
 from basis.market.sample_model import END, EVENTS, START, Array, Columns, Event
+from basis.series_kinds import LENDING, kind_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -259,8 +261,8 @@ def _unit(file: str, column: str) -> str:
         return "UTC day"
     if column.endswith("_gwei"):
         return "gwei"
-    if folder == "aave":
-        token = {"usdt": "USDT", "weth": "WETH", "weeth": "weETH", "wsteth": "wstETH"}[stem]
+    if kind_of(folder) == LENDING:
+        token = load_assets().symbol_of_file(stem)
         return f"USD per {token}" if column == "oracle_price_usd" else token
     if folder in ("spot", "perp", "perp_5m"):
         pair = stem.split("_")[1].upper()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Never
 
 from basis.config.layers import refuse_arguments
 from basis.errors import InputError
-from basis.kernel.layout import COLUMN_NAMES
+from basis.kernel.layout.codes import COLUMN_NAMES
 from basis.results import measures, stats
 from basis.results.card import day
 from basis.results.folder import MANIFEST

@@ -3,7 +3,6 @@
 import numpy as np
 
 from basis.components.event_records import EVENT_COLUMNS, render
-from basis.kernel import layout as at
 from basis.results.table import Column, Table, Text
 from basis.results.tables import Rows
 from basis.results.units import unit
@@ -13,8 +12,8 @@ def events(rows: Rows, run_id: str) -> Table:
     """Every event of the rows that were run, in order; the last of a run that stopped itself says why."""
     recording = rows.recording
     log = recording.events
-    log = log[(log[:, at.E_ROW] >= recording.first) & (log[:, at.E_ROW] < recording.stop)]
-    log = log[np.argsort(log[:, at.E_SEQ], kind="stable")]
+    log = log[(log["row"] >= recording.first) & (log["row"] < recording.stop)]
+    log = log[np.argsort(log["sequence"], kind="stable")]
     made = render(rows, log, run_id)
     if recording.status == "stopped" and len(rows.stamps):
         stop = min(recording.stop, len(recording.panel) - 1)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from basis.components.readings import QUOTE
+from basis.assets import load_assets
 from basis.errors import InputError
-from basis.kernel.coefficients import asset_of
+from basis.kernel.keys import QUOTE_ASSET as QUOTE
 from basis.kernel.keys import Key, parse_key
-from basis.kernel.layout import COLUMN_NAMES
+from basis.kernel.layout.codes import COLUMN_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -269,13 +269,13 @@ class Explanation:
 
     def _index(self, key: Key, row: int) -> float:
         kind = {"aToken": "liquidity_index", "debtToken": "borrow_index"}.get(key.type)
-        return 1.0 if kind is None else self._at(f"{kind}|{key.symbol}", row)
+        return 1.0 if kind is None else self._at(f"{kind}|{key.reserve}", row)
 
     def _value(self, key: Key, row: int) -> float:
         """Worth of a stored unit of what is no perp, share class."""
         oracle, peg = self._rates(key.symbol, row)
         sign = -1.0 if key.type == "debtToken" else 1.0
-        return sign * self._index(key, row) * oracle * peg * self._price(asset_of(key), row)
+        return sign * self._index(key, row) * oracle * peg * self._price(_asset_of(key), row)
 
     def _held_before(self, name: str) -> float:
         table = self.result.table("positions")
@@ -286,7 +286,7 @@ class Explanation:
         t, name = self.row, str(key)
         held = self._held_before(name) + self._held_before(f"{name}|in_transit")
         q = -held if key.type == "debtToken" else held
-        asset = asset_of(key)
+        asset = _asset_of(key)
         i0, i1 = self._index(key, t - 1), self._index(key, t)
         (r0, k0), (r1, k1) = self._rates(key.symbol, t - 1), self._rates(key.symbol, t)
         p0, p1 = self._price(asset, t - 1), self._price(asset, t)
@@ -392,7 +392,7 @@ class Explanation:
         table = self.result.config.venues[key.venue].flash_fee
         if table is None:
             return "", -event.flash_fee
-        rate, worth = table.at(self.timestamp.to_pydatetime()).value, self._price(asset_of(key), self.row)
+        rate, worth = table.at(self.timestamp.to_pydatetime()).value, self._price(_asset_of(key), self.row)
         units = abs(event.amount)
         return f"−{number(units)} × {rate:.4%}" + _times(worth), -units * rate * worth
 
@@ -404,7 +404,7 @@ class Explanation:
             return formula, event.quantity * (value - event.reference_price) * moved
         (rate, peg), ether = self._rates(key.symbol, self.row), self._price("ETH", self.row)
         # what is changed in the wallet is priced in ether
-        value = rate * peg * self._price(asset_of(key), self.row) / ether
+        value = rate * peg * self._price(_asset_of(key), self.row) / ether
         units = self._units(event)
         formula = f"{number(units)} × ({number(value)} − {number(event.reference_price)})" + _times(ether)
         return formula, units * (value - event.reference_price) * ether
@@ -437,6 +437,11 @@ def _drift(column: str, what: str, held: float, before: float, now: float, *scal
         map(_times, scale)
     )
     return Term(column, what, formula, amount)
+
+
+def _asset_of(key: Key) -> str:
+    """The asset whose price moves an instrument."""
+    return load_assets().underlying_of(key.base)
 
 
 def _times(factor: float) -> str:

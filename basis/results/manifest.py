@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 import basis
-from basis.components.book import Checkpoint
+from basis.assets import facts_hash
+from basis.components.run_state import Checkpoint
 from basis.engine.identity import kernel_identity, own_strategy, sha256_of, starting_positions
 from basis.engine.recording import Recording
 from basis.errors import InputError
@@ -31,8 +32,8 @@ def sha256_of_file(path: Path) -> str:
 
 @functools.cache
 def package_hash() -> str:
-    """sha256 of every module of the package."""
-    digest = hashlib.sha256()
+    """sha256 of every module of the package, and of the facts about assets that ship with it."""
+    digest = hashlib.sha256(facts_hash().encode())
     for path in sorted(_PACKAGE.rglob("*.py")):
         digest.update(path.relative_to(_PACKAGE).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()

@@ -70,8 +70,8 @@ def _headed(table: "Table", head: str) -> dict[str, np.ndarray]:
 
 def _index(panel: "Table", key: str) -> np.ndarray | float:
     """What a unit of a stored quantity is in units of the asset."""
-    _, kind, symbol = key.split(":")
-    name = {"aToken": f"liquidity_index|{symbol}", "debtToken": f"borrow_index|{symbol}"}.get(kind)
+    venue, kind, symbol = key.split(":")
+    name = {"aToken": f"liquidity_index|{venue}:{symbol}", "debtToken": f"borrow_index|{venue}:{symbol}"}.get(kind)
     return panel[name] if name is not None and name in panel.columns else 1.0
 
 
@@ -93,9 +93,9 @@ def _sides(positions: "Table", panel: "Table", keys: Iterable[str]) -> dict[str,
 
 def _growth(panel: "Table", key: str) -> np.ndarray:
     """(rows,) rate a year at which a supplied or owed token grows: interest, and the staking rate of the last week."""
-    _, kind, symbol = key.split(":")
+    venue, kind, symbol = key.split(":")
     found = np.zeros(len(panel))
-    for name in (f"{'supply' if kind == 'aToken' else 'borrow'}_apr|{symbol}", f"staking_week|{symbol}"):
+    for name in (f"{'supply' if kind == 'aToken' else 'borrow'}_apr|{venue}:{symbol}", f"staking_week|{symbol}"):
         if name in panel.columns:
             found = found + np.nan_to_num(panel[name])
     return found

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-    from basis.components.book import Checkpoint
+    from basis.components.run_state import Checkpoint
     from basis.config import Config
     from basis.engine.recording import Recording
     from basis.plots.accessor import Plots

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from basis.components.readings import QUOTE
+from basis.kernel.keys import QUOTE_ASSET as QUOTE
 from basis.kernel.keys import parse_key
 from basis.plots.run import in_words
 from basis.results.explain import is_perp, number, signed
@@ -21,8 +21,8 @@ _MARKET = {
     "mark": ("{} mark", QUOTE),
     "oracle_rate": ("{} at its protocol", "ETH"),
     "market_rate": ("{} at the market", "ETH"),
-    "liquidity_index": ("supply index of {}", ""),
-    "borrow_index": ("borrow index of {}", ""),
+    "liquidity_index": ("supply index of {1} at {0}", ""),
+    "borrow_index": ("borrow index of {1} at {0}", ""),
     "gas_price_gwei": ("gas", "gwei"),
     "signal": ("signal", ""),
 }
@@ -107,7 +107,9 @@ def _market(hour: "Explanation") -> Iterable[str]:
         if measure not in _MARKET or not np.isfinite(line["now"]):
             continue
         words, unit = _MARKET[measure]
-        text = f"{words.format(what)} {_arrow(line)} {unit}".rstrip()
+        # a reserve is a venue and a token: the parts of a name are filled in one by one
+        names = what.split(":") if measure.endswith("_index") else [what]
+        text = f"{words.format(*names)} {_arrow(line)} {unit}".rstrip()
         if measure not in ("signal", "gas_price_gwei") and np.isfinite(line["relative"]):
             small = 0.0 < abs(line["relative"]) < 1e-4
             change = f"{line['relative'] * 1e4:+.4f} bps" if small else f"{line['relative']:+.2%}"

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from basis.kernel import layout as at
+from basis.kernel.layout import codes
+from basis.kernel.layout.codes import COLUMN_NAMES
 from basis.market.sources.clock import iso
 from basis.results import measures
 from basis.results.table import Table
@@ -46,12 +47,12 @@ def make_summary(rows: Rows, run_id: str, tables: Mapping[str, Table]) -> dict[s
     total = measures.total_return(held, flow, start)
     measured = measures.measure(rows.stamps, returns, total)
     log = recording.events
-    log = log[(log[:, at.E_ROW] >= recording.first) & (log[:, at.E_ROW] < recording.stop)]
-    fills, struck = log[log[:, at.E_KIND] == at.FILL], log[log[:, at.E_KIND] == at.LIQUIDATION]
+    log = log[(log["row"] >= recording.first) & (log["row"] < recording.stop)]
+    fills, liquidated = log[log["kind"] == codes.FILL], log[log["kind"] == codes.LIQUIDATION]
     # a lending liquidation (code 1) has an event per leg, whose destinations differ
-    venue = np.where(struck[:, at.E_CODE] == 0.0, struck[:, at.E_DEST], -1.0)
-    ruined = struck[struck[:, at.E_CODE] == 2.0]
-    traded = float(fills[:, at.E_NOTIONAL].sum())
+    venue = np.where(liquidated["code"] == codes.PERPS_LIQUIDATED, liquidated["destination"], -1)
+    ruined = liquidated[liquidated["code"] == codes.BAD_DEBT]
+    traded = float(fills["notional"].sum())
     mean = float(held.mean()) if len(held) else 0.0
     span = recording.panel.timestamps[[recording.first, max(recording.stop - 1, recording.first)]]
     summary = {
@@ -65,15 +66,15 @@ def make_summary(rows: Rows, run_id: str, tables: Mapping[str, Table]) -> dict[s
         "rows": len(held),
         "initial_equity": start,
         "final_equity": held[-1] if len(held) else start,
-        "net_flows": rows.increments(rows.whole.head[at.FLOWS]).sum(),
+        "net_flows": rows.increments(rows.state_before.net_flows).sum(),
         "total_return": total,
         **measured._asdict(),
         "attribution": _totals(rows),
         "max_abs_residual": np.abs(equity["residual"]).max(initial=0.0),
         "fills": len(fills),
         "turnover": traded / mean if mean > 0.0 else None,
-        "liquidations": len(np.unique(np.column_stack((struck[:, at.E_ROW], venue)), axis=0)),
-        "bad_debt": float(ruined[-1, at.E_AMOUNT]) if len(ruined) else 0.0,
+        "liquidations": len(np.unique(np.column_stack((liquidated["row"], venue)), axis=0)),
+        "bad_debt": float(ruined["amount"][-1]) if len(ruined) else 0.0,
         "min_health_factor": _least(risk, "health_factor"),
         "min_margin_ratio": {venue: _least(risk, f"margin_ratio|{venue}") for _, venue in rows.margined},
         "funding_coverage": {
@@ -92,8 +93,8 @@ def make_summary(rows: Rows, run_id: str, tables: Mapping[str, Table]) -> dict[s
 
 def _totals(rows: Rows) -> dict[str, float]:
     """What each column earned in the rows of the run, share class."""
-    lines = {name: rows.whole.column[c] for c, name in enumerate(at.COLUMN_NAMES)}
-    lines |= {f"funding_pnl|{venue}": rows.whole.funding[v] for v, venue in rows.margined}
+    lines = dict(zip(COLUMN_NAMES, rows.pnl_before, strict=True))
+    lines |= {f"funding_pnl|{venue}": rows.state_before.venue_funding[v] for v, venue in rows.margined}
     if not len(rows):
         return dict.fromkeys(lines, 0.0)
     return {name: line[-1] - (line[0] if rows.first else 0.0) for name, line in lines.items()}

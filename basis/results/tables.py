@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from basis.components import readings
-from basis.components.readings import StateRows
+from basis.components import state_tables
+from basis.components.state_tables import StateRows
 from basis.engine.recording import Recording
-from basis.kernel import layout as at
 from basis.results.table import Column, Table, Text
 from basis.results.units import unit
 
@@ -33,7 +32,7 @@ class Rows(StateRows):
     @property
     def started_from(self) -> float:
         """Equity before the first row: the capital, or the checkpoint's equity."""
-        return float(self.whole.head[at.EQUITY, 0]) if self.first else self.capital
+        return float(self.state_before.equity[0]) if self.first else self.capital
 
     def table(self, name: str, columns: Mapping[str, Column]) -> Table:
         """A table on the rows' instants."""
@@ -51,11 +50,11 @@ def _of_state(name: str, columns: Callable[[StateRows], dict[str, np.ndarray]]) 
     return build
 
 
-equity = _of_state("equity", readings.equity)
-attribution = _of_state("attribution", readings.attribution)
-positions = _of_state("positions", readings.positions)
-exposure = _of_state("exposure", readings.exposure)
-risk = _of_state("risk", readings.risk)
+equity = _of_state("equity", state_tables.equity)
+attribution = _of_state("attribution", state_tables.attribution)
+positions = _of_state("positions", state_tables.positions)
+exposure = _of_state("exposure", state_tables.exposure)
+risk = _of_state("risk", state_tables.risk)
 
 
 def panel(rows: Rows) -> Table:

@@ -1,6 +1,6 @@
 """Units of the columns of the run folder. Imports no frames."""
 
-from basis.components.readings import QUOTE
+from basis.kernel.keys import QUOTE_ASSET as QUOTE
 from basis.kernel.keys import Key, parse_key
 
 RATIO = "fraction"
@@ -41,8 +41,8 @@ _PANEL = {
 
 
 def base_of(text: str) -> str:
-    """The asset of an instrument key, or the name itself."""
-    return parse_key(text).base if text.count(":") == 2 else text
+    """The asset of an instrument key, the token of a lending reserve (``aave_v3:WETH``), or the name itself."""
+    return parse_key(text).base if text.count(":") == 2 else text.rpartition(":")[2]
 
 
 def unit_of_quantity(key: Key) -> str:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from basis.components.readings import QUOTE
+from basis.kernel.keys import QUOTE_ASSET as QUOTE
 from basis.plots.run import minute
 
 if TYPE_CHECKING:

@@ -1,28 +1,32 @@
 """Strategies written as one function that is compiled, with names for what it sees and does.
 
 `compiled` is the decorator. The function gets a view and an act, which speak the language of `View` and `Action` in
-plain Python (`typed_view`), and its parameters. A misspelt name is an error when the function is compiled for the book
-of a run, before a row is run.
+plain Python (`typed_view`), and its parameters. A misspelt name is an error before a row is run. The strategies of the
+package are written in the same way.
 """
 
+import functools
 import hashlib
 import inspect
 import math
 import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
-from ..components.book import slots_of, starting_holdings
+from ..components.run_state import StartingBook
 from ..config import Config
 from ..config.fields import nearest
 from ..errors import InputError
-from ..kernel import layout as at
-from ..kernel.coefficients import Slots
+from ..inputs.plans import Plan, Strategy
+from ..inputs.slots import Slots
+from ..kernel.context import DECIDE
+from ..kernel.layout import codes
+from ..kernel.numba import jit
 from ..kernel.numba.named_arrays import CompileError, reason
-from .base import Strategy
 from .factory import make_strategy
 from .typed_view import (
     BAD_AMOUNT,
@@ -34,9 +38,30 @@ from .typed_view import (
     NUMBER,
     PLAN,
     TOO_MANY,
-    Book,
-    decide_function,
+    BookNames,
+    Names,
+    compiled_decision,
+    plain_decision,
 )
+
+_PACKAGE = __package__.partition(".")[0] + "."
+
+
+@functools.cache
+def _sources() -> str:
+    """Hash of the sources of this package: what the compiled code of a shipped strategy is made of."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@dataclass
+class _Made:
+    """What was compiled of a function: its address, and what it names; empty before it is."""
+
+    address: int | None = None
+    names: Names = field(default_factory=Names)
 
 
 @dataclass(frozen=True)
@@ -55,7 +80,7 @@ class CompiledStrategy:
     function: Callable
     params: Mapping[str, float]
     every_row: bool = False
-    _made: dict[Book, Any] = field(default_factory=dict, repr=False, compare=False)
+    _made: _Made = field(default_factory=_Made, repr=False, compare=False)
 
     def __call__(self, **params: float) -> "CompiledStrategy":
         """The same strategy with other parameters.
@@ -87,32 +112,48 @@ class CompiledStrategy:
         shown = ", ".join(f"{name}={value:g}" for name, value in self.params.items())
         return f"{self.function.__name__}({shown}) {digest}"
 
-    def bound(self, config: Config, positions: Mapping[str, float] | None = None) -> Strategy:
-        """The strategy for the book of a configuration; compiled where it has not been for one like it.
+    def strategy_for(self, config: Config) -> Strategy:
+        """The strategy of a configuration's mode, decided by this function.
+
+        Raises
+        ------
+        ConfigError
+            Where the mode has no strategy.
+        """
+        base = make_strategy(config)
+
+        def policy(config: Config, slots: Slots) -> dict[str, float]:
+            return {**base.policy(config, slots), **({"every_row": 1.0} if self.every_row else {})}
+
+        return Strategy(self.name, self, base.plans, policy, base.names, base.rate, base.signal)
+
+    def check(self, config: Config, positions: Mapping[str, float] | None = None) -> None:
+        """Compile it, and look for what it names in the book of a configuration.
 
         Raises
         ------
         InputError
             Where the function names what is not there, or cannot be compiled.
         """
-        base = make_strategy(config.mode)
-        slots = slots_of(config, starting_holdings(config, positions), base.signal is not None)
-        book = Book(slots, tuple(plan.asset for plan in base.plans(config)))
-        if book not in self._made:
-            self._made[book] = self._compiled(book)
+        start = StartingBook(config, self.strategy_for(config), positions)
+        self.bind(start.slots, start.plans, start.strategy.names(config))
 
-        def policy(config: Config, slots: Slots) -> dict[int, float]:
-            # what the mode's strategy keeps for itself gives way
-            kept = {place: value for place, value in base.policy(config, slots).items() if place < at.OWN}
-            own = {at.OWN + place: value for place, value in enumerate(self.params.values())}
-            return {**kept, **({at.ASK_ALWAYS: 1.0} if self.every_row else {}), **own}
+    def bind(self, slots: Slots, plans: tuple[Plan, ...], texts: Mapping[str, str]) -> tuple[Any, np.ndarray]:
+        """What the kernel calls for a book, and the places of what it names there.
 
-        return Strategy(self.name, self._made[book], base.plans, policy, base.rate, base.signal)
-
-    def _compiled(self, book: Book) -> Any:
+        Raises
+        ------
+        InputError
+            Where the function names what is not there, or cannot be compiled.
+        """
+        book = BookNames(slots, tuple(plan.asset for plan in plans), texts)
         name = self.function.__name__
         try:
-            return decide_function(self.function, book, len(self.params))
+            if jit.MODE == jit.PLAIN:
+                return plain_decision(self.function, book, len(self.params)), Names().resolve(book)
+            if self._made.address is None:
+                self._compile()
+            return self._made.address, self._made.names.resolve(book)
         except InputError as error:
             raise InputError(f"{name}: {error}") from None
         except CompileError as error:
@@ -121,16 +162,31 @@ class CompiledStrategy:
                 "loops and math; for anything else write a StrategyManager in plain Python."
             ) from error
 
-    def fault(self, state: np.ndarray, config: Config) -> str | None:
-        """What was wrong with its last decision, from what it left in the copy of the hour; None where nothing was."""
-        if not state[COUNT] < 0.0:
+    def _compile(self) -> None:
+        """Compile the function once for all books; what belongs to the package is kept on disk."""
+        key = f"{self.function.__module__}.{self.function.__qualname__} {id(self._made)}"
+
+        def make() -> tuple[Callable, Names]:
+            names = Names()
+            return compiled_decision(self.function, names, key, len(self.params)), names
+
+        if self.function.__module__.startswith(_PACKAGE):
+            name = f"{self.function.__module__}.{self.function.__qualname__} {_sources()}"
+            self._made.address, self._made.names = jit.kept_callback(name, DECIDE, make)
+        else:
+            decide, names = make()
+            self._made.address, self._made.names = jit.callback(decide, DECIDE), names
+
+    def fault(self, notes: np.ndarray, config: Config) -> str | None:
+        """What was wrong with its last decision, from what it noted; None where nothing was."""
+        if not notes[COUNT] < 0.0:
             return None
-        plans = [plan.asset for plan in make_strategy(config.mode).plans(config)]
-        what = f"{at.ACTION_NAMES[int(state[CODE])]} {plans[int(state[PLAN])]}"
-        if state[FAULT] == TOO_MANY:
-            return f"{what}: there are {at.ACTIONS} actions already, the most of one decision"
-        kind = {BAD_AMOUNT: "amount", BAD_STOP: "stop", BAD_TAKE_PROFIT: "take_profit"}[int(state[FAULT])]
-        return f"{what}: {kind} {float(state[NUMBER])!r}; it must be finite, >= 0"
+        plans = [plan.asset for plan in make_strategy(config).plans(config)]
+        what = f"{codes.ACTION_NAMES[int(notes[CODE])]} {plans[int(notes[PLAN])]}"
+        if notes[FAULT] == TOO_MANY:
+            return f"{what}: there are {codes.ACTIONS} actions already, the most of one decision"
+        kind = {BAD_AMOUNT: "amount", BAD_STOP: "stop", BAD_TAKE_PROFIT: "take_profit"}[int(notes[FAULT])]
+        return f"{what}: {kind} {float(notes[NUMBER])!r}; it must be finite, >= 0"
 
 
 def _check_parameter(function: Callable, name: str, value: Any) -> None:
@@ -209,8 +265,8 @@ def compiled(function: "Callable | None" = None, *, every_row: bool = False) -> 
     plain = all(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in found)
     if len(found) < 2 or not plain or any(p.default is not p.empty for p in found[:2]):
         raise InputError(f"{function.__name__} must take a view, an act and named parameters, as in {form}.")
-    if len(found) - 2 > at.OWNS:
-        raise InputError(f"{function.__name__} has {len(found) - 2} parameters; at most {at.OWNS}.")
+    if len(found) - 2 > codes.OWN_PARAMETERS:
+        raise InputError(f"{function.__name__} has {len(found) - 2} parameters; at most {codes.OWN_PARAMETERS}.")
     for parameter in found[2:]:
         if parameter.default is parameter.empty:
             raise InputError(f"{function.__name__}: parameter {parameter.name} needs a default, as in {form}.")

@@ -1,25 +1,40 @@
-"""From a mode's name to its strategy. A mode is a YAML in `configs/modes` and a module of the same name here."""
+"""From the name of a strategy to the strategy: a module of this package that holds `STRATEGY`."""
 
 import importlib
 import pkgutil
 
+from ..config import Config
+from ..config.layers import propose
 from ..errors import ConfigError
-from .base import Strategy
-
-#: Modules that are no modes.
-_HELPERS = ("base", "compiled", "factory", "hedged_staking", "manager", "parking", "spot_perp")
+from ..inputs.plans import Strategy
 
 
-def make_strategy(mode: str) -> Strategy:
-    """Strategy of a mode.
+def strategy_names() -> tuple[str, ...]:
+    """Names of the strategies that ship."""
+    modules = sorted(module.name for module in pkgutil.iter_modules(_package().__path__))
+    return tuple(name for name in modules if hasattr(_module(name), "STRATEGY"))
+
+
+def make_strategy(config: Config) -> Strategy:
+    """The strategy that `strategy.name` of a configuration names.
 
     Raises
     ------
     ConfigError
-        Where no strategy of that name exists; the message lists those there are.
+        Where there is none of that name; the message lists those there are.
     """
-    package = importlib.import_module(__package__ or "basis.strategies")
-    names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _HELPERS)
-    if mode not in names:
-        raise ConfigError(f"mode {mode!r} has no strategy; there are: {', '.join(names)}.")
-    return importlib.import_module(f".{mode}", package.__name__).STRATEGY
+    name = config.strategy.name
+    known = {module.name for module in pkgutil.iter_modules(_package().__path__)}
+    found = getattr(_module(name), "STRATEGY", None) if name in known else None
+    if found is None:
+        must = f"Must name the strategy of mode {config.mode}." + propose(str(name), strategy_names())
+        raise ConfigError(f"Invalid strategy.name: {name}. {must}")
+    return found
+
+
+def _package():
+    return importlib.import_module(__package__ or "basis.strategies")
+
+
+def _module(name: str):
+    return importlib.import_module(f".{name}", _package().__name__)

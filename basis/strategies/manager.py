@@ -7,16 +7,20 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
-from ..components.book import Book
+import numpy as np
+
+from ..components.run_state import CurrentRun
 from ..config import Config
 from ..config.layers import propose
 from ..errors import InputError
-from ..kernel import hour
-from ..kernel import layout as at
-from .base import Strategy
+from ..inputs.plans import Strategy
+from ..kernel.layout import codes
+from ..kernel.layout.shape import seen_views
+from ..kernel.step import Step
+from .view import View
 
 #: Actions a strategy may name.
-ACTIONS = at.ACTION_NAMES[1:]
+ACTIONS = codes.ACTION_NAMES[1:]
 
 
 class BadDecision(InputError):
@@ -55,7 +59,7 @@ class Decision:
     Attributes
     ----------
     actions : tuple of Action
-    memory : at most `layout.MEMORIES` numbers the strategy wants to see again in its next view; None keeps the last
+    memory : at most `kernel.layout.codes.MEMORIES` numbers the strategy wants to see again in its next view; None keeps the last
 
     Examples
     --------
@@ -72,74 +76,8 @@ class Decision:
         return bool(self.actions)
 
 
-#: Names of a view's head.
-_HEAD = {
-    "equity": at.EQUITY, "gross": at.GROSS, "ltv": at.LTV, "health_factor": at.HEALTH_FACTOR, "drift": at.DRIFT,
-    "invested": at.INVESTED, "margin_low": at.MARGIN_LOW, "margin_high": at.MARGIN_HIGH, "pending": at.PENDING,
-    "alert": at.ALERT, "rate": at.RATE, "dust": at.DUST_WORTH, "gas_cost": at.GAS_COST, "quote_price": at.QUOTE_PRICE,
-}  # fmt: skip
-_FLAGS = {"arrived": at.ARRIVED, "first": at.FIRST, "last": at.LAST}
-_ASKED = ("long", "short", "price", "quantity")
-
-
-class View:
-    """What a strategy sees of the book, the same as a compiled one; a copy.
-
-    Attributes
-    ----------
-    equity, gross, gas_cost : share class
-    drift, invested : largest net delta and the long leg, fractions of equity
-    ltv, health_factor, margin_low, margin_high : ratios; margin on its way counts in the last two
-    pending : what is owed to the investor, share class
-    alert : highest level reported (0, 1 warning, 2 critical)
-    rate : what a rate rule watches, per year
-    quote_price : share class per USDT
-    dust : worth of the reward tokens, share class
-    arrived, first, last : whether something arrived, first row, last row
-    memory : what the strategy kept
-    """
-
-    def __init__(self, book: Book) -> None:
-        self._book, self._seen = book, book.desk.seen.copy()
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _HEAD:
-            return float(self._seen[_HEAD[name]])
-        if name in _FLAGS:
-            return bool(self._seen[_FLAGS[name]] > 0.0)
-        raise AttributeError(f"A view has no {name!r}.{propose(name, (*_HEAD, *_FLAGS, 'memory', *_ASKED))}")
-
-    @property
-    def memory(self) -> tuple[float, ...]:
-        return tuple(self._seen[at.MEMORY : at.HEAD].tolist())
-
-    def _asset(self, asset: str, place: int) -> float:
-        assets = self._book.slots.assets
-        if asset not in assets:
-            raise InputError(f"No asset {asset!r} in this run.{propose(asset, assets)}")
-        return float(self._seen[at.HEAD + at.SEEN * assets.index(asset) + place])
-
-    def long(self, asset: str) -> float:
-        """Units held long, spot and on-chain."""
-        return self._asset(asset, at.LONG)
-
-    def short(self, asset: str) -> float:
-        """Units short in perps."""
-        return self._asset(asset, at.SHORT)
-
-    def price(self, asset: str) -> float:
-        """Share class per unit."""
-        return self._asset(asset, at.PRICE)
-
-    def quantity(self, key: str) -> float:
-        """Stored quantity of an instrument, 0 where the book has none."""
-        slots = self._book.slots
-        slot = slots.index(key)
-        return 0.0 if slot < 0 else float(self._seen[at.HEAD + at.SEEN * len(slots.assets) + slot])
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and math.isfinite(value)
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, Real) and math.isfinite(value) and 0.0 <= value < codes.TOO_LARGE
 
 
 class StrategyManager:
@@ -152,7 +90,7 @@ class StrategyManager:
 
     Parameters
     ----------
-    config, data_provider, book : given by the engine
+    config, data_provider, run : given by the engine
 
     Attributes
     ----------
@@ -183,8 +121,8 @@ class StrategyManager:
     ('complete', True)
     """
 
-    def __init__(self, config: Config, data_provider: Any, book: Book) -> None:
-        self.config, self.data_provider, self.book = config, data_provider, book
+    def __init__(self, config: Config, data_provider: Any, run: CurrentRun) -> None:
+        self.config, self.data_provider, self.run = config, data_provider, run
 
     @classmethod
     def definition(cls, strategy: Strategy) -> Strategy:
@@ -193,7 +131,7 @@ class StrategyManager:
 
     @property
     def strategy(self) -> Strategy:
-        return self.book.strategy
+        return self.run.start.strategy
 
     @property
     def view(self) -> View:
@@ -205,9 +143,9 @@ class StrategyManager:
         USDT); ``arrived``, ``first``, ``last``; ``memory``. By asset ``long("BTC")`` and ``short("BTC")`` in units and
         ``price("BTC")`` in share class; ``quantity("wallet:BaseToken:USDT")`` of an instrument.
         """
-        self.book.row_of()
-        self.book.do(hour.OBSERVE)
-        return View(self.book)
+        run = self.run.state
+        run.do(Step.WRITE_VIEW)
+        return View(run)
 
     async def make_decision(self, timestamp: Any = None, market_data: Mapping[str, float] | None = None) -> Any:
         """Decide on the row the book stands in; None or an empty `Decision` does nothing.
@@ -224,20 +162,19 @@ class StrategyManager:
         Decision, a list of Action, or None
             May be awaited or not: ``async def`` or ``def``.
         """
-        book = self.book
-        book.need_now(timestamp)
-        book.do(hour.OBSERVE)
-        count = book.do(hour.ASK)
-        desk, plans = book.desk, self._plans
-        if not 0 <= count <= at.ACTIONS:
-            raise BadDecision(f"The strategy wrote {count} actions; there are at most {at.ACTIONS}.")
+        run, plans = self.run.state, self._plans
+        run.need_now(timestamp)
+        run.do(Step.WRITE_VIEW)
+        count = run.do(Step.ASK_STRATEGY)
+        if not 0 <= count <= codes.ACTIONS:
+            raise BadDecision(f"The strategy wrote {count} actions; there are at most {codes.ACTIONS}.")
+        written = run.scratch.actions[0][:count].tolist()
         actions = []
-        for code, plan, amount, _, stop, take in desk.actions[:count].tolist():
-            known = 0 < code < len(at.ACTION_NAMES) and 0 <= plan < len(plans)
-            if not known or code != int(code) or plan != int(plan):
+        for code, plan, amount, _, stop, take_profit in written:
+            if not (0 < code < len(codes.ACTION_NAMES) and 0 <= plan < len(plans)):
                 raise BadDecision(f"The strategy wrote action {code!r} on plan {plan!r}; there are no such.")
-            actions.append(Action(at.ACTION_NAMES[int(code)], plans[int(plan)], amount, stop, take))
-        return Decision(tuple(actions), tuple(desk.seen[at.MEMORY : at.HEAD].tolist()))
+            actions.append(Action(codes.ACTION_NAMES[code], plans[plan], amount, stop, take_profit))
+        return Decision(tuple(actions), View(run).memory)
 
     @functools.cached_property
     def _plans(self) -> list[str]:
@@ -258,37 +195,43 @@ class StrategyManager:
             if not isinstance(decision, Sequence) or not all(isinstance(action, Action) for action in decision):
                 raise BadDecision(f"make_decision returned {decision!r}; give a Decision, a list of Action, or None.")
             decision = Decision(tuple(decision))
-        desk, plans = self.book.desk, self._plans
-        if len(decision.actions) > at.ACTIONS:
+        if len(decision.actions) > codes.ACTIONS:
             raise BadDecision(
-                f"{len(decision.actions)} actions in one decision; at most {at.ACTIONS}. Decide on fewer."
+                f"{len(decision.actions)} actions in one decision; at most {codes.ACTIONS}. Decide on fewer."
             )
-        desk.actions[:] = 0.0
-        for row, wanted in zip(desk.actions, decision.actions, strict=False):
-            if wanted.action not in ACTIONS:
-                raise BadDecision(f"No action {wanted.action!r}.{propose(wanted.action, ACTIONS)}")
-            if wanted.asset not in plans:
-                raise BadDecision(
-                    f"{wanted.action}: no asset {wanted.asset!r} in this strategy.{propose(wanted.asset, plans)}"
-                )
-            if (wanted.action == "sell_dust") != (wanted.asset == "dust"):
-                raise BadDecision(f"{wanted.action} {wanted.asset}: dust is sold by sell_dust, and only dust is.")
-            if not (_is_number(wanted.amount) and 0.0 <= wanted.amount < 1e300):
-                raise BadDecision(f"{wanted.action} {wanted.asset}: amount {wanted.amount!r}; it must be finite, >= 0.")
-            for what, distance in (("stop", wanted.stop), ("take_profit", wanted.take_profit)):
-                if not (_is_number(distance) and 0.0 <= distance < 1e300):
-                    raise BadDecision(
-                        f"{wanted.action} {wanted.asset}: {what} {distance!r}; it must be finite, >= 0 (a fraction)."
-                    )
-            row[4], row[5] = wanted.stop, wanted.take_profit
-            row[0], row[1], row[2] = at.ACTION_NAMES.index(wanted.action), plans.index(wanted.asset), wanted.amount
-        seen, kept = desk.seen[at.MEMORY : at.HEAD], self.book.block[at.MEMORY : at.HEAD, 0]
-        seen[:] = kept
+        if decision.memory is not None and len(decision.memory) > codes.MEMORIES:
+            raise BadDecision(f"{len(decision.memory)} numbers to remember; at most {codes.MEMORIES}.")
+        for wanted in decision.actions:
+            self._check(wanted)
+        run = self.run.state
+        run.scratch.actions[:] = np.zeros((), dtype=run.scratch.actions.dtype)
+        for row, wanted in zip(run.scratch.actions[0], decision.actions, strict=False):
+            row.code, row.plan = codes.ACTION_NAMES.index(wanted.action), self._plans.index(wanted.asset)
+            row.amount, row.stop, row.take_profit = wanted.amount, wanted.stop, wanted.take_profit
+        memory = seen_views(run.slots.shape(), run.scratch.seen).memory[0]
+        memory[:] = run.state.memory[:, 0]
         if decision.memory is not None:
-            if len(decision.memory) > at.MEMORIES:
-                raise BadDecision(f"{len(decision.memory)} numbers to remember; at most {at.MEMORIES}.")
-            seen[: len(decision.memory)] = decision.memory
+            memory[: len(decision.memory)] = decision.memory
         return len(decision.actions)
+
+    def _check(self, wanted: Action) -> None:
+        """Refuse an action that cannot be."""
+        plans = self._plans
+        if wanted.action not in ACTIONS:
+            raise BadDecision(f"No action {wanted.action!r}.{propose(wanted.action, ACTIONS)}")
+        if wanted.asset not in plans:
+            raise BadDecision(
+                f"{wanted.action}: no asset {wanted.asset!r} in this strategy.{propose(wanted.asset, plans)}"
+            )
+        if (wanted.action == "sell_dust") != (wanted.asset == "dust"):
+            raise BadDecision(f"{wanted.action} {wanted.asset}: dust is sold by sell_dust, and only dust is.")
+        if not _is_amount(wanted.amount):
+            raise BadDecision(f"{wanted.action} {wanted.asset}: amount {wanted.amount!r}; it must be finite, >= 0.")
+        for what, distance in (("stop", wanted.stop), ("take_profit", wanted.take_profit)):
+            if not _is_amount(distance):
+                raise BadDecision(
+                    f"{wanted.action} {wanted.asset}: {what} {distance!r}; it must be finite, >= 0 (a fraction)."
+                )
 
     def check_health(self) -> tuple[str, str]:
         """(status, message)."""

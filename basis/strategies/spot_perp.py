@@ -1,113 +1,123 @@
-"""Spot-perp basis: the coin bought spot, sold short in equal size on perps, USDT margin at each venue.
+"""Spot-perp basis (strategy `spot_perp`): the coin bought spot, and sold short in equal size on perps.
 
-With margin ratio target m, spot and short notional are E / (1 + m) each and the margin is E * m / (1 + m), spread over
-the venues by weight. Plan 0 is the hedged asset, plan 1 the margin.
+With margin ratio target m, spot and short notional are E / (1 + m) each. The margin in USDT is E * m / (1 + m), spread
+over the venues by weight.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 
-from ..kernel import layout as at
-from ..kernel.numba.jit import strategy
-from .base import Plan, wants_carry
+from ..config import Config
+from ..inputs.plans import Plan, Strategy
+from ..inputs.slots import Slots
+from ..kernel.numba.jit import stage
+from .base import closes_now, wants_carry
+from .compiled import compiled
 
-HEDGE, MARGIN = 0, 1
-#: Own parameter: where the view shows the asset.
-ASSET = at.OWN
+#: What rounding may hide of a target, relative.
+_ROUNDING = 1e-9
 
 
-def plans(config):
-    """Plan 0 the hedged asset, plan 1 the margin."""
+def _plans(config: Config) -> tuple[Plan, ...]:
     token = f"{config.strategy.spot_venue}:BaseToken:{config.asset}"
-    return (
-        Plan("hedge", config.asset, token=token, market=f"{config.asset}USDT"),
-        Plan("margin", "USDT"),
-    )
+    hedge = Plan("hedge", config.asset, token=token, market=f"{config.asset}USDT")
+    return hedge, Plan("margin", "USDT")
 
 
-def policy(config, slots):
-    """Parameters of `decide`: the asset, and the long leg within which it need not be asked."""
+def _policy(config: Config, slots: Slots) -> Mapping[str, float]:
     share = 1.0 / (1.0 + config.strategy.margin_ratio_target)
     off = config.strategy.position_deviation_threshold
-    asset = at.HEAD + at.SEEN * slots.assets.index(config.asset)
-    return {ASSET: asset, at.MIN_INVESTED: share - off, at.MAX_INVESTED: share + off}
+    return {"min_invested": share - off, "max_invested": share + off}
 
 
-def rate(config, columns):
-    """Funding settled over the window, per year, by weight of the venues."""
+def funding_rate(config: Config, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(rows,) funding settled over the window, per year, by weight of the venues."""
     weights = config.strategy.hedge_allocation
     return np.sum(
         [w * columns[f"funding_apr|{v}:Perp:{config.asset}USDT"] for v, w in weights.items() if w > 0.0], axis=0
     )
 
 
-@strategy
-def decide(view, hour, params, actions):
-    """Bring both legs to E / (1 + m), reduce first; see `basis.kernel.numba.jit.strategy` for the arguments."""
-    asset = int(params[ASSET])
-    price = view[asset + at.PRICE]
-    long = view[asset + at.LONG]
-    short = view[asset + at.SHORT]
-    equity = view[at.EQUITY]
-    pending = view[at.PENDING]
-    target_margin = params[at.TARGET_MARGIN]
-    last = view[at.LAST] > 0.0 and params[at.CLOSE_AT_END] > 0.0
-    # a book that starts hedged is held as it is
-    entering = (view[at.FIRST] > 0.0 and short == 0.0) or view[at.ARRIVED] > 0.0
-    if params[at.REBALANCE] == 0.0 and not last and not entering:
-        return 0
-    carries = wants_carry(view, params)
-    deploy = equity - pending
-    target = deploy / (1.0 + target_margin) / price
-    if target < 0.0 or not carries or last:
-        target = 0.0
-    more = long if long > short else short
-    less = long if long < short else short
-    less = less if less > 0.0 else 0.0
-    critical = view[at.ALERT] >= 2.0
-    n = 0
-    if params[at.REBALANCE] == 0.0:
-        if last:
-            actions[n, 0] = at.EXIT_FULL
-            actions[n, 1] = HEDGE
-            return 1
-        critical = False
+@stage
+def size_target(view, carries):
+    """Units of both legs that are aimed at: E / (1 + m), less what is owed; none without carry or at the end."""
+    price = view.price(view.asset)
+    target = (view.equity - view.pending) / (1.0 + view.policy.margin_target) / price
+    return 0.0 if target < 0.0 or not carries or closes_now(view) else target
+
+
+@stage
+def reduce(view, act, target, more, less):
+    """Bring both legs down to the target, or even them out; whether anything has to be done in this row."""
+    price = view.price(view.asset)
+    off = abs((target - more) * price)
+    has_drifted = (more - less) * price > view.policy.max_drift * view.equity
+    below = view.margin_low < view.policy.margin_low
+    above = view.margin_high > view.policy.margin_high and more > 0.0
+    moved = off > view.policy.deviation * view.equity or has_drifted or view.pending > 0.0 or view.alert >= 2.0
+    if not (moved or below or above or target == 0.0 or view.first or view.arrived):
+        return False
+    if more > 0.0 and more > target * (1.0 + _ROUNDING) and (moved or target == 0.0):
+        left = min(less, target) if has_drifted else target
+        if target == 0.0:
+            act.exit_full(view.asset, more - left)
+        else:
+            act.exit_partial(view.asset, more - left)
+    elif has_drifted:
+        act.exit_partial(view.asset, more - less)
+    return True
+
+
+@stage
+def fund(view, act, target, less, critical):
+    """Margin follows the smaller of the target and, while an alert is critical, what is held."""
+    goal = less if (critical and less < target) else target
+    amount = goal * view.price(view.asset) * view.policy.margin_target / view.quote_price
+    if view.first:
+        act.entry_full("USDT", amount)
     else:
-        off = (target - more) * price
-        off = off if off >= 0.0 else -off
-        adrift = (more - less) * price > params[at.MAX_DRIFT] * equity
-        thin = view[at.MARGIN_LOW] < params[at.BAND_LOW]
-        fat = view[at.MARGIN_HIGH] > params[at.BAND_HIGH] and more > 0.0
-        moved = off > params[at.DEVIATION] * equity or adrift or pending > 0.0 or critical
-        if not (moved or thin or fat or target == 0.0 or view[at.FIRST] > 0.0 or view[at.ARRIVED] > 0.0):
-            return 0
-        least = target if target < less else less
-        if more > 0.0 and more > target * (1.0 + 1e-9) and (moved or target == 0.0):
-            actions[n, 0] = at.EXIT_FULL if target == 0.0 else at.EXIT_PARTIAL
-            actions[n, 1] = HEDGE
-            actions[n, 2] = more - (least if adrift else target)
-            n += 1
-        elif adrift:
-            actions[n, 0] = at.EXIT_PARTIAL
-            actions[n, 1] = HEDGE
-            actions[n, 2] = more - less
-            n += 1
+        act.entry_partial("USDT", amount)
+
+
+@stage
+def pay_out(view, act, target):
+    """Release margin for what is owed to the investor."""
+    if view.pending > 0.0 and target == 0.0:
+        act.exit_full("USDT", view.pending / view.quote_price)
+    elif view.pending > 0.0:
+        act.exit_partial("USDT", view.pending / view.quote_price)
+
+
+@compiled
+def decide(view, act):
+    """Bring both legs to E / (1 + m), reduce first."""
+    long = view.long(view.asset)
+    short = view.short(view.asset)
+    rebalances = view.policy.rebalance > 0.0
+    # a book that starts hedged is held as it is
+    entering = (view.first and short == 0.0) or view.arrived
+    if not rebalances and not closes_now(view) and not entering:
+        return
+    target = size_target(view, wants_carry(view))
+    more = max(short, long)
+    less = min(short, long)
+    less = less if less > 0.0 else 0.0
+    if not rebalances and closes_now(view):
+        act.exit_full(view.asset)
+        return
+    if rebalances and not reduce(view, act, target, more, less):
+        return
+    critical = rebalances and view.alert >= 2.0
     if target > 0.0:
-        # margin follows the smaller of what is aimed at and, while critical, what is held
-        goal = less if (critical and less < target) else target
-        actions[n, 0] = at.ENTRY_FULL if view[at.FIRST] > 0.0 else at.ENTRY_PARTIAL
-        actions[n, 1] = MARGIN
-        actions[n, 2] = goal * price * target_margin / view[at.QUOTE_PRICE]
-        n += 1
+        fund(view, act, target, less, critical)
     if target > less and not critical:
-        grows = (target - less) * price > params[at.DEVIATION] * equity
-        if grows or view[at.FIRST] > 0.0 or view[at.ARRIVED] > 0.0:
-            actions[n, 0] = at.ENTRY_FULL if less == 0.0 else at.ENTRY_PARTIAL
-            actions[n, 1] = HEDGE
-            actions[n, 2] = target - less
-            n += 1
-    if pending > 0.0:
-        actions[n, 0] = at.EXIT_FULL if target == 0.0 else at.EXIT_PARTIAL
-        actions[n, 1] = MARGIN
-        actions[n, 2] = pending / view[at.QUOTE_PRICE]
-        n += 1
-    return n
+        grows = (target - less) * view.price(view.asset) > view.policy.deviation * view.equity
+        if (grows or view.first or view.arrived) and less == 0.0:
+            act.entry_full(view.asset, target - less)
+        elif grows or view.first or view.arrived:
+            act.entry_partial(view.asset, target - less)
+    pay_out(view, act, target)
+
+
+STRATEGY = Strategy("spot_perp", decide, _plans, _policy, rate=funding_rate)

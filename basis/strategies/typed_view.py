@@ -1,70 +1,114 @@
-"""The view and the act of a compiled strategy: names over the kernel's arrays, for the book of one run.
+"""The view and the act of a compiled strategy: names over the kernel's arrays.
 
-They speak the language of `View` and `Action`. What a strategy misspells is an `InputError` when it is compiled for the
-book of a run, before a row is run. In plain Python the same names are attributes of two small classes.
+They speak the language of `View` and `Action`. A function is compiled once for all books: what it names becomes a list,
+and each name is resolved to its place in the book of a run before a row is run (`Names.resolve`). What a strategy
+misspells is an `InputError` then, or when the function is compiled.
 """
 
-import types as python
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import numpy as np
+from numba import from_dtype, types
 
 from ..config.fields import nearest
 from ..errors import InputError
-from ..kernel import layout as at
-from ..kernel.coefficients import Slots
-from ..kernel.numba.jit import MODE, PLAIN, stage, strategy_for_kernels
-from ..kernel.numba.named_arrays import NamedArrays, literal_text, number_at
-from .manager import _FLAGS, _HEAD, ACTIONS, View
+from ..inputs.slots import Slots
+from ..kernel.keys import QUOTE_ASSET
+from ..kernel.layout import codes, records
+from ..kernel.layout.state import POLICY, VIEW
+from ..kernel.numba.jit import stage
+from ..kernel.numba.named_arrays import (
+    NamedArrays,
+    integer_at,
+    literal_text,
+    number_at,
+    second_number_at,
+    vector,
+)
+from .view import FLAGS, NUMBERS, POLICY_NUMBERS, TEXTS, SeenView
 
-#: Where the wrapper of a strategy counts its actions, in the copy of the hour that only it reads: how many there are,
-#: -1 after a fault; then the fault: which, action, plan and the number that is wrong.
-COUNT, FAULT, CODE, PLAN, NUMBER = range(5)
-BAD_AMOUNT, BAD_STOP, BAD_TAKE_PROFIT, TOO_MANY = range(1, 5)
+#: Actions that a strategy may name.
+ACTIONS = codes.ACTION_NAMES[1:]
 _EXITS = ("exit_partial", "exit_full")
+#: What a strategy notes of its decision: how many actions, -1 after a fault; then the fault: which, action, plan and the
+#: number that is wrong.
+COUNT, FAULT, CODE, PLAN, NUMBER = range(codes.DECISION_NOTES)
+BAD_AMOUNT, BAD_STOP, BAD_TAKE_PROFIT, TOO_MANY = range(1, 5)
+#: Most names of a function.
+MOST_NAMES = 64
+#: Place of a price that is always 1, and plan of an action that does nothing.
+_ONE, _NOTHING = -1, -1
 
 
 @dataclass(frozen=True)
-class Book:
+class BookNames:
     """What of a run's book a strategy can name.
 
     Attributes
     ----------
     slots : slots of the instruments
     plans : asset of every plan
+    texts : texts of the mode, such as its asset
     """
 
     slots: Slots
     plans: tuple[str, ...]
+    texts: Mapping[str, str]
 
-    def place(self, what: str, asset: str, place: int) -> int:
-        """Where the view shows something of an asset."""
-        assets = self.slots.assets
-        if asset not in assets:
-            _unknown(f"{what}: no asset {asset!r} in this run", asset, assets)
-        return at.HEAD + at.SEEN * assets.index(asset) + place
+    def text(self, given: str) -> str:
+        """A text as it was written, or the mode's where it stands for one."""
+        if not given.startswith("{"):
+            return given
+        name = given[1:-1]
+        if name not in self.texts:
+            raise InputError(f"view.{name}: this mode has none. It has {', '.join(self.texts)}.")
+        return self.texts[name]
 
-    def slot(self, key: str) -> int:
-        """Where the view shows the quantity of an instrument."""
+    def resolve(self, what: str, given: str) -> int:
+        """Where a view shows what is named, or the number of a plan.
+
+        Raises
+        ------
+        InputError
+            Where the book has no such thing.
+        """
+        text, shape = self.text(given), self.slots.shape()
+        first = VIEW.places(shape._asdict())
+        if what in ("long", "short", "price"):
+            if what == "price" and text == self.slots.share_class:
+                return _ONE
+            if text not in self.slots.assets:
+                _unknown(f"{what}: no asset {text!r} in this run", text, self.slots.assets)
+            return getattr(first, what) + self.slots.assets.index(text)
+        if what == "quantity":
+            return first.quantity + self._slot(text)
+        if what == "cash":
+            return first.quantity
+        if what == "venues":
+            return shape.venues
+        if what == "markets":
+            return shape.markets
+        if what == "perp":
+            return first.quantity + shape.first_perp + self.slots.markets.index(f"{text}{QUOTE_ASSET}")
+        return self._plan(what, text)
+
+    def _slot(self, key: str) -> int:
         keys = tuple(map(str, self.slots.keys))
         if key not in keys:
             _unknown(f"quantity: no instrument {key!r} in this run", key, keys)
-        return at.HEAD + at.SEEN * len(self.slots.assets) + keys.index(key)
+        return keys.index(key)
 
-    def plan(self, action: str, asset: str) -> int:
-        """Number of the plan for an asset."""
-        if (action == "sell_dust") != (asset == "dust"):
+    def _plan(self, action: str, asset: str) -> int:
+        if action == "sell_dust":
+            # a run without rewards has none to sell
+            return self.plans.index("dust") if "dust" in self.plans else _NOTHING
+        if asset == "dust":
             raise InputError(f"{action} {asset}: dust is sold by sell_dust, and only dust is.")
         if asset not in self.plans:
             _unknown(f"{action}: no asset {asset!r} in this run", asset, self.plans)
         return self.plans.index(asset)
-
-    @property
-    def key(self) -> str:
-        """The same for books that have the same names in the same places."""
-        return repr((self.slots.assets, self.slots.keys, self.plans))
 
 
 def _unknown(what: str, given: str, options: Any) -> NoReturn:
@@ -79,93 +123,193 @@ def _no_attribute(of: str, name: str, options: Any) -> NoReturn:
     )
 
 
+@dataclass
+class Names:
+    """What a function names, in the order in which the compiler met it.
+
+    Attributes
+    ----------
+    used : (what, text) of each
+    """
+
+    used: list[tuple[str, str]] = field(default_factory=list)
+
+    def number_of(self, what: str, text: str = "") -> int:
+        """Place of a name in the list; it is added where it is new."""
+        if (what, text) not in self.used:
+            if len(self.used) == MOST_NAMES:
+                raise InputError(f"{what} {text}: a strategy may name at most {MOST_NAMES} assets and instruments.")
+            self.used.append((what, text))
+        return self.used.index((what, text))
+
+    def resolve(self, book: BookNames) -> np.ndarray:
+        """(MOST_NAMES,) int64, the place of every name in a book."""
+        places = np.zeros(MOST_NAMES, dtype=np.int64)
+        for number, (what, text) in enumerate(self.used):
+            places[number] = book.resolve(what, text)
+        return places
+
+
 # --- in compiled code ------------------------------------------------------------------------------------------------
 
-#: The numbers that the kernel has written for the strategy. A view reads no further than its names, which are within.
-_VIEW = NamedArrays(
-    "view", [(at.HEAD,)], lambda name, options: _no_attribute("A view", name, options),
-    numbers=_HEAD, flags=_FLAGS, vectors={"memory": (at.MEMORY, at.MEMORIES)},
+
+def _fixed_places(layout: Any) -> dict[str, int]:
+    """Place of the items that stand at the same place in every book: those before the first whose count varies."""
+    found, place = {}, 0
+    for item in layout.items:
+        if item.count and not isinstance(item.count, int):
+            break
+        found[item.name] = place
+        place += item.count or 1
+    return {**found, "": place}
+
+
+_SEEN, _OF_POLICY = _fixed_places(VIEW), _fixed_places(POLICY)
+_FIRST_OWN, _FIRST_WEIGHT = _OF_POLICY["own"], _OF_POLICY[""]
+_PLACES = vector(types.int64, MOST_NAMES)
+
+_POLICY = NamedArrays(
+    "policy", [vector(types.float64, _FIRST_WEIGHT)],
+    lambda name, options: _no_attribute("A policy", name, options),
+    numbers={name: _OF_POLICY[name] for name in POLICY_NUMBERS if name in _OF_POLICY},
 )  # fmt: skip
-#: The actions of a decision, and where they are counted.
+#: The numbers that the kernel has written for the strategy, its policy, and the places of what it names.
+_VIEW = NamedArrays(
+    "view", [vector(types.float64, _SEEN[""]), vector(types.float64, _FIRST_WEIGHT), _PLACES],
+    lambda name, options: _no_attribute("A view", name, options),
+    numbers={name: _SEEN[name] for name in NUMBERS}, flags={name: _SEEN[name] for name in FLAGS},
+    vectors={"memory": (_SEEN["memory"], codes.MEMORIES)}, texts={name: f"{{{name}}}" for name in TEXTS},
+    parts={"policy": (_POLICY, 1)},
+)  # fmt: skip
+#: The actions of a decision, what is noted of it, and the places of what it names.
 _ACT = NamedArrays(
-    "act", [(at.ACTIONS, at.ACTION_WIDTH), (NUMBER + 1,)], lambda name, options: _no_attribute("An act", name, options)
+    "act",
+    [
+        (from_dtype(records.ACTION), (codes.ACTIONS,)),
+        vector(types.float64, codes.DECISION_NOTES),
+        _PLACES,
+    ],
+    lambda name, options: _no_attribute("An act", name, options),
 )
-_actions_of, _state_of = _ACT.array(0), _ACT.array(1)
+_actions_of, _notes_of = _ACT.array(0), _ACT.array(1)
 
 
-def _add_view_method(name: str, place: int) -> None:
+def _add_asset_method(name: str) -> None:
     @_VIEW.method(name)
     def method(view, asset):
-        here = view.subject.place(name, literal_text(f"view.{name}", asset), place)
-        return lambda view, asset: number_at(view, here)
+        number = view.subject.number_of(name, literal_text(f"view.{name}", asset))
+        return lambda view, asset: number_at(view, integer_at(view, number))
 
 
-for _name, _place in (("long", at.LONG), ("short", at.SHORT), ("price", at.PRICE)):
-    _add_view_method(_name, _place)
+for _name in ("long", "short", "quantity"):
+    _add_asset_method(_name)
 
 
-@_VIEW.method("quantity")
-def _quantity(view, key):
-    here = view.subject.slot(literal_text("view.quantity", key))
-    return lambda view, key: number_at(view, here)
+def _one_or_number(view, place):
+    return 1.0 if place == _ONE else number_at(view, place)
 
 
-def _write_action(actions, state, code, plan, amount, stop, take_profit):
+_price_at = stage(_one_or_number)
+
+
+@_VIEW.method("price")
+def _price(view, asset):
+    number = view.subject.number_of("price", literal_text("view.price", asset))
+    return lambda view, asset: _price_at(view, integer_at(view, number))
+
+
+@_VIEW.method("venues")
+def _venues(view):
+    number = view.subject.number_of("venues")
+    return lambda view: integer_at(view, number)
+
+
+@_VIEW.method("weight")
+def _weight(view, venue):
+    return lambda view, venue: second_number_at(view, _FIRST_WEIGHT + venue)
+
+
+@_VIEW.method("cash")
+def _cash(view, venue):
+    number = view.subject.number_of("cash")
+    return lambda view, venue: number_at(view, integer_at(view, number) + venue)
+
+
+@_VIEW.method("perp")
+def _perp(view, asset, venue):
+    first = view.subject.number_of("perp", literal_text("view.perp", asset))
+    markets = view.subject.number_of("markets")
+    return lambda view, asset, venue: number_at(view, integer_at(view, first) + venue * integer_at(view, markets))
+
+
+def _write_action(actions, notes, code, plan, amount, stop, take_profit):
     """Add an action. Only the first that is wrong is kept, with what is wrong with it; none is added after it."""
-    count = int(state[COUNT])
-    if count < 0:
+    count = int(notes[COUNT])
+    if count < 0 or plan == _NOTHING:
         return
     fault, number = 0, amount
     # the limits are those of the kernel; a NaN is within none
-    if not (amount >= 0.0 and amount < 1e300):
+    if not (amount >= 0.0 and amount < codes.TOO_LARGE):
         fault = BAD_AMOUNT
-    elif not (stop >= 0.0 and stop < 1e300):
+    elif not (stop >= 0.0 and stop < codes.TOO_LARGE):
         fault, number = BAD_STOP, stop
-    elif not (take_profit >= 0.0 and take_profit < 1e300):
+    elif not (take_profit >= 0.0 and take_profit < codes.TOO_LARGE):
         fault, number = BAD_TAKE_PROFIT, take_profit
     elif count >= actions.shape[0]:
         fault = TOO_MANY
     if fault > 0:
-        state[COUNT], state[FAULT], state[CODE], state[PLAN], state[NUMBER] = -1.0, fault, code, plan, number
+        notes[COUNT], notes[FAULT], notes[CODE], notes[PLAN], notes[NUMBER] = -1.0, fault, code, plan, number
         return
-    actions[count, 0], actions[count, 1], actions[count, 2] = code, plan, amount
-    actions[count, 4], actions[count, 5] = stop, take_profit
-    state[COUNT] = count + 1.0
+    action = actions[count]
+    action.code = code
+    action.plan = plan
+    action.amount = amount
+    action.stop = stop
+    action.take_profit = take_profit
+    notes[COUNT] = count + 1.0
 
 
 _write_compiled = stage(_write_action)
 
 
-def _add_act_method(name: str) -> None:
-    code = float(at.ACTION_NAMES.index(name))
+@_ACT.method("count")
+def _count(act):
+    return lambda act: int(_notes_of(act)[COUNT])
 
-    def plan_of(act: Any, asset: Any) -> float:
-        return float(act.subject.plan(name, literal_text(f"act.{name}", asset)))
+
+def _add_act_method(name: str) -> None:
+    code = codes.ACTION_NAMES.index(name)
+
+    def number_of(act: Any, asset: Any) -> int:
+        return act.subject.number_of(name, literal_text(f"act.{name}", asset))
 
     if name == "sell_dust":
 
         @_ACT.method(name)
         def sell(act):
-            plan = float(act.subject.plan(name, "dust"))
-            return lambda act: _write_compiled(_actions_of(act), _state_of(act), code, plan, 0.0, 0.0, 0.0)
+            plan = act.subject.number_of(name)
+            return lambda act: _write_compiled(
+                _actions_of(act), _notes_of(act), code, integer_at(act, plan), 0.0, 0.0, 0.0
+            )
 
     elif name in _EXITS:
 
         @_ACT.method(name)
         def leave(act, asset, amount=0.0):
-            plan = plan_of(act, asset)
+            plan = number_of(act, asset)
             return lambda act, asset, amount=0.0: _write_compiled(
-                _actions_of(act), _state_of(act), code, plan, float(amount), 0.0, 0.0
+                _actions_of(act), _notes_of(act), code, integer_at(act, plan), float(amount), 0.0, 0.0
             )
 
     else:
 
         @_ACT.method(name)
         def enter(act, asset, amount, stop=0.0, take_profit=0.0):
-            plan = plan_of(act, asset)
+            plan = number_of(act, asset)
             return lambda act, asset, amount, stop=0.0, take_profit=0.0: _write_compiled(
-                _actions_of(act), _state_of(act), code, plan, float(amount), float(stop), float(take_profit)
-            )
+                _actions_of(act), _notes_of(act), code, integer_at(act, plan),
+                float(amount), float(stop), float(take_profit),
+            )  # fmt: skip
 
 
 for _name in ACTIONS:
@@ -175,68 +319,57 @@ for _name in ACTIONS:
 # --- in plain Python -------------------------------------------------------------------------------------------------
 
 
-class _PlainView(View):
-    """A view over the kernel's numbers themselves, whose memory can be written."""
-
-    def __init__(self, book: Book, seen: np.ndarray) -> None:
-        self._book, self._seen = python.SimpleNamespace(slots=book.slots), seen  # type: ignore[assignment]
-
-    @property
-    def memory(self) -> Any:
-        return self._seen[at.MEMORY : at.HEAD]
-
-
-class _PlainAct:
+class PlainAct:
     """An act over the kernel's actions."""
 
-    def __init__(self, book: Book, actions: np.ndarray, state: np.ndarray) -> None:
-        self._book, self._actions, self._state = book, actions, state
+    def __init__(self, book: BookNames, actions: np.recarray, notes: np.ndarray) -> None:
+        self._book, self._actions, self._notes = book, actions, notes
+
+    def count(self) -> int:
+        """Number of actions so far."""
+        return int(self._notes[COUNT])
 
     def __getattr__(self, name: str) -> Any:
         if name not in ACTIONS:
-            _no_attribute("An act", name, ACTIONS)
+            _no_attribute("An act", name, (*ACTIONS, "count"))
 
-        def write(asset: str = "dust", amount: float = 0.0, stop: float = 0.0, take_profit: float = 0.0) -> None:
-            plan = self._book.plan(name, asset)
-            _write_action(self._actions, self._state, at.ACTION_NAMES.index(name), plan, amount, stop, take_profit)
+        def write(asset: str = "", amount: float = 0.0, stop: float = 0.0, take_profit: float = 0.0) -> None:
+            plan = self._book.resolve(name, asset)
+            _write_action(self._actions, self._notes, codes.ACTION_NAMES.index(name), plan, amount, stop, take_profit)
 
         return write
 
 
-# --- in both ---------------------------------------------------------------------------------------------------------
+def plain_decision(function: Callable, book: BookNames, parameters: int) -> Callable:
+    """The function of a view, an act and parameters as the kernel calls it, in plain Python."""
+
+    def decide(seen: Any, policy: Any, actions: Any, notes: Any, places: Any) -> int:
+        notes[COUNT] = 0.0
+        view, act = SeenView(book.slots, seen, policy, dict(book.texts)), PlainAct(book, actions, notes)
+        function(view, act, *policy[_FIRST_OWN : _FIRST_OWN + parameters])
+        return int(notes[COUNT])
+
+    return decide
 
 
-def decide_function(function: Callable, book: Book, parameters: int) -> Any:
-    """The function of a view, an act and parameters as the kernel calls it; see `basis.kernel.numba.jit.strategy`.
+def compiled_decision(function: Callable, names: Names, key: str, parameters: int) -> Callable:
+    """The same in the language of the compiler, still to be compiled.
 
     Parameters
     ----------
+    names : gets what the function names when it is compiled
+    key : of the function
     parameters : how many it takes after the view and the act
-
-    Raises
-    ------
-    InputError
-        Where the function names what the book has not.
     """
-    own = ", ".join(f"params[{at.OWN + place}]" for place in range(parameters))
+    own = "".join(f", policy[{_FIRST_OWN + place}]" for place in range(parameters))
     text = (
-        "def decide(view, hour, params, actions):\n"
-        "    hour[0] = 0.0\n"
-        f"    body(view_of(view), act_of(actions, hour), {own})\n"
-        "    return int(hour[0])\n"
+        "def decide(seen, policy, actions, notes, places):\n"
+        f"    notes[{COUNT}] = 0.0\n"
+        f"    body(view_of(seen, policy, places), act_of(actions, notes, places){own})\n"
+        f"    return int(notes[{COUNT}])\n"
     )
-    names: dict[str, Any]
-    if MODE == PLAIN:
-        names = {
-            "body": function,
-            "view_of": lambda seen: _PlainView(book, seen),
-            "act_of": lambda actions, hour: _PlainAct(book, actions, hour),
-        }
-    else:
-        names = {
-            "body": stage(function),
-            "view_of": _VIEW.over(book, book.key),
-            "act_of": _ACT.over(book, book.key),
-        }
-    exec(text, names)
-    return strategy_for_kernels(names["decide"])
+    made: dict[str, Any] = {
+        "body": stage(function), "view_of": _VIEW.over(names, key), "act_of": _ACT.over(names, key),
+    }  # fmt: skip
+    exec(text, made)
+    return made["decide"]

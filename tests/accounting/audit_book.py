@@ -350,7 +350,7 @@ class OutsideBook:
 
     def _pool(self, row, event):
         _, kind, symbol = split(event.instrument)
-        index = self.market[f"liquidity_index|{symbol}"][row]
+        index = self.market[f"liquidity_index|aave_v3:{symbol}"][row]
         self.expect("pool", row, "index", event.price, index)
         self.expect("pool", row, "scaled", event.quantity, -event.amount / index)
         self.expect("pool", row, "notional", event.notional, abs(event.amount) * self.price[symbol][row])

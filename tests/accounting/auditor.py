@@ -113,7 +113,7 @@ class Audit:
             return -quote
         if kind == "Perp":
             return self.market[f"mark|{key}"][row] * quote
-        index = self.market[f"liquidity_index|{symbol}"][row] if kind == "aToken" else 1.0
+        index = self.market[f"liquidity_index|aave_v3:{symbol}"][row] if kind == "aToken" else 1.0
         return index * self.price[symbol][row]
 
     def held(self, key):
@@ -149,7 +149,7 @@ class Audit:
             elif measure == "usd":
                 expected = files.opens("spot/usdtusd")
             elif measure == "liquidity_index":
-                expected = files.supply_index(what)
+                expected = files.supply_index(what.partition(":")[2])
             elif measure == "gas_price_gwei":
                 expected = files.gas_price()
             elif measure in ("signal", "confidence", "sd"):
@@ -219,7 +219,7 @@ class Audit:
                 mark = self.market[f"mark|{key}"]
                 worth = (self.positions[key] * mark - self.positions[f"{key}|cost"]).to_numpy() * quote
             else:
-                index = self.market[f"liquidity_index|{symbol}"] if kind == "aToken" else 1.0
+                index = self.market[f"liquidity_index|aave_v3:{symbol}"] if kind == "aToken" else 1.0
                 worth = self.held(key) * index * self.price[symbol]
             self.compare(f"value|{key}", self.exposure[f"value|{key}"], worth, self.money)
             total += worth
@@ -309,7 +309,7 @@ class Audit:
                 basis[1:] += q * widened * quote[1:]
                 continue
             held, price = self.held(key)[:-1], self.price[symbol]
-            index = self.market[f"liquidity_index|{symbol}"] if kind == "aToken" else np.ones(len(price))
+            index = self.market[f"liquidity_index|aave_v3:{symbol}"] if kind == "aToken" else np.ones(len(price))
             supply[1:] += held * np.diff(index) * price[:-1]
             delta[1:] += held * index[1:] * np.diff(price)
         for name, line in (("delta_pnl", delta), ("basis_pnl", basis), ("supply_yield", supply)):
@@ -320,7 +320,7 @@ class Audit:
             units = np.zeros(len(self.stamps))
             for key in self.keys:
                 _, kind, symbol = split(key)
-                index = self.market[f"liquidity_index|{symbol}"] if kind == "aToken" else 1.0
+                index = self.market[f"liquidity_index|aave_v3:{symbol}"] if kind == "aToken" else 1.0
                 if symbol.removesuffix("USDT" if kind == "Perp" else "") == asset:
                     units += self.held(key) * index
             worth = units * self.price[asset]

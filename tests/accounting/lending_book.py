@@ -57,7 +57,7 @@ def seizures(lent, owed, eth, rule):
         if hf >= 1.0 or sum(backing.values()) <= 0.0:
             break
         c, d = max(backing, key=backing.get), max(debts, key=debts.get)
-        if rule == "v3.0":
+        if rule == "aave_v3.0":
             repaid = 0.5 * debts[d] if hf > 0.95 else debts[d]
         else:
             large = backing[c] >= 2_000.0 and debts[d] >= 2_000.0
@@ -99,11 +99,11 @@ def market(eth, low=None, high=None, peg=1.0, growth=0.0, step=3600):
     columns = {
         "spot|ETH": eth,
         "gas_price_gwei": np.full(rows, 20.0),
-        "liquidity_index|WETH": 1.02 * grown,
-        "liquidity_index|USDT": 1.1 * grown,
-        "liquidity_index|weETH": 1.0005 * grown,
-        "borrow_index|WETH": 1.06 * grown**2,
-        "borrow_index|USDT": 1.2 * grown**2,
+        "liquidity_index|aave_v3:WETH": 1.02 * grown,
+        "liquidity_index|aave_v3:USDT": 1.1 * grown,
+        "liquidity_index|aave_v3:weETH": 1.0005 * grown,
+        "borrow_index|aave_v3:WETH": 1.06 * grown**2,
+        "borrow_index|aave_v3:USDT": 1.2 * grown**2,
         "oracle_rate|weETH": np.full(rows, RATE),
         "market_rate|weETH": np.full(rows, RATE * peg),
     }
@@ -116,7 +116,7 @@ def market(eth, low=None, high=None, peg=1.0, growth=0.0, step=3600):
 
 def per_unit(panel, symbol, row, owed=False):
     """Units of the asset per stored unit."""
-    index = panel.columns[f"{'borrow' if owed else 'liquidity'}_index|{symbol}"][row]
+    index = panel.columns[f"{'borrow' if owed else 'liquidity'}_index|aave_v3:{symbol}"][row]
     return index * (RATE if symbol == "weETH" else 1.0)
 
 
@@ -138,7 +138,7 @@ class Hour(NamedTuple):
     equity: float
 
 
-def by_hand(panel, book, rule="v3.0", share_class="USDT", valuation="market"):
+def by_hand(panel, book, rule="aave_v3.0", share_class="USDT", valuation="market"):
     """Every row of a book that only waits, worked out from its start."""
     columns, rows = panel.columns, len(panel)
     eth = columns["spot|ETH"]

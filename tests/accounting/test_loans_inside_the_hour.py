@@ -33,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::basis.errors.RunStoppedWarning"
 
 DRIVERS = ("kernel", "event")
 CLASSES = ("USDT", "ETH")
-RULES = ("v3.0", "v3.3")
+RULES = ("aave_v3.0", "aave_v3.3")
 HIT, ROWS = 5, 9
 FIRST, THEN = 3_000.0, 2_990.0
 LOW, HIGH = 2_500.0, 3_600.0
@@ -48,7 +48,7 @@ LEGS = {
 }
 
 
-def hold(panel, book, driver="kernel", share_class="USDT", rule="v3.0", resume=None, **more):
+def hold(panel, book, driver="kernel", share_class="USDT", rule="aave_v3.0", resume=None, **more):
     overrides = {
         **LEGS,
         "share_class": share_class,
@@ -178,7 +178,7 @@ def test_a_staking_token_seized_at_the_low_gives_back_its_discount(valuation, sh
     taken = owed / 2.0 * 1.07 / LOW
     back = taken * (1.0 - peg) * (LOW if share_class == "USDT" else 1.0) if valuation == "market" else 0.0
     assert result.attribution["peg_pnl"].iloc[HIT] == pytest.approx(back, rel=1e-9, abs=1e-9)
-    agree(result, panel, by_hand(panel, book, "v3.0", share_class, valuation), share_class)
+    agree(result, panel, by_hand(panel, book, "aave_v3.0", share_class, valuation), share_class)
     assert same_tables(result, hold(panel, book, "event", share_class=share_class, valuation=valuation))
 
 
@@ -189,7 +189,7 @@ def test_small_legs_close_whole_from_v3_3_on(rule, size):
     panel = dip()
     book = owing_usdt(panel, 0.97, size=size)
     result = hold(panel, book, rule=rule)
-    whole = rule == "v3.3" and size * LOW < 2_000.0
+    whole = rule == "aave_v3.3" and size * LOW < 2_000.0
     assert (held(result, key("USDT", True), HIT) == 0.0) == whole
     agree(result, panel, by_hand(panel, book, rule))
 
@@ -198,7 +198,7 @@ def test_a_leg_is_small_at_the_price_of_the_low():
     """Collateral of 2,100 USD in the row and 1,750 at the low: it closes whole."""
     panel = dip()
     book = owing_usdt(panel, 0.97, size=0.7)
-    result = hold(panel, book, rule="v3.3")
+    result = hold(panel, book, rule="aave_v3.3")
     assert held(result, key("USDT", True), HIT) == 0.0
 
 
@@ -215,7 +215,7 @@ def test_what_the_low_does_not_cover_stays_owed(share_class):
     left = owed - 100.0 * 1.000001**HIT * low / 1.05
     assert left > 0.0
     assert held(result, key("USDT", True), HIT) * per_unit(panel, "USDT", HIT, True) == pytest.approx(left, rel=1e-9)
-    agree(result, panel, by_hand(panel, book, "v3.0", share_class), share_class)
+    agree(result, panel, by_hand(panel, book, "aave_v3.0", share_class), share_class)
 
 
 # --- what does not happen --------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ def test_a_low_above_the_threshold_strikes_nobody(driver, factor, share_class):
     assert (held(result, key("WETH")) == book[key("WETH")]).all()
     assert result.risk["health_factor|worst"].iloc[HIT] == pytest.approx(factor, rel=1e-9)
     assert result.summary["min_health_factor"] == pytest.approx(factor, rel=1e-9)
-    agree(result, panel, by_hand(panel, book, "v3.0", share_class), share_class)
+    agree(result, panel, by_hand(panel, book, "aave_v3.0", share_class), share_class)
 
 
 def test_a_high_is_no_danger_to_a_debt_in_usdt_nor_a_low_to_one_in_ether(driver):
@@ -460,8 +460,8 @@ def test_the_fall_of_august_2024(real_data, share_class, start):
         "pure_lending", real_data, *window, LEGS, positions={key("WETH"): 100.0, key("USDT", True): 1.0}, strategy=HOLD
     )
     panel = empty.panel
-    backing = 100.0 * panel["liquidity_index|WETH"].iloc[0] * panel["spot|ETH"].iloc[0]
-    debt = backing * 0.83 / (1.02 * start) / panel["borrow_index|USDT"].iloc[0]
+    backing = 100.0 * panel["liquidity_index|aave_v3:WETH"].iloc[0] * panel["spot|ETH"].iloc[0]
+    debt = backing * 0.83 / (1.02 * start) / panel["borrow_index|aave_v3:USDT"].iloc[0]
     book = {key("WETH"): 100.0, key("USDT", True): debt}
     more = {**LEGS, "share_class": share_class}
     made = [
@@ -472,13 +472,13 @@ def test_the_fall_of_august_2024(real_data, share_class, start):
     result = made[0]
     assert result.equity["residual"].abs().max() <= 1e-11 * backing
     # by the tables alone: the worst of each hour
-    lent = {"WETH": 100.0 * panel["liquidity_index|WETH"].to_numpy()}
+    lent = {"WETH": 100.0 * panel["liquidity_index|aave_v3:WETH"].to_numpy()}
     first = rows_of(result, "liquidation")
     stop = first[0] if first else len(panel) - 1
     prices = panel["spot|ETH"].to_numpy()
     for t in range(1, stop + 1):
         low = min(panel["low|spot|ETH"].iloc[t], prices[t - 1], prices[t])
-        owed = {"USDT": debt * panel["borrow_index|USDT"].iloc[t]}
+        owed = {"USDT": debt * panel["borrow_index|aave_v3:USDT"].iloc[t]}
         own = {"WETH": lent["WETH"][t]}
         assert result.risk["health_factor|worst"].iloc[t] == pytest.approx(health(own, owed, low), rel=1e-12)
         assert result.risk["ltv|worst"].iloc[t] == pytest.approx(loan_to_value(own, owed, low), rel=1e-12)

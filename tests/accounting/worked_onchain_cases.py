@@ -25,8 +25,8 @@ def market(supply, borrow, peg, eth=2_900.0):
         3600,
         {
             "spot|ETH": [eth, eth],
-            "liquidity_index|weETH": list(supply),
-            "borrow_index|WETH": list(borrow),
+            "liquidity_index|aave_v3:weETH": list(supply),
+            "borrow_index|aave_v3:WETH": list(borrow),
             "oracle_rate|weETH": list(rate),
             "market_rate|weETH": [r * k for r, k in zip(rate, peg, strict=True)],
             "gas_price_gwei": [25.0, 25.0],

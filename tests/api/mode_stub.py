@@ -1,6 +1,6 @@
-"""Writes `basis/config/modes.pyi`: what editors are told of the constructors. Run it after a change of the models.
+"""Writes `basis/config/modes.pyi`, from which editors know the constructors of the modes: ``make stubs``.
 
-python tests/api/mode_stub.py
+Run it after a change of the models, or of the YAMLs in `configs/modes`.
 """
 
 import collections.abc
@@ -11,7 +11,7 @@ from pathlib import Path
 import basis.config.modes as modes
 
 STUB = Path(modes.__file__).with_suffix(".pyi")
-HEAD = '''"""Constructors of the modes, as editors see them; written by tests/api/mode_stub.py."""
+HEAD = '''"""Constructors of the modes, as editors see them; ``make stubs`` writes this file from `configs/modes`."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -21,9 +21,14 @@ import pandas as pd
 
 from basis.config.models import Config
 
-CONSTRUCTORS: dict[str, str]
-SETTINGS: dict[str, tuple[str, ...]]
+__all__ = [
+<names>]
 
+TOP: tuple[str, ...]
+SECTIONS: tuple[str, ...]
+
+def class_name(mode: str) -> str: ...
+def constructors() -> dict[str, str]: ...
 def list_modes() -> pd.DataFrame: ...
 '''
 
@@ -54,8 +59,9 @@ def default(value):
 
 def stub():
     """The text of the file."""
-    text = HEAD
-    for name, mode in modes.CONSTRUCTORS.items():
+    names = modes.constructors()
+    text = HEAD.replace("<names>", "".join(f'    "{name}",\n' for name in [*sorted(names), "list_modes"]))
+    for name, mode in names.items():
         text += f"def {name}(\n    *,\n"
         for argument in modes.signature_of(mode).parameters.values():
             text += f"    {argument.name}: {words(argument.annotation)} = {default(argument.default)},\n"

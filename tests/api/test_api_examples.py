@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 import basis
-from basis.config.modes import CONSTRUCTORS
+from basis.config.modes import constructors
 
 #: Modules whose docstrings have examples.
 MODULES = (
@@ -46,7 +46,7 @@ def test_help_of_every_public_name_has_an_example():
             assert ">>> " in inspect.getdoc(getattr(basis, name)), name
 
 
-@pytest.mark.parametrize("name", CONSTRUCTORS)
+@pytest.mark.parametrize("name", constructors())
 def test_the_example_of_a_constructor_gives_what_it_shows(name):
     document = inspect.getdoc(getattr(basis, name)).replace(">>> result = basis.backtest(config)", "")
     test = doctest.DocTestParser().get_doctest(document, {"basis": basis}, name, None, None)

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import shutil
 import subprocess
 import sys
 
@@ -9,9 +10,11 @@ import mode_stub
 import pytest
 
 import basis
+from basis import config_files
 from basis.config import list_modes as descriptions
 from basis.config import load_config, modes
-from basis.config.models import Config, StrategySettings
+from basis.config.models import Config
+from basis.config.strategy_settings import SETTINGS, StrategySettings
 from basis.errors import ConfigError
 
 NAMES = {
@@ -50,7 +53,7 @@ def test_the_table_is_of_what_ships(monkeypatch):
 
 
 def test_every_mode_has_its_constructor():
-    assert modes.CONSTRUCTORS == NAMES
+    assert modes.constructors() == NAMES
     assert set(NAMES.values()) == set(descriptions())
     assert set(NAMES) <= set(basis.__all__)
 
@@ -76,16 +79,15 @@ def test_what_its_signature_shows_is_what_ships(name):
 
 def test_arguments_are_the_keys_of_the_models():
     given = {argument for name in NAMES for argument in inspect.signature(getattr(basis, name)).parameters}
-    assert given == (set(Config.model_fields) - FIXED) | set(StrategySettings.model_fields)
+    assert given == (set(Config.model_fields) - FIXED) | (set(StrategySettings.model_fields) - {"name"})
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_mode_takes_the_keys_that_its_file_sets(name):
-    from basis.config.loader import config_dir
-    from basis.config.yaml_io import read_yaml
+    from basis.config_files import config_dir, read_yaml
 
     raw = read_yaml(config_dir() / "modes" / f"{NAMES[name]}.yaml")
-    assert set(raw.get("strategy", {})) <= set(inspect.signature(getattr(basis, name)).parameters)
+    assert set(raw["strategy"]) - {"name"} <= set(inspect.signature(getattr(basis, name)).parameters)
 
 
 def test_it_is_the_mode_with_overrides():
@@ -168,7 +170,7 @@ def test_help_names_every_argument_with_its_meaning(name):
 
 def test_editors_are_told_the_same():
     told = mode_stub.STUB.read_text(encoding="utf-8")
-    assert told == mode_stub.stub(), "run python tests/api/mode_stub.py"
+    assert told == mode_stub.stub(), "run make stubs"
 
 
 def test_type_checkers_know_the_arguments(tmp_path):
@@ -211,3 +213,82 @@ def test_the_constructors_cost_no_frames():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_every_shipped_strategy_says_which_settings_it_reads():
+    from basis.strategies.factory import strategy_names
+
+    assert set(SETTINGS) == set(strategy_names())
+
+
+CARRY = """
+mode: my_carry
+description: Holds BTC spot on Bybit against a short there.
+share_class: USDT
+asset: BTC
+instruments:
+  - wallet:BaseToken:USDT
+  - "{strategy.spot_venue}:BaseToken:USDT"
+  - "{strategy.spot_venue}:BaseToken:{asset}"
+  - "{hedge}:Perp:{asset}USDT"
+strategy:
+  name: spot_perp
+  spot_venue: bybit
+  hedge_allocation: {bybit: 1.0}
+data:
+  sources:
+    spot/btcusdt: [bybit]
+    spot/ethusdt: [bybit]
+"""
+
+
+@pytest.fixture
+def own_mode(tmp_path, monkeypatch):
+    """A mode of another name in a copy of the shipped YAMLs."""
+    folder = tmp_path / "configs"
+    shutil.copytree(config_files.config_dir(), folder)
+    (folder / "modes" / "my_carry.yaml").write_text(CARRY)
+    monkeypatch.setattr(config_files, "config_dir", lambda: folder)
+    return folder / "modes" / "my_carry.yaml"
+
+
+def test_a_mode_of_an_existing_strategy_is_one_file(own_mode):
+    assert "my_carry" in basis.list_modes().index
+    assert "MyCarry" in basis.__all__
+    config = basis.MyCarry(margin_ratio_target=0.8)
+    assert config == load_config("my_carry", {"strategy.margin_ratio_target": 0.8})
+    assert set(inspect.signature(basis.MyCarry).parameters) == set(inspect.signature(basis.BtcBasis).parameters)
+    assert "def MyCarry(\n" in mode_stub.stub()
+    own = basis.backtest("my_carry", start="2024-06-01", end="2024-06-03")
+    same = {"strategy.spot_venue": "bybit", "strategy.hedge_allocation": {"bybit": 1.0}}
+    same["data.sources.spot/btcusdt"] = ["bybit"]
+    shipped = basis.backtest("btc_basis", start="2024-06-01", end="2024-06-03", overrides=same)
+    assert own.summary["mode"] == "my_carry"
+    assert own.summary["fills"] > 0
+    assert own.equity.equals(shipped.equity)
+
+
+def test_a_mode_may_be_a_file_anywhere(own_mode, tmp_path, monkeypatch):
+    path = tmp_path / "elsewhere.yaml"
+    own_mode.rename(path)
+    assert load_config(path).strategy.name == "spot_perp"
+    assert basis.backtest(path, start="2024-06-01", end="2024-06-02").status == "complete"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("spot_prep", ["strategy.name: spot_prep", "Did you mean spot_perp?", "Allowed: directional"]),
+     (None, ["strategy.name: None", "of mode my_carry"])],
+)  # fmt: skip
+def test_a_strategy_that_is_not_there_is_refused(own_mode, name, words):
+    with pytest.raises(ConfigError) as caught:
+        basis.backtest("my_carry", start="2024-06-01", end="2024-06-02", overrides={"strategy.name": name})
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_configuration_that_stands_alone_runs_the_strategy_of_the_mode_it_names():
+    raw = load_config("btc_basis", environ={}).to_dict()
+    raw["instruments"] = raw.pop("instrument_templates")
+    del raw["strategy"]["name"], raw["venues"]
+    assert load_config(raw, environ={}).strategy.name == "spot_perp"

@@ -206,9 +206,9 @@ def held(slots: int, seed: int = 7) -> Book:
         columns[f"oracle_rate|{lst}"] = 1.05 * _growth(yearly)
         columns[f"market_rate|{lst}"] = columns[f"oracle_rate|{lst}"] * (1 + 2e-4 * rng.standard_normal(HOURS))
     for asset in pools:
-        columns[f"liquidity_index|{asset}"] = 1.1 * _growth(0.03)
+        columns[f"liquidity_index|aave_v3:{asset}"] = 1.1 * _growth(0.03)
     for asset in debts:
-        columns[f"borrow_index|{asset}"] = 1.1 * _growth(0.04)
+        columns[f"borrow_index|aave_v3:{asset}"] = 1.1 * _growth(0.04)
     places = [name.split(":") for name in tokens]
     positions = {f"{venue}:BaseToken:{a}": 20_000.0 / spot[a][0] if a in spot else 20_000.0 for venue, a in places
                  if a not in ("weETH", "wstETH")}  # fmt: skip

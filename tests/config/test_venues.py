@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from basis.config import Dated, config_dir, load_config
-from basis.config.yaml_io import read_yaml
+from basis.config_files import read_yaml
 
 EXCHANGES = ("binance", "bybit", "okx")
 FILES = sorted((config_dir() / "venues").glob("*.yaml"))

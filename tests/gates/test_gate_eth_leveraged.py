@@ -69,11 +69,11 @@ def story(driver):
 
 
 def collateral(result):
-    return held(result, POOL) * result.panel["liquidity_index|weETH"] * result.panel["oracle_rate|weETH"]
+    return held(result, POOL) * result.panel["liquidity_index|aave_v3:weETH"] * result.panel["oracle_rate|weETH"]
 
 
 def debt(result):
-    return held(result, DEBT) * result.panel["borrow_index|WETH"]
+    return held(result, DEBT) * result.panel["borrow_index|aave_v3:WETH"]
 
 
 def ltv(result):
@@ -83,9 +83,9 @@ def ltv(result):
 def before_fills(result):
     """The loan to value of every row with the book that the row before left."""
     panel = result.panel
-    owed = held(result, DEBT).shift(1) * panel["borrow_index|WETH"]
+    owed = held(result, DEBT).shift(1) * panel["borrow_index|aave_v3:WETH"]
     return (
-        owed / (held(result, POOL).shift(1) * panel["liquidity_index|weETH"] * panel["oracle_rate|weETH"])
+        owed / (held(result, POOL).shift(1) * panel["liquidity_index|aave_v3:weETH"] * panel["oracle_rate|weETH"])
     ).to_numpy()
 
 
@@ -171,7 +171,7 @@ def test_8_only_its_own_columns_are_booked_and_they_add_up(story):
     booked, panel = story.attribution.iloc[1:], story.panel
     pool, owed = held(story, POOL).to_numpy()[:-1], held(story, DEBT).to_numpy()[:-1]
     index, rate, due = (
-        panel[c].to_numpy() for c in ("liquidity_index|weETH", "oracle_rate|weETH", "borrow_index|WETH")
+        panel[c].to_numpy() for c in ("liquidity_index|aave_v3:weETH", "oracle_rate|weETH", "borrow_index|aave_v3:WETH")
     )
     np.testing.assert_allclose(booked["supply_yield"], pool * np.diff(index) * rate[:-1] * PEG, rtol=1e-9)
     np.testing.assert_allclose(booked["staking_yield"], pool * index[1:] * np.diff(rate) * PEG, rtol=1e-9)
@@ -364,9 +364,9 @@ def test_an_account_that_falls_below_is_liquidated_in_its_row_with_its_loss(driv
     peg = 0.98
     result = lever(driver, fallen(cause, factor, peg=peg), {**HOLD, "valuation": valuation})
     panel = result.panel
-    backing = held(result, POOL, STRUCK - 1) * panel["liquidity_index|weETH"].iloc[STRUCK]
+    backing = held(result, POOL, STRUCK - 1) * panel["liquidity_index|aave_v3:weETH"].iloc[STRUCK]
     backing *= panel["oracle_rate|weETH"].iloc[STRUCK]
-    owed = held(result, DEBT, STRUCK - 1) * panel["borrow_index|WETH"].iloc[STRUCK]
+    owed = held(result, DEBT, STRUCK - 1) * panel["borrow_index|aave_v3:WETH"].iloc[STRUCK]
     assert THRESHOLD * backing < owed
     left, owes, loss, count = by_hand(backing, owed)
     assert rows_of(result, "liquidation") == [STRUCK]

@@ -13,7 +13,7 @@ from basis.engine.simulation import checkpoint, simulate
 from basis.errors import ConfigError
 from basis.market import DataProvider
 from basis.market.panel import Panel
-from basis.strategies import eth_leveraged
+from basis.strategies import levered_staking
 
 ETHER, TOKEN = "wallet:BaseToken:ETH", "wallet:BaseToken:weETH"
 POOL, DEBT = "aave_v3:aToken:weETH", "aave_v3:debtToken:WETH"
@@ -119,7 +119,7 @@ def test_a_debt_in_a_staking_token_pays_its_yield_and_peg(driver, valuation):
     book = {ETHER: 5.0, POOL: 100.0, WST_POOL: 0.0, WST_DEBT: 20.0}
     more = {"valuation": valuation, "strategy.rebalance": False}
     result = lever(driver, panel, overrides=more, positions=book)
-    index, q = panel.columns["borrow_index|wstETH"], 20.0
+    index, q = panel.columns["borrow_index|aave_v3:wstETH"], 20.0
     k = peg if valuation == "market" else np.ones(rows)
     booked = result.attribution.iloc[1:]
     np.testing.assert_allclose(booked["staking_yield"], -q * index[1:] * np.diff(rate) * k[:-1], rtol=1e-9)
@@ -225,8 +225,8 @@ def test_days_to_liquidation_are_those_worked_out_by_hand(real_data):
     for step, result in results.items():
         panel, days = result.panel, result.risk["days_to_liquidation"].to_numpy()
         health = result.risk["health_factor"].to_numpy()
-        earned = (panel["supply_apr|weETH"] + panel["staking_week|weETH"]).to_numpy()
-        owed = panel["borrow_apr|WETH"].to_numpy()
+        earned = (panel["supply_apr|aave_v3:weETH"] + panel["staking_week|weETH"]).to_numpy()
+        owed = panel["borrow_apr|aave_v3:WETH"].to_numpy()
         with np.errstate(divide="ignore", invalid="ignore"):
             wanted = np.where(owed > earned, 365.0 * np.log(health) / (owed - earned), np.inf)
         np.testing.assert_allclose(days, wanted, rtol=1e-9, err_msg=step)
@@ -278,9 +278,10 @@ def test_an_account_has_one_emode(driver, real_data):
     result = lever(driver, real_data, "2025-03-18", "2025-03-20", overrides=more, positions=book)
     panel = result.panel
     backing = {
-        name: 50.0 * panel[f"liquidity_index|{name}"] * panel[f"oracle_rate|{name}"] for name in ("weETH", "wstETH")
+        name: 50.0 * panel[f"liquidity_index|aave_v3:{name}"] * panel[f"oracle_rate|{name}"]
+        for name in ("weETH", "wstETH")
     }
-    owed = 90.0 * panel["borrow_index|WETH"]
+    owed = 90.0 * panel["borrow_index|aave_v3:WETH"]
     wanted = 0.95 * (backing["weETH"] + backing["wstETH"]) / owed
     np.testing.assert_allclose(result.risk["health_factor"], wanted, rtol=1e-9)
 
@@ -293,7 +294,7 @@ def test_bad_debt_is_an_event_and_a_key_of_the_summary(driver):
     panel = ether(30, oracle_rate__weETH=rate)
     result = lever(driver, panel, overrides={"strategy.rebalance": False})
     [(_, ruined)] = events(result, "liquidation", detail="lending, bad debt").iterrows()
-    owed = held(result, DEBT, 15) * panel.columns["borrow_index|WETH"][15]
+    owed = held(result, DEBT, 15) * panel.columns["borrow_index|aave_v3:WETH"][15]
     assert (ruined["row"], ruined["instrument"]) == (15, DEBT)
     # the last leg says what is left
     assert ruined["amount"] == pytest.approx(owed, rel=1e-12)
@@ -315,7 +316,7 @@ def test_settings_that_are_needed_are_asked_for(mode, name):
 
 def test_a_strategy_that_watches_no_rate_refuses_a_rule(driver):
     rule = {"enabled": True, "enter": 0.06, "leave": 0.03, "window": "24h"}
-    blind = replace(eth_leveraged.STRATEGY, rate=None)
+    blind = replace(levered_staking.STRATEGY, rate=None)
     with pytest.raises(ConfigError, match=r"rate_rule.*watches no rate"):
         lever(driver, ether(3), overrides={"strategy.rate_rule": rule}, strategy=blind)
 

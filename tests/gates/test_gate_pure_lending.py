@@ -53,7 +53,7 @@ def story(driver):
 
 
 def index(result):
-    return result.panel["liquidity_index|USDT"].to_numpy()
+    return result.panel["liquidity_index|aave_v3:USDT"].to_numpy()
 
 
 def lent(result):

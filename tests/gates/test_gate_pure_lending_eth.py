@@ -35,7 +35,7 @@ def story(driver):
 
 
 def index(result):
-    return result.panel["liquidity_index|WETH"].to_numpy()
+    return result.panel["liquidity_index|aave_v3:WETH"].to_numpy()
 
 
 def lent(result):

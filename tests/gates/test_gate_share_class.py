@@ -135,7 +135,7 @@ def fallen(factor, rows=40):
     )
 
 
-@pytest.mark.parametrize("rule", ["v3.0", "v3.3"])
+@pytest.mark.parametrize("rule", ["aave_v3.0", "aave_v3.3"])
 @pytest.mark.parametrize("factor", [0.885, 0.86, 0.845, 0.7])
 @pytest.mark.parametrize("size", [100.0, 0.05])
 def test_a_liquidation_is_the_same_in_both(driver, factor, rule, size):

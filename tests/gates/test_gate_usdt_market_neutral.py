@@ -80,8 +80,8 @@ def story(mode, driver):
 
 def ltv(result):
     panel = result.panel
-    backing = held(result, POOL) * panel["liquidity_index|weETH"] * panel["oracle_rate|weETH"]
-    return (held(result, DEBT) * panel["borrow_index|WETH"] / backing).fillna(0.0).to_numpy()
+    backing = held(result, POOL) * panel["liquidity_index|aave_v3:weETH"] * panel["oracle_rate|weETH"]
+    return (held(result, DEBT) * panel["borrow_index|aave_v3:WETH"] / backing).fillna(0.0).to_numpy()
 
 
 def between(found, since, until):

@@ -19,6 +19,12 @@ def after(values, row, factor):
     return np.where(np.arange(len(values)) < row, values, values * factor)
 
 
+def _column(name):
+    measure, _, key = name.partition("__")
+    lending = ("liquidity_index", "borrow_index", "supply_apr", "supply_apr_mean", "borrow_apr", "borrow_apr_mean")
+    return f"{measure}|aave_v3:{key}" if measure in lending else name.replace("__", "|")
+
+
 def ether(
     rows,
     start=START,
@@ -42,20 +48,20 @@ def ether(
         borrow index and of the ether's supply index
     peg : market over protocol rate, a number or (rows,)
     mean : what a rate rule of lending watches
-    columns : columns that replace these, `|` written as `__`
+    columns : columns that replace these, `|` written as `__`; those of the lending pool without its venue
     """
     rate = grown(rows, staking, 1.05, step)
     made = {
         "spot|ETH": np.broadcast_to(np.asarray(eth, dtype=float), rows),
         "gas_price_gwei": np.broadcast_to(np.asarray(gwei, dtype=float), rows),
         f"oracle_rate|{lst}": rate,
-        f"liquidity_index|{lst}": grown(rows, supply, 1.0005, step),
-        "borrow_index|WETH": grown(rows, borrow, 1.06, step),
-        "liquidity_index|WETH": grown(rows, pool, 1.02, step),
-        "supply_apr|WETH": np.broadcast_to(np.asarray(pool, dtype=float), rows),
-        "supply_apr_mean|WETH": np.broadcast_to(np.asarray(pool if mean is None else mean, dtype=float), rows),
+        f"liquidity_index|aave_v3:{lst}": grown(rows, supply, 1.0005, step),
+        "borrow_index|aave_v3:WETH": grown(rows, borrow, 1.06, step),
+        "liquidity_index|aave_v3:WETH": grown(rows, pool, 1.02, step),
+        "supply_apr|aave_v3:WETH": np.broadcast_to(np.asarray(pool, dtype=float), rows),
+        "supply_apr_mean|aave_v3:WETH": np.broadcast_to(np.asarray(pool if mean is None else mean, dtype=float), rows),
         "staking_apr|" + lst: np.full(rows, 0.03),
     }
-    made |= {name.replace("__", "|"): np.asarray(values, dtype=float) for name, values in columns.items()}
+    made |= {_column(name): np.asarray(values, dtype=float) for name, values in columns.items()}
     made.setdefault(f"market_rate|{lst}", made[f"oracle_rate|{lst}"] * np.asarray(peg, dtype=float))
     return Panel.from_columns(start, step, made)

@@ -382,7 +382,7 @@ def test_gas_is_paid_in_ether_first_and_the_rest_in_the_share_class():
     made = run(pool(3), "pure_lending", positions=start)
     paid = 187_000 * 20e-9  # ETH
     assert made.q("wallet:BaseToken:ETH")[0] == 0.0
-    supplied = made.q(scenarios.LENT)[0] * made.panel.columns["liquidity_index|USDT"][0]
+    supplied = made.q(scenarios.LENT)[0] * made.panel.columns["liquidity_index|aave_v3:USDT"][0]
     assert made.q("wallet:BaseToken:USDT")[0] == pytest.approx(1_000.0 - supplied - (paid - 0.001) * 3_000.0, abs=1e-9)
     assert made.columns["gas"][0] == pytest.approx(-paid * 3_000.0, abs=1e-9)
 

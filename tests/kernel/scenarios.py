@@ -74,13 +74,13 @@ def staked(rows):
         {
             "spot|ETH": walk(rows, 4, first=3_000.0),
             "gas_price_gwei": np.full(rows, 15.0),
-            "liquidity_index|USDT": np.linspace(1.1, 1.101, rows),
-            "liquidity_index|weETH": np.linspace(1.0005, 1.0006, rows),
-            "borrow_index|WETH": np.linspace(1.06, 1.061, rows),
-            "borrow_index|weETH": np.linspace(1.0, 1.0002, rows),
+            "liquidity_index|aave_v3:USDT": np.linspace(1.1, 1.101, rows),
+            "liquidity_index|aave_v3:weETH": np.linspace(1.0005, 1.0006, rows),
+            "borrow_index|aave_v3:WETH": np.linspace(1.06, 1.061, rows),
+            "borrow_index|aave_v3:weETH": np.linspace(1.0, 1.0002, rows),
             "oracle_rate|weETH": oracle,
             "market_rate|weETH": oracle * (1.0 - 0.002 * rng.random(rows)),
-            "supply_apr|USDT": np.full(rows, 0.05),
+            "supply_apr|aave_v3:USDT": np.full(rows, 0.05),
         },
     )
 

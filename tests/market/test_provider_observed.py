@@ -18,18 +18,18 @@ def test_supply_accrues_linearly_and_debt_compounds(dataset, configure):
     config = configure("aave_v3:aToken:USDT", "aave_v3:debtToken:USDT")
     panel = DataProvider(dataset.root, config).panel()
     x = 0.1 * 3600 * np.arange(24) / YEAR
-    supply, debt = panel.columns["liquidity_index|USDT"], panel.columns["borrow_index|USDT"]
+    supply, debt = panel.columns["liquidity_index|aave_v3:USDT"], panel.columns["borrow_index|aave_v3:USDT"]
     assert supply[:24] == pytest.approx(1.0 + x, rel=1e-15)
     assert debt[:24] == pytest.approx(2.0 * (1 + 2 * x + (2 * x) ** 2 / 2 + (2 * x) ** 3 / 6), rel=1e-15)
     # Exactly the observed index at an observation, also where it steps down.
     assert supply[[0, 24, 48]].tolist() == [1.0, 1.5, 1.4]
     assert debt[[0, 24, 48]].tolist() == [2.0, 2.5, 2.4]
     assert supply[48] < supply[47]
-    assert set(panel.columns["supply_apr|USDT"]) == {0.1}
-    assert set(panel.columns["borrow_apr|USDT"]) == {0.2}
+    assert set(panel.columns["supply_apr|aave_v3:USDT"]) == {0.1}
+    assert set(panel.columns["borrow_apr|aave_v3:USDT"]) == {0.2}
     # The common range ends where the last observation may no longer be carried.
     assert panel.timestamps[-1] - panel.timestamps[48] == 36 * 3600 * 10**9
-    assert panel.ages["liquidity_index|USDT"][-1] == 36 * 3600.0
+    assert panel.ages["liquidity_index|aave_v3:USDT"][-1] == 36 * 3600.0
 
 
 def test_missing_observation_is_carried_36_hours_then_stops(dataset, configure):
@@ -37,8 +37,8 @@ def test_missing_observation_is_carried_36_hours_then_stops(dataset, configure):
     panel = DataProvider(dataset.root, configure("aave_v3:aToken:USDT")).panel()
     assert panel.stop is not None
     assert (panel.stop.row, panel.stop.series) == (37, "aave/usdt")
-    assert np.isnan(panel.columns["liquidity_index|USDT"][37:48]).all()
-    assert panel.columns["liquidity_index|USDT"][48] == 1.2
+    assert np.isnan(panel.columns["liquidity_index|aave_v3:USDT"][37:48]).all()
+    assert panel.columns["liquidity_index|aave_v3:USDT"][48] == 1.2
 
 
 def test_aave_window_may_reach_36_hours_past_the_last_snapshot(dataset, configure):
@@ -56,7 +56,7 @@ def test_eth_is_lent_as_weth_and_priced_as_eth(dataset, configure):
     for symbol in ("ETH", "WETH"):
         panel = provider.panel(keys=[f"aave_v3:aToken:{symbol}"])
         assert panel.columns["spot|ETH"].tolist() == [2000.0, 2100.0]
-        assert f"liquidity_index|{symbol}" in panel.columns
+        assert f"liquidity_index|aave_v3:{symbol}" in panel.columns
 
 
 def test_only_observed_lst_rates_count(dataset, configure):
@@ -125,19 +125,19 @@ def test_trailing_rates_of_a_rule(dataset, configure):
     )
     config = configure("aave_v3:aToken:weETH", strategy=RULE)
     panel = DataProvider(dataset.root, config).panel()
-    mean = panel.columns["supply_apr_mean|weETH"]
+    mean = panel.columns["supply_apr_mean|aave_v3:weETH"]
     # Two daily observations are the whole window of two days.
     assert np.isnan(mean[:24]).all()
     assert mean[[24, 47, 48, 96]].tolist() == pytest.approx([0.15, 0.15, 0.25, 0.45])
     growth = panel.columns["staking_apr|weETH"]
     assert np.isnan(growth[:48]).all()
     assert growth[[48, 71]].tolist() == pytest.approx([0.02 * 365 / 2] * 2)
-    assert panel.columns["supply_apr|weETH"][[0, 23, 24]].tolist() == [0.1, 0.1, 0.2]
+    assert panel.columns["supply_apr|aave_v3:weETH"][[0, 23, 24]].tolist() == [0.1, 0.1, 0.2]
 
 
 def test_real_usdt_index_grows_as_recorded(real_data, configure):
     panel = DataProvider(real_data, configure("aave_v3:aToken:USDT")).panel(start="2024-01-01", end="2025-01-01")
-    index = panel.columns["liquidity_index|USDT"]
+    index = panel.columns["liquidity_index|aave_v3:USDT"]
     assert len(index) == 366 * 24 + 1
     assert index[-1] / index[0] - 1 == pytest.approx(0.0671218962634863, abs=1e-12)
 

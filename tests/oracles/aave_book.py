@@ -55,8 +55,8 @@ def panel(rows: Sequence[Mapping[str, Mapping[str, int]]], first: int, step: int
     columns["oracle_rate|weETH"] = price["weETH"] / price["WETH"]
     columns["market_rate|weETH"] = 0.999 * columns["oracle_rate|weETH"]
     for s in DECIMALS:
-        columns[f"liquidity_index|{s}"] = np.array([row[s]["income"] / RAY for row in rows])
-        columns[f"borrow_index|{s}"] = np.array([row[s]["debt"] / RAY for row in rows])
+        columns[f"liquidity_index|aave_v3:{s}"] = np.array([row[s]["income"] / RAY for row in rows])
+        columns[f"borrow_index|aave_v3:{s}"] = np.array([row[s]["debt"] / RAY for row in rows])
     stamps = START_NS + (first + step * np.arange(len(rows), dtype=np.int64)) * 1_000_000_000
     return Panel.from_columns(stamps, step, columns)
 
@@ -68,7 +68,7 @@ def _terms(reserves: Mapping[str, Any], emode: Mapping[str, Any] | None) -> dict
         names = {"ltv": "ltv", "threshold": "liquidation_threshold", "bonus": "liquidation_bonus"}
         return {ours: terms[theirs] / 10_000 for theirs, ours in names.items()}
 
-    out: dict[str, Any] = {"venues.aave_v3.close_rule": "v3.0"}
+    out: dict[str, Any] = {"venues.aave_v3.close_rule": "aave_v3.0"}
     for symbol, terms in reserves.items():
         cap = {"supply_cap": terms["supply_cap"]} if terms.get("supply_cap") else {}
         out[f"venues.aave_v3.reserves.{symbol}"] = fractions(terms) | cap

@@ -10,7 +10,7 @@ from basis.kernel import layout as at
 
 
 class PlainBasis(basis.StrategyManager):
-    """What `basis.strategies.btc_basis` decides, from the view in plain Python."""
+    """What `basis.strategies.spot_perp` decides, from the view in plain Python."""
 
     async def make_decision(self, timestamp=None, market_data=None):
         view, policy, coin = self.view, self.config.strategy, self.config.asset

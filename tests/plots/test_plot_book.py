@@ -230,9 +230,9 @@ def test_quantities_are_the_table_s_with_their_interest(result):
         _, kind, symbol = key.split(":")
         expected = positions[key]
         if kind == "aToken":
-            expected = expected * panel[f"liquidity_index|{symbol}"]
+            expected = expected * panel[f"liquidity_index|aave_v3:{symbol}"]
         elif kind == "debtToken":
-            expected = -expected * panel[f"borrow_index|{symbol}"]
+            expected = -expected * panel[f"borrow_index|aave_v3:{symbol}"]
         np.testing.assert_array_equal(trace.y, expected)
     titles = " ".join(note.text for note in figure.layout.annotations)
     if result.summary["mode"] == "btc_basis" and result.summary["fills"]:
@@ -428,7 +428,7 @@ def test_the_map_of_a_loan_meets_the_recorded_distance_and_days(results):
     figure = result.plot.liquidation_map(when, days=20)
     grid, edge, point = (trace_of(figure, key) for key in ("grid", "edge", "point"))
     risk, panel = result.risk.loc[when], result.panel.loc[when]
-    borrow, supply = panel["borrow_apr|USDT"], panel["supply_apr|WETH"]
+    borrow, supply = panel["borrow_apr|aave_v3:USDT"], panel["supply_apr|aave_v3:WETH"]
     assert (point.x[0], point.y[0]) == (0.0, borrow)
     for j in range(0, len(grid.y), 7):
         for i in range(0, len(grid.x), 9):

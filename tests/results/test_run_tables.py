@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from basis.kernel.coefficients import asset_of
+from basis.assets import load_assets
 from basis.kernel.keys import parse_key
 from basis.kernel.layout import COLUMN_NAMES
 from basis.results import Result
@@ -99,8 +99,8 @@ def test_an_outsider_recomputes_value_delta_and_gross(result):
         key = parse_key(name)
         units = held[name] + held.get(f"{name}|in_transit", 0.0)
         if key.type == "aToken":
-            units = units * panel[f"liquidity_index|{key.symbol}"]
-        asset = asset_of(key)
+            units = units * panel[f"liquidity_index|{key.reserve}"]
+        asset = load_assets().underlying_of(key.base)
         if key.type == "Perp":
             value = (units * panel[f"mark|{name}"] - held[f"{name}|cost"]) * prices["USDT"]
             gross = gross + (units * panel[f"mark|{name}"] * prices["USDT"]).abs()

@@ -130,30 +130,20 @@ def open_kernel(function: Callable) -> Any:
     return _part(function, forceinline=False) if MODE == DEFAULT else kernel(function)
 
 
-_F = types.float64
-#: decide(view, hour, params, actions) → number of actions written.
-DECIDE = types.int64(_F[::1], _F[::1], _F[::1], _F[:, ::1])
+def called_by_address(signature: Any) -> Callable[[Callable], Any]:
+    """Decorator for functions that kernels call by their addresses, under a Numba signature.
 
-
-def strategy(function: Callable) -> Any:
-    """Compile a decide function so that kernels can call it by pointer.
-
-    ``decide(view, hour, params, actions) -> int`` over float64 arrays; `basis.kernel.layout` says what they hold. It
-    returns the number of actions it wrote; a negative number stops the run.
+    A function of the package is compiled when first used, and kept with the kernels whose constants it holds.
     """
-    if MODE == PLAIN:
-        return function
-    if not function.__module__.startswith(__package__.partition(".")[0] + "."):
-        return njit(DECIDE, error_model="numpy")(function)
-    # A strategy of the package is compiled when first used, and kept with the kernels whose constants it holds.
-    return _njit(function, keep=True)
 
+    def decorate(function: Callable) -> Any:
+        if MODE == PLAIN:
+            return function
+        if not function.__module__.startswith(__package__.partition(".")[0] + "."):
+            return njit(signature, error_model="numpy")(function)
+        return _njit(function, keep=True)
 
-def strategy_for_kernels(function: Callable) -> Any:
-    """The same for kernels alone: wrappers for other callers would take as long again to compile."""
-    if MODE == PLAIN:
-        return function
-    return njit(DECIDE, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    return decorate
 
 
 def _digest(function: Any, *of: Any) -> str:
@@ -231,6 +221,49 @@ def bind_sizes(function: Any, signature: Any, sizes: Mapping[str, int]) -> Any:
         return _bound[-1].get_pointer_to_function(name)
 
 
+def kept_callback(name: str, signature: Any, make: Callable[[], tuple[Callable, Any]]) -> tuple[Any, Any]:
+    """Compile (or load) a function that kernels call by its address.
+
+    Parameters
+    ----------
+    name : names what is made in the cache; it holds what the function is made of
+    signature : Numba signature
+    make : the function, still to be compiled, and what goes with it, which may be filled while it is compiled
+
+    Returns
+    -------
+    (int, Any)
+        Its address, and what goes with it.
+    """
+    if MODE != DEFAULT:
+        function, beside = make()
+        return callback(function, signature), beside
+    what = "callback-" + hashlib.sha256(f"{name} {signature} {internals.machine()}".encode()).hexdigest()[:16]
+
+    def compile_it() -> tuple[Any, Any]:
+        function, beside = make()
+        read = internals.read(open_kernel(function), signature)
+        return beside, internals.bind(read, signature, {}, what)
+
+    with _compiling(what):
+        beside, library = cache.load_or_make(
+            what,
+            compile_it,
+            lambda made: (made[0], internals.dump(made[1])),
+            lambda kept: (kept[0], internals.load(kept[1])),
+        )
+        _bound.append(library)
+        return library.get_pointer_to_function(what), beside
+
+
+def callback(function: Callable, signature: Any) -> int:
+    """Address of a function that is compiled for this process alone, for kernels to call."""
+    # Kernels call it by its address: wrappers for other callers would take as long again to compile.
+    made = njit(signature, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    _bound.append(made)
+    return address_of(made, signature)
+
+
 def _read(function: Any, signature: Any, machine: str) -> Any:
     """What Numba makes of an open kernel, before it is optimised."""
     name = "read-" + _digest(function, signature, machine)
@@ -300,4 +333,4 @@ def _no_effect() -> None:
 
 
 aligned_stack: Any = _no_effect if MODE == PLAIN else intrinsics.stack_on_cache_line
-apart: Any = _no_effect if MODE == PLAIN else intrinsics.not_inlined
+keep_apart: Any = _no_effect if MODE == PLAIN else intrinsics.not_inlined

@@ -1,18 +1,18 @@
-"""Names over float64 arrays whose places are looked up while a function is compiled, with errors a user can read.
+"""Names over arrays whose places are looked up by number while a function is compiled, with errors a user can read.
 
 A `NamedArrays` declares a kind of value for compiled code: numbers, flags and vectors at fixed places of its first
-array, and methods. A value stands over arrays and belongs to a subject, a Python object that the methods ask while
-they are compiled. So ``view.price("BTC")`` becomes one load from an address, and ``view.price("BTX")`` an error that
-names what there is, before anything runs.
+array, texts, parts that are such values themselves, and methods. A value stands over arrays and belongs to a subject, a
+Python object that the methods ask while they are compiled. So ``view.equity`` becomes one load from an address, and
+``view.equty`` an error that names what there is, before anything runs.
 
 Examples
 --------
->>> names = NamedArrays("prices", [(4,)], numbers={"equity": 0}, unknown=complain)
+>>> names = NamedArrays("prices", [vector(types.float64, 4)], complain, numbers={"equity": 0})
 >>> @names.method("price")
 ... def price(view, asset):
-...     place = view.subject.index(literal_text("view.price", asset))
+...     place = view.subject.place_of(literal_text("view.price", asset))
 ...     return lambda view, asset: number_at(view, place)
->>> over = names.over(["BTC", "ETH"], key="BTC ETH")
+>>> over = names.over(registry, key="decide")
 >>> @stage
 ... def decide(numbers):
 ...     return over(numbers).price("ETH")
@@ -41,22 +41,30 @@ class _NamesType(types.Type):
     """A kind of value for one subject; kinds of one name and key are the same."""
 
     def __init__(self, owner: "NamedArrays", subject: Any, key: str) -> None:
-        self.owner, self.subject = owner, subject
+        self.owner, self.subject, self.key_of_subject = owner, subject, key
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]
         super().__init__(name=f"basis.{owner.name}.{digest}")
 
 
-def _array_type(shape: Sequence[int]) -> Any:
-    return types.Array(types.float64, len(shape), "C")
+def vector(dtype: Any, length: int) -> tuple[Any, tuple[int, ...]]:
+    """Declaration of a C-contiguous array of one axis: its type of items and its shape."""
+    return dtype, (length,)
 
 
-def _array_at(context: Any, builder: Any, pointer: Any, shape: Sequence[int]) -> Any:
+def _array_type(dtype: Any, shape: Sequence[int]) -> Any:
+    return types.Array(dtype, len(shape), "C")
+
+
+def _array_at(context: Any, builder: Any, pointer: Any, dtype: Any, shape: Sequence[int]) -> Any:
     """An array without an owner, of constant shape and strides."""
-    array = context.make_array(_array_type(shape))(context, builder)
+    kind = _array_type(dtype, shape)
+    array = context.make_array(kind)(context, builder)
+    size = context.get_abi_sizeof(context.get_data_type(dtype))
     lengths = [context.get_constant(types.intp, length) for length in shape]
-    strides = [context.get_constant(types.intp, 8 * math.prod(shape[axis + 1 :])) for axis in range(len(shape))]
-    item = context.get_constant(types.intp, 8)
-    populate_array(array, data=pointer, shape=lengths, strides=strides, itemsize=item, meminfo=None)
+    strides = [context.get_constant(types.intp, size * math.prod(shape[axis + 1 :])) for axis in range(len(shape))]
+    data = builder.bitcast(pointer, array.data.type)
+    item = context.get_constant(types.intp, size)
+    populate_array(array, data=data, shape=lengths, strides=strides, itemsize=item, meminfo=None)
     return array._getvalue()
 
 
@@ -66,10 +74,12 @@ class NamedArrays:
     Parameters
     ----------
     name : of the kind
-    shapes : shape of each array that a value stands over, all of them C-contiguous float64
-    numbers, flags : name → place in the first array; a flag is true where the number is > 0
+    arrays : type of items and shape of each array that a value stands over, see `vector`; one of them or three
+    unknown : called with a name that is none of the others and no method, and all that there are; raises
+    numbers, flags : name → place in the first array, of float64; a flag is true where the number is > 0
     vectors : name → (first place, length) in the first array; they may be written
-    unknown : called with a name that is none of these and no method, and all that there are; raises
+    texts : name → the text that methods are given for it
+    parts : name → (another kind over one array, which of the arrays)
 
     Attributes
     ----------
@@ -79,24 +89,27 @@ class NamedArrays:
     def __init__(
         self,
         name: str,
-        shapes: Sequence[Sequence[int]],
+        arrays: Sequence[tuple[Any, Sequence[int]]],
         unknown: Callable[[str, Sequence[str]], Any],
         numbers: Mapping[str, int] | None = None,
         flags: Mapping[str, int] | None = None,
         vectors: Mapping[str, tuple[int, int]] | None = None,
+        texts: Mapping[str, str] | None = None,
+        parts: "Mapping[str, tuple[NamedArrays, int]] | None" = None,
     ) -> None:
-        self.name, self._shapes, self._unknown = name, shapes, unknown
+        self.name, self._arrays, self._unknown = name, arrays, unknown
         self._numbers, self._flags, self._vectors = numbers or {}, flags or {}, vectors or {}
+        self._texts, self._parts = texts or {}, parts or {}
         self._methods: list[str] = []
         self._kind: Any = type(f"_{name.title()}Type", (_NamesType,), {})
-        pointers = [(f"array{i}", types.CPointer(types.float64)) for i in range(len(shapes))]
+        pointers = [(f"array{i}", types.voidptr) for i in range(len(arrays))]
 
         class Model(models.StructModel):
             def __init__(self, manager: Any, kind: Any) -> None:
                 super().__init__(manager, kind, pointers)
 
         register_model(self._kind)(Model)
-        resolve = {"key": self._kind, "generic_resolve": lambda _, kind, attribute: self._type_of(attribute)}
+        resolve = {"key": self._kind, "generic_resolve": lambda _, kind, attribute: self._type_of(kind, attribute)}
         infer_getattr(type(f"_{name.title()}Names", (AttributeTemplate,), resolve))
         lower_getattr_generic(self._kind)(self._read)
 
@@ -122,55 +135,84 @@ class NamedArrays:
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             value = context.get_constant_null(sig.return_type)
             for place, (array, passed) in enumerate(zip(sig.args, args, strict=True)):
-                value = builder.insert_value(value, context.make_array(array)(context, builder, passed).data, place)
+                data = context.make_array(array)(context, builder, passed).data
+                pointer = builder.bitcast(data, context.get_value_type(types.voidptr))
+                value = builder.insert_value(value, pointer, place)
             return value
 
-        if len(self._shapes) == 1:
+        if len(self._arrays) == 1:
             return _intrinsic(lambda typingctx, first: (kind(first), generate))
-        return _intrinsic(lambda typingctx, first, second: (kind(first, second), generate))
+        return _intrinsic(lambda typingctx, first, second, third: (kind(first, second, third), generate))
 
     def array(self, place: int) -> Any:
         """A function for compiled code: value → one of the arrays that it stands over."""
-        shape = self._shapes[place]
+        dtype, shape = self._arrays[place]
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            return _array_at(context, builder, builder.extract_value(args[0], place), shape)
+            return _array_at(context, builder, builder.extract_value(args[0], place), dtype, shape)
 
-        return _intrinsic(lambda typingctx, value: (_array_type(shape)(value), generate))
+        return _intrinsic(lambda typingctx, value: (_array_type(dtype, shape)(value), generate))
 
-    def _type_of(self, name: str) -> Any:
+    def _type_of(self, kind: Any, name: str) -> Any:
         if name in self._numbers:
             return types.float64
         if name in self._flags:
             return types.boolean
         if name in self._vectors:
-            return _array_type((1,))
+            return _array_type(types.float64, (1,))
+        if name in self._texts:
+            return types.literal(self._texts[name])
+        if name in self._parts:
+            return self._part_type(kind, name)
         if name in self._methods:
             return None
-        return self._unknown(name, (*self._numbers, *self._flags, *self._vectors, *self._methods))
+        names = (*self._numbers, *self._flags, *self._vectors, *self._texts, *self._parts, *self._methods)
+        return self._unknown(name, names)
+
+    def _part_type(self, kind: Any, name: str) -> Any:
+        part, _ = self._parts[name]
+        return part._kind(part, kind.subject, kind.key_of_subject)
 
     def _read(self, context: Any, builder: Any, kind: Any, value: Any, name: str) -> Any:
+        if name in self._texts:
+            return context.get_dummy_value()
+        if name in self._parts:
+            made = context.get_constant_null(self._part_type(kind, name))
+            return builder.insert_value(made, builder.extract_value(value, self._parts[name][1]), 0)
+        numbers = context.get_value_type(types.float64).as_pointer()
+
         def at(place: int) -> Any:
-            return builder.gep(builder.extract_value(value, 0), [context.get_constant(types.intp, place)])
+            first = builder.bitcast(builder.extract_value(value, 0), numbers)
+            return builder.gep(first, [context.get_constant(types.intp, place)])
 
         if name in self._vectors:
             first, length = self._vectors[name]
-            return _array_at(context, builder, at(first), (length,))
+            return _array_at(context, builder, at(first), types.float64, (length,))
         if name in self._numbers:
             return builder.load(at(self._numbers[name]))
         number = builder.load(at(self._flags[name]))
         return builder.fcmp_ordered(">", number, context.get_constant(types.float64, 0.0))
 
 
-def _number_at(typingctx: Any, value: Any, place: Any) -> Any:
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.load(builder.gep(builder.extract_value(args[0], 0), [args[1]]))
+def _loader(dtype: Any, array: int) -> Any:
+    """A function for compiled code: value, place → the item of one of its arrays at a place."""
 
-    return types.float64(value, types.intp), generate
+    @_intrinsic
+    def load(typingctx: Any, value: Any, place: Any) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            items = context.get_value_type(dtype).as_pointer()
+            first = builder.bitcast(builder.extract_value(args[0], array), items)
+            return builder.load(builder.gep(first, [args[1]]))
+
+        return dtype(value, types.intp), generate
+
+    return load
 
 
-#: number_at(value, place): a number of the first array that a value stands over.
-number_at: Any = _intrinsic(_number_at)
+#: A number of the first array that a value stands over, of the second, and an integer of the third.
+number_at: Any = _loader(types.float64, 0)
+second_number_at: Any = _loader(types.float64, 1)
+integer_at: Any = _loader(types.int64, 2)
 
 
 def literal_text(what: str, text: Any) -> str:

@@ -199,7 +199,9 @@ class Array(Field):
         if self.dtype.fields and not isinstance(value, np.recarray):
             raise ValueError(f"{self.name} must be a numpy.recarray, as `make_records` makes it.")
         item = self.dtype.itemsize
-        if self.row:
+        if self.row and value.ndim == 1:
+            words[self.place + self.width - 1] = value.strides[0] // item
+        elif self.row:
             if value.size and (value.strides[-2] % item or (value.strides[-1] != item and value.shape[-1] > 1)):
                 raise ValueError(f"{self.name} must be contiguous along its last axis.")
             words[self.place + self.width - 1] = value.strides[-2] // item
@@ -217,7 +219,7 @@ class Array(Field):
             Names the array, what it is and what it has to be.
         """
         lengths = self._lengths(words)
-        if self.row and lengths[-2] > 1 and lengths[-1] > 0:
+        if self.row and lengths[-2 if len(lengths) > 1 else -1] > 1 and lengths[-1] > 0:
             lengths.append(int(words[self.place + self.width - 1]))
         for axis, length in zip([*self.axes, self.row], lengths, strict=False):
             if axis in self.counts and length != words[self.counts[axis].place]:
@@ -242,6 +244,8 @@ class Array(Field):
         array = reader.context.make_array(self.type)(reader.context, reader.builder)
         item = ir.Constant(_WORD, self.dtype.itemsize)
         lengths, strides = self._read_lengths(reader), [item]
+        if self.row and len(lengths) == 1:
+            strides = [reader.builder.mul(self._named(reader, self.row, self.width - 1), item)]
         for axis in range(len(lengths) - 1, 0, -1):
             items = lengths[axis]
             if self.row and axis == len(lengths) - 1:
@@ -297,7 +301,7 @@ class Nested(Field):
                 yield field
 
 
-def records_field(name: str, dtype: np.dtype, axis: str) -> Array:
+def records_field(name: str, dtype: np.dtype, axes: str) -> Array:
     for field, (kind, *_) in (dtype.fields or {}).items():
         if kind not in _RECORD_FIELDS:
             raise ValueError(f"{name}: field {field} of its records is {kind}; it must be float64 or int64.")
@@ -305,4 +309,4 @@ def records_field(name: str, dtype: np.dtype, axis: str) -> Array:
             raise ValueError(f"{name}: a field of records must not be called {field}, which numpy's records have.")
     if not dtype.fields:
         raise ValueError(f"{name}: {dtype} is no type of records.")
-    return Array(name, dtype, [axis])
+    return Array(name, dtype, axes.split())

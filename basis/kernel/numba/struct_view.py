@@ -11,10 +11,11 @@ Declaration of a field          What compiled code reads
 ``"int"``                       int64
 ``"f8 rows lanes"``             C-contiguous array (``f8``, ``i8``, ``u1``) of any number of axes
 ``"f8 rows k in width"``        float64 columns of a wider row-major table of `width` columns
+``"f8 rows in width"``          one such column
 ``"f8 k lanes of block at x"``  `k` rows of the array field `block`, from row `x` on; ``"f8 lanes of block at x"`` is
                                 row `x` alone, ``"f8 rows k in width of table at x"`` are columns from `x` on
 a structured ``numpy.dtype``    array of records, each field float64 or int64: ``view.events[i].price = 2.0``
-``(dtype, "axis")``             the same with a named axis
+``(dtype, "axis axis")``        the same with named axes
 a Numba signature               function, packed from what `jit` compiled, or from an address
 a mapping                       a nested struct
 
@@ -123,11 +124,7 @@ class StructView:
         """
         struct = self._struct.fields[field]
         assert isinstance(struct, Nested)
-        return {
-            count.function: count.value_of(getattr(value, name))
-            for name, count in struct.fields.items()
-            if isinstance(count, Count)
-        }
+        return _sizes_in(struct, value)
 
     def _nested(self, name: str, fields: Mapping[str, Any]) -> Nested:
         found = {}
@@ -158,14 +155,28 @@ class StructView:
         return Array(name, dtype, axes)
 
 
+def _sizes_in(struct: Nested, value: Any) -> dict[str, int]:
+    """Value of every count of a struct, those of its nested structs too, by the name of its function."""
+    found = {}
+    for name, field in struct.fields.items():
+        part = getattr(value, name)
+        if isinstance(field, Nested):
+            found |= _sizes_in(field, part)
+        elif isinstance(field, Count):
+            found[field.function] = field.value_of(part)
+    return found
+
+
 def _by_last_name(fields: Iterable[Any]) -> dict[str, Any]:
-    """Fields by the last part of their names, without those that share it."""
+    """Fields by the last part, and by the last two parts, of their names, without those that share it."""
     found: dict[str, list[Any]] = {}
     for field in fields:
-        found.setdefault(field.name.rpartition(".")[2], []).append(field)
+        parts = field.name.split(".")
+        found.setdefault(parts[-1], []).append(field)
+        found.setdefault(".".join(parts[-2:]), []).append(field)
     return {name: those[0] for name, those in found.items() if len(those) == 1}
 
 
-def make_records(dtype: np.dtype, count: int) -> np.recarray:
+def make_records(dtype: np.dtype, shape: "int | tuple[int, ...]") -> np.recarray:
     """Zeros whose fields are attributes in plain Python, too: ``records[i].price = 2.0``."""
-    return np.zeros(count, dtype=dtype).view(np.recarray)
+    return np.zeros(shape, dtype=dtype).view(np.recarray)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from basis.market.sources.clock import modal_step, segment_sums
+from basis.market.sources.clock import SECOND, modal_step, segment_sums
 from basis.market.sources.reader import Table
 
 
@@ -83,7 +83,7 @@ class BarSeries:
             if fresh.all():
                 break
         held = fresh | (age <= max_staleness)
-        return Resolved(np.where(held, value, np.nan), np.where(held, source, np.int8(-1)), age / 1e9, fresh)
+        return Resolved(np.where(held, value, np.nan), np.where(held, source, np.int8(-1)), age / SECOND, fresh)
 
     def candles(self) -> Candles:
         """The candles of all sources, a later source only where no earlier one has a candle."""

@@ -1,6 +1,5 @@
 """Instants as int64 nanoseconds since the epoch, UTC. Imports numpy and `basis.errors` only."""
 
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -13,6 +12,8 @@ HOUR = 3600 * SECOND
 DAY = 24 * HOUR
 YEAR_365 = 365 * DAY
 
+#: Seconds below which a span is printed in seconds, not in hours.
+_SHORT = 600
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -68,7 +69,7 @@ def span_text(ns: float) -> str:
     if not np.isfinite(ns):
         return "unbounded (nothing before it)"
     seconds = ns / SECOND
-    return f"{seconds:g} s" if abs(seconds) < 600 else f"{seconds / 3600:.4g} h"
+    return f"{seconds:g} s" if abs(seconds) < _SHORT else f"{ns / HOUR:.4g} h"
 
 
 def modal_step(stamps: np.ndarray, default: int = HOUR) -> int:
@@ -77,25 +78,6 @@ def modal_step(stamps: np.ndarray, default: int = HOUR) -> int:
         return default
     steps, counts = np.unique(np.diff(stamps), return_counts=True)
     return int(steps[np.argmax(counts)])
-
-
-#: How long a value may be carried, by kind of series, where the configuration does not say.
-DEFAULT_STALENESS = {
-    "price": timedelta(hours=3),
-    "aave": timedelta(hours=36),
-    "lst": timedelta(hours=36),
-    "gas": timedelta(hours=24),
-}
-
-
-def staleness_ns(setting: Mapping[str, timedelta] | timedelta | None, series: str) -> int:
-    """`max_staleness` of a series in ns: its own entry, then its kind's, then the default."""
-    kind = series.split("/", 1)[0]
-    kind = kind if kind in DEFAULT_STALENESS else "price"
-    if isinstance(setting, timedelta):
-        return duration_ns(setting)
-    setting = setting or {}
-    return duration_ns(setting.get(series, setting.get(kind, DEFAULT_STALENESS[kind])))
 
 
 def segment_sums(values: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:

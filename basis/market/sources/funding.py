@@ -9,7 +9,7 @@ from basis.errors import DataError
 from basis.market.sources.clock import SECOND, YEAR_365, iso, segment_sums
 from basis.market.sources.reader import Table
 
-#: Stamp differences over which the local step is the median.
+#: Stamp differences over which the local step is the median: three days of payments every eight hours.
 MEDIAN_WINDOW = 9
 #: How much earlier than due a stand-in may settle and still count as due, fraction of the step.
 _DUE_TOLERANCE = 0.01

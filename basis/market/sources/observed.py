@@ -1,14 +1,14 @@
-"""Series of observations: Aave reserves, LST rates, gas. Imports numpy only."""
+"""Series of observations: reserves of Aave, rates of staking tokens, gas. Imports numpy and its siblings only."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from basis.market.sources.bars import Resolved
-from basis.market.sources.clock import DAY, YEAR_365, modal_step, segment_sums
+from basis.market.sources.clock import DAY, SECOND, YEAR_365, modal_step, segment_sums
 from basis.market.sources.reader import Table
 
-#: Aave's year: 31,536,000 s (accounting §1).
+#: Aave's year, seconds: 365 days (accounting §1).
 SECONDS_PER_YEAR = 31_536_000.0
 
 
@@ -49,7 +49,7 @@ class StepSeries:
         age = np.where(row >= 0, instants - self.known[row], np.inf)
         held = age <= max_staleness
         source = np.where(held, np.int8(0), np.int8(-1))
-        return Resolved(np.where(held, self.values[row], np.nan), source, age / 1e9, held & (age < self.step))
+        return Resolved(np.where(held, self.values[row], np.nan), source, age / SECOND, held & (age < self.step))
 
     def trailing_mean(self, instants: np.ndarray, window: int) -> np.ndarray:
         """Mean of the observations in (τ − window, τ]; the latest where none falls in, NaN before a whole window."""

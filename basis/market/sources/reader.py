@@ -15,6 +15,8 @@ import numpy as np
 from basis.errors import DataError
 from basis.market.sources.clock import DAY, iso
 
+#: Most files read at once: more of them wait for the disk or for the interpreter.
+_READERS = 4
 #: Nanoseconds per unit of a parquet timestamp.
 _UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
@@ -81,7 +83,7 @@ class DataFolder:
             return
         import pyarrow.parquet  # noqa: F401  imported once here, not raced for by the workers
 
-        with ThreadPoolExecutor(min(4, len(todo))) as pool:
+        with ThreadPoolExecutor(min(_READERS, len(todo))) as pool:
             # Consumed in order, so that of several defects the same one is always reported.
             read = pool.map(lambda spec: _read(self.root, *spec), todo)
             for spec, (path, digest, table) in zip(todo, read, strict=True):

@@ -1,0 +1,430 @@
+"""The state of one run: what it starts from, what it holds, the row it stands in, what has happened.
+
+A `StartingBook` is whole without a market. A `RunState` is made with its market. The components of an engine share a
+`CurrentRun`, which has the first and, once a run has begun, the second.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..assets import load_assets
+from ..config import Config
+from ..errors import ConfigError, InputError
+from ..inputs.build import make_inputs
+from ..inputs.coefficients import constants_of
+from ..inputs.plans import Plan, Strategy
+from ..inputs.policy import make_policy
+from ..inputs.slots import Slots, make_slots
+from ..kernel.context import Scratch, make_scratch
+from ..kernel.keys import parse_key
+from ..kernel.layout.codes import NOTHING
+from ..kernel.layout.shape import hour_views, state_views
+from ..kernel.loop import EVENTS_PER_ROW, Loop
+from ..kernel.pnl import IDENTITY_TOLERANCE
+from ..kernel.start import aligned, aligned_copy, opening_state, set_policy
+from ..kernel.step import Step
+from ..market.panel import Panel
+from ..market.sources.clock import iso
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State of a run after the fills of one row: what `resume` takes.
+
+    Attributes
+    ----------
+    timestamp : int64 ns UTC of the row
+    started : int64 ns UTC of row 0 of the run
+    share_class : numeraire
+    keys : keys of the slots
+    state : (rows,) float64, one lane of the state block
+    """
+
+    timestamp: int
+    started: int
+    share_class: str
+    keys: tuple[str, ...]
+    state: np.ndarray
+
+
+def starting_holdings(config: Config, positions: Mapping[str, float] | None) -> dict[str, float]:
+    """Starting book: the positions given, or the capital where it arrives.
+
+    Raises
+    ------
+    InputError
+        Where a key or quantity makes no sense.
+    """
+    if positions is None:
+        key = f"{config.start_venue}:BaseToken:{config.share_class}"
+        if key not in config.instruments:
+            cash = (k for k in config.instruments if k.endswith((":BaseToken:USDT", ":BaseToken:ETH")))
+            raise ConfigError(
+                f"start_venue {config.start_venue!r}, share_class {config.share_class!r}: {config.mode} has no {key}. "
+                f"Start with {' or '.join(cash)}, or from positions."
+            )
+        return {key: float(config.initial_capital)}
+    out: dict[str, float] = {}
+    for name, amount in positions.items():
+        text, _, measure = str(name).partition("|")
+        try:
+            key = parse_key(text)
+        except ValueError as error:
+            raise InputError(f"positions: {error}") from error
+        if measure not in ("", "cost") or (measure == "cost" and key.type != "Perp"):
+            raise InputError(f"positions: {name!r} is not known; write <key> for a quantity or <perp key>|cost.")
+        try:
+            value = float(amount)
+        except (TypeError, ValueError):
+            value = np.nan
+        if not np.isfinite(value) or (value < 0.0 and key.type != "Perp"):
+            raise InputError(f"positions: {name!r} is {amount!r}; it must be finite, and only a perp may be below 0.")
+        out[f"{key}|cost" if measure else str(key)] = value
+    for name, quantity in list(out.items()):
+        key = parse_key(name.partition("|")[0])
+        if key.type == "Perp" and "|" not in name and quantity != 0.0 and f"{key}|cost" not in out:
+            raise InputError(f"positions: {name!r} needs '{name}|cost', its quantity times the average entry price.")
+        held = out.get(str(key), 0.0)
+        if name.endswith("|cost") and not (quantity * held > 0.0 or quantity == held == 0.0):
+            raise InputError(f"positions: {name!r} is {quantity!r}; it must have the sign of the quantity ({held!r}).")
+    return out
+
+
+def slots_of(config: Config, holdings: Mapping[str, float], stops: bool = False) -> Slots:
+    keys = [*config.instruments, *(name.partition("|")[0] for name in holdings)]
+    slots = make_slots(keys, config.share_class, load_assets(), config.distributions, stops, config.depth)
+    for venue in dict.fromkeys(k.venue for k in slots.keys):
+        if venue not in config.venues:
+            raise ConfigError(
+                f"positions: venue {venue!r} is not one of this run's ({', '.join(config.venues)}); name it in "
+                "strategy.hedge_allocation (weight 0 will do) or leave the position out."
+            )
+    return slots
+
+
+def _restore(checkpoint: Checkpoint, slots: Slots, share_class: str) -> np.ndarray:
+    keys = tuple(str(k) for k in slots.keys)
+    if checkpoint.keys != keys or checkpoint.share_class != share_class:
+        raise InputError(
+            f"resume: the checkpoint holds {', '.join(checkpoint.keys)} in {checkpoint.share_class}; this "
+            f"configuration needs {', '.join(keys)} in {share_class}. Resume with the configuration that made it."
+        )
+    block = aligned((len(checkpoint.state), 1))
+    block[:, 0] = checkpoint.state
+    return block
+
+
+def _opened(slots: Slots, holdings: Mapping[str, float], capital: float) -> np.ndarray:
+    """State block of holdings with a capital to account for."""
+    shape = slots.shape()
+    quantities, costs = {}, {}
+    for name, amount in holdings.items():
+        key, _, measure = name.partition("|")
+        slot = slots.index(key)
+        if measure == "cost":
+            costs[slot - shape.first_perp] = amount
+        else:
+            quantities[slot] = amount
+    return opening_state(shape, quantities, costs, capital)
+
+
+def _worth(slots: Slots, holdings: Mapping[str, float], hour: np.ndarray) -> float:
+    """Share-class worth of holdings at one row of coefficients."""
+    value = hour_views(slots.shape(), hour).value
+    total = 0.0
+    for name, amount in holdings.items():
+        key, _, measure = name.partition("|")
+        slot = slots.index(key)
+        if measure == "cost":
+            total -= amount * value[slots.venues.index(slots.keys[slot].venue)]
+        else:
+            total += amount * value[slot]
+    return total
+
+
+class StartingBook:
+    """What a run starts from.
+
+    Parameters
+    ----------
+    config : resolved configuration
+    strategy : what its actions mean
+    positions : starting book instead of the capital in one token
+    resumed : checkpoint to go on from
+
+    Attributes
+    ----------
+    holdings : quantities and costs by instrument key
+    given : whether positions were given
+    slots : slots of the instruments
+    block : (rows, 1) float64, the kernel's state; of given positions without their worth, which takes a market
+
+    Raises
+    ------
+    InputError
+        Where positions or checkpoint do not fit the configuration.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        strategy: Strategy,
+        positions: Mapping[str, float] | None = None,
+        resumed: Checkpoint | None = None,
+    ) -> None:
+        self.config, self.strategy, self.resumed = config, strategy, resumed
+        self.given = positions is not None
+        self.holdings = starting_holdings(config, positions)
+        self.slots: Slots = slots_of(config, self.holdings, strategy.signal is not None)
+        if resumed is None:
+            self.block = _opened(self.slots, self.holdings, float(config.initial_capital))
+        else:
+            self.block = _restore(resumed, self.slots, config.share_class)
+
+    @cached_property
+    def plans(self) -> tuple[Plan, ...]:
+        """What the strategy's actions mean."""
+        return self.strategy.plans(self.config)
+
+    def opened_at(self, hour: np.ndarray) -> np.ndarray:
+        """A state block of its own for a run whose row 0 has these coefficients.
+
+        Raises
+        ------
+        InputError
+            Where the positions are worth nothing.
+        """
+        if self.resumed is not None or not self.given:
+            return aligned_copy(self.block)
+        capital = _worth(self.slots, self.holdings, hour)
+        if not capital > 0.0:
+            raise InputError(f"positions: the starting book is worth {capital:.6g} {self.config.share_class}, not > 0.")
+        return _opened(self.slots, self.holdings, capital)
+
+
+class RunState:
+    """State of one run, one lane, over a market; it is never reset: another run is another object.
+
+    Parameters
+    ----------
+    start : what it starts from
+    panel : the rows of the run
+    caller_handles : what the caller of the loop does himself (`kernel.layout.codes`)
+
+    Attributes
+    ----------
+    inputs : what the kernel reads
+    block : (rows, 1) float64, the kernel's state
+    state : the same by name
+    policy : (policies, 1) what the run follows
+    record : (rows of the run, recorded) float64
+    loop : the compiled loop
+    row : index of the row it stands in, None before the first
+    first : first row of the run: 1 where it goes on from a checkpoint, which is row 0
+    finished : whether the run is over: then it is read from what was recorded, and nothing is written any more
+    compile_s : seconds it took to compile or load the loop
+
+    Raises
+    ------
+    InputError
+        Where the configuration does not fit the market, or the starting book is worth nothing.
+    """
+
+    def __init__(self, start: StartingBook, panel: Panel, caller_handles: int = NOTHING) -> None:
+        config, slots = start.config, start.slots
+        self.start, self.panel = start, panel
+        started = start.resumed.started if start.resumed else int(panel.timestamps[0])
+        self._decide, places = start.strategy.decide.bind(slots, start.plans, start.strategy.names(config))
+        self.inputs = make_inputs(config, slots, panel, start.strategy, start.plans, started, places)
+        self.block = start.opened_at(self.inputs.hours[0])
+        shape = slots.shape()
+        self.state = state_views(shape, self.block)
+        self.policy = make_policy(config, slots, start.strategy, start.plans)
+        set_policy(shape, self.block, self.policy, config.risk.simulate_liquidation)
+        self.record = np.zeros((len(panel), shape.recorded))
+        self.first = 0 if start.resumed is None else 1
+        if self.first:
+            self.record[0] = self.block[: shape.recorded, 0]
+        self.row: int | None = None
+        self.finished = False
+        mark = time.perf_counter()
+        self.loop = self._make_loop(make_scratch(shape, max(8 * EVENTS_PER_ROW, len(panel))), caller_handles)
+        self.compile_s = time.perf_counter() - mark
+
+    def _make_loop(self, scratch: Scratch, caller_handles: int) -> Loop:
+        slots = self.slots
+        invested = tuple(slots.index(plan.holds) for plan in self.start.plans if plan.holds)
+        return Loop(
+            slots.shape(), self.block, constants_of(slots, invested), self.inputs, scratch, self._decide,
+            self.record, caller_handles,
+        )  # fmt: skip
+
+    @property
+    def config(self) -> Config:
+        return self.start.config
+
+    @property
+    def strategy(self) -> Strategy:
+        return self.start.strategy
+
+    @property
+    def slots(self) -> Slots:
+        return self.start.slots
+
+    @property
+    def holdings(self) -> dict[str, float]:
+        return self.start.holdings
+
+    @property
+    def resumed(self) -> Checkpoint | None:
+        return self.start.resumed
+
+    @property
+    def scratch(self) -> Scratch:
+        """Working memory of the loop."""
+        return self.loop.scratch
+
+    def row_of(self, timestamp: Any = None) -> int:
+        """The row it stands in, or the one at or before an instant that the run has passed.
+
+        Raises
+        ------
+        InputError
+            Before the first row of a run, and for an instant it has not come to.
+        """
+        if self.row is None:
+            raise InputError(_NO_RUN)
+        if timestamp is None or timestamp == self.timestamp:
+            return self.row
+        row = self.panel.row_at(timestamp)
+        if row > self.row:
+            now = iso(int(self.panel.timestamps[self.row]))
+            raise InputError(f"The run has come to {now}; {timestamp!r} is after that.")
+        return row
+
+    def stands_at(self, timestamp: Any = None) -> bool:
+        """Whether an instant (None: now) is that of a row that is still open."""
+        return self.row_of(timestamp) == self.row and not self.finished
+
+    def need_now(self, timestamp: Any = None) -> None:
+        """The run stands in one row only.
+
+        Raises
+        ------
+        InputError
+            For an instant of another row.
+        """
+        if self.row_of(timestamp) != self.row and self.timestamp is not None:
+            raise InputError(
+                f"The run has come to {iso(self.timestamp)}; nothing can be decided at {timestamp!r} any more."
+            )
+
+    def forked(self) -> "RunState":
+        """A copy that can go on, so that what a run has left stays as it is."""
+        self.row_of()
+        copy = object.__new__(RunState)
+        copy.__dict__.update(self.__dict__)
+        copy.finished = False
+        copy.block, copy.record = aligned_copy(self.block), self.record.copy()
+        copy.state = state_views(self.slots.shape(), copy.block)
+        scratch = make_scratch(self.slots.shape(), len(self.scratch.events) - 1)
+        for name in Scratch._fields:
+            getattr(scratch, name)[:] = getattr(self.scratch, name)
+        copy.loop = copy._make_loop(scratch, self.loop.run_context.caller_handles)
+        return copy
+
+    def do(self, step: Step, place: int = 0, number: int = 0) -> int:
+        """One step of the row it stands in; see `kernel.step.Step`."""
+        return self.loop.do(int(step), self.row_of(), place, number)
+
+    @property
+    def is_queue_full(self) -> bool:
+        """Whether nothing more can be under way."""
+        return bool((self.state.queue_amount != 0.0).all())
+
+    @property
+    def events_written(self) -> int:
+        """Number of events so far."""
+        return int(self.scratch.count[0])
+
+    @property
+    def events(self) -> np.recarray:
+        """Records of the events so far."""
+        return self.scratch.events[: self.events_written]
+
+    def room_for_events(self, rows: int = 1) -> None:
+        """Make sure that the events of so many rows fit."""
+        if len(self.scratch.events) - 1 - self.events_written < rows * EVENTS_PER_ROW:
+            self.loop.make_room()
+
+    @property
+    def timestamp(self) -> int | None:
+        """Instant of the row it stands in, ns UTC."""
+        return None if self.row is None else int(self.panel.timestamps[self.row])
+
+    @property
+    def equity(self) -> float:
+        """Worth of everything held, share class, as last calculated."""
+        return float(self.state.equity[0])
+
+    @property
+    def tolerance(self) -> float:
+        """By how much balance-based and attributed P&L may differ, share class."""
+        return IDENTITY_TOLERANCE * max(1.0, float(self.state.capital_moved[0]))
+
+
+_NO_RUN = "No run yet: there is no row to read prices of. Call run_backtest first."
+
+
+class CurrentRun:
+    """What the components of an engine share: what a run starts from, and its state once it has a market.
+
+    Attributes
+    ----------
+    start : what it starts from
+    """
+
+    def __init__(self, start: StartingBook) -> None:
+        self.start = start
+        self._state: RunState | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a row to read."""
+        return self._state is not None and self._state.row is not None
+
+    @property
+    def state(self) -> RunState:
+        """The state of the run.
+
+        Raises
+        ------
+        InputError
+            Before a run.
+        """
+        if self._state is None:
+            raise InputError(_NO_RUN)
+        return self._state
+
+    def begin(self, state: RunState) -> None:
+        """Take the state of a run, once.
+
+        Raises
+        ------
+        InputError
+            Where there has been a run.
+        """
+        if self._state is not None:
+            raise InputError(
+                "This engine has had its run; components are never reset. Make a new engine for a new run."
+            )
+        self._state = state
+
+    def go_on(self) -> None:
+        """Go on from the last row on a copy; the result of the run stays as it is."""
+        self._state = self.state.forked()

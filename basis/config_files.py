@@ -1,0 +1,98 @@
+"""The YAML files that ship with the package: where they are, and a reader without the traps of YAML 1.1.
+
+Leaf module: it may import PyYAML and `basis.errors` only.
+"""
+
+import copy
+import functools
+import re
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+
+from basis.errors import ConfigError
+
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+#: Number of files that are kept parsed: every file of `configs/`, with room for a user's own.
+_KEPT_FILES = 128
+
+
+class _Loader(_Base):
+    """Safe loader in which 1e-4 is a number, 12:30 and dates are text, `no` is no boolean, and no key comes twice."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} comes twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep=deep)
+
+
+_FLOAT = r"[-+]?(?:[0-9][0-9_]*)?\.?[0-9][0-9_]*\.?(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(?:0|[1-9][0-9_]*)", "-+0123456789"),
+    ("float", _FLOAT, "-+.0123456789"),
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("merge", r"<<", "<"),
+):
+    _compiled = re.compile(rf"^(?:{_pattern})$")
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _compiled, [c if c != "\0" else "" for c in _first])
+
+
+def config_dir() -> Path:
+    """Folder of the shipped YAMLs: `configs/` of the checkout, else the copy inside the installed package."""
+    package = Path(__file__).resolve().parent
+    checkout = package.parent / "configs"
+    return checkout if all((checkout / part).is_dir() for part in ("modes", "venues")) else package / "_configs"
+
+
+def config_file(name: str) -> Path:
+    """Path of a file below `config_dir`."""
+    return config_dir() / name
+
+
+def config_files(folder: str) -> dict[str, Path]:
+    """The YAML files of a folder below `config_dir`, by name without ending."""
+    return {path.stem: path for path in sorted((config_dir() / folder).glob("*.yaml"))}
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Read YAML text; ``where`` names it in the error.
+
+    Raises
+    ------
+    ConfigError
+        Where the text is no YAML.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise ConfigError(f"Invalid {where}: no YAML. {' '.join(str(error).split())}") from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping. The file is read again only when it has changed.
+
+    Raises
+    ------
+    ConfigError
+        Where the file cannot be read, is no YAML, or holds something else.
+    """
+    try:
+        stat = path.stat()
+        return copy.deepcopy(_read(path, stat.st_mtime_ns, stat.st_size))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Cannot read configuration file {path}: {error}") from error
+
+
+@functools.lru_cache(maxsize=_KEPT_FILES)
+def _read(path: Path, _modified: int, _size: int) -> dict[str, Any]:
+    content = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    if not isinstance(content, dict):
+        raise ConfigError(f"Invalid {path}: it holds {type(content).__name__}, it must hold a mapping of keys.")
+    return content

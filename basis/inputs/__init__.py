@@ -1,0 +1,1 @@
+"""From a configuration and a market to what the kernel reads."""

@@ -1,0 +1,119 @@
+"""What the market of an hour takes of an order, and at which price: slippage, impact, volume, lots (accounting §8).
+
+A place counts the tokens, then the perps. A book without limited markets trades any size at the slippage of its bucket.
+"""
+
+import math
+
+from ..layout import codes
+from ..numba.jit import stage
+
+#: Rounding in a whole number of lots, relative and in lots.
+_ROUNDING = 1e-12
+_ROUNDING_OF_LOTS = 1e-9
+#: Relative: what is left of a perp that counts as closed.
+_CLOSED = 1e-12
+
+
+@stage
+def slippage_of(buckets, notional):
+    """Fraction of price lost by an order of a notional, by the buckets of a slippage table."""
+    j = 0
+    while (j < buckets.shape[0] - 1) & (notional > buckets[j].max_notional):
+        j += 1
+    return buckets[j].fraction
+
+
+@stage
+def remaining_capacity(run, t, lane, place):
+    """Units that the orders of this row may still trade at a place."""
+    if run.shape.limited == 0:
+        return codes.NO_LIMIT
+    left = run.market.capacity[t, place] - run.state.traded[place, lane]
+    return left if left > 0.0 else 0.0
+
+
+@stage
+def whole_lots(run, t, place, units):
+    """Units rounded down to the lots in which a place trades."""
+    if run.shape.limited == 0:
+        return units
+    step = run.terms.lot[run.terms_index[t], place].step
+    if step <= 0.0:
+        return units
+    return math.floor(units / step * (1.0 + _ROUNDING) + _ROUNDING_OF_LOTS) * step
+
+
+@stage
+def accepted_quantity(run, t, lane, place, dq, held, reference):
+    """How much of an order its venue takes, and FILLED or why it takes nothing; what is `held` may go whole."""
+    if run.shape.limited == 0:
+        return dq, codes.FILLED
+    units = abs(dq)
+    capacity = remaining_capacity(run, t, lane, place)
+    if capacity <= 0.0:
+        return 0.0, codes.NO_VOLUME
+    closes = held != 0.0 and abs(held + dq) <= abs(held) * _CLOSED
+    if closes and units <= capacity:
+        return dq, codes.FILLED
+    units = whole_lots(run, t, place, min(units, capacity))
+    least = run.terms.lot[run.terms_index[t], place].min_notional
+    if units <= 0.0 or (units * reference < least and not closes):
+        return 0.0, codes.BELOW_LOT
+    return (units if dq > 0.0 else -units), codes.FILLED
+
+
+@stage
+def slippage(run, t, lane, terms, place, units, reference):
+    """Fraction of price that a taker loses: by size, and by the root of its share of the volume.
+
+    Trades of the row before it count towards its share. `terms` is the index of the terms in force.
+    """
+    tokens = run.shape.tokens
+    if place < tokens:
+        slip = slippage_of(run.terms.spot_slippage[terms, place], units * reference)
+    else:
+        slip = slippage_of(run.terms.perp_slippage[terms, place - tokens], units * reference)
+    if run.shape.limited == 0:
+        return slip
+    size = run.state.traded[place, lane] + units
+    return slip + run.market.impact[t, place] * math.sqrt(size)
+
+
+@stage
+def fill_price(run, t, lane, place, venue, dq, reference):
+    """Price and fee rate of a trade: of an order that rested over the bar where the market reached it, else a taker's."""
+    is_spot = place < run.shape.tokens
+    terms = run.terms.venue[run.terms_index[t], venue]
+    if run.shape.limited > 0:
+        resting = run.market.resting_buy[t, place] if dq > 0.0 else run.market.resting_sell[t, place]
+        if resting > 0.0:
+            return resting, (terms.spot_maker if is_spot else terms.perp_maker)
+    slip = slippage(run, t, lane, run.terms_index[t], place, abs(dq), reference)
+    price = reference * (1.0 + slip) if dq > 0.0 else reference * (1.0 - slip)
+    return price, (terms.spot_taker if is_spot else terms.perp_taker)
+
+
+@stage
+def slippage_limit(run, t, lane, place, units, reference):
+    """Fraction of price that a trade either way may lose at most, whether it rests or takes."""
+    worst = slippage(run, t, lane, run.terms_index[t], place, units, reference)
+    if run.shape.limited > 0:
+        for resting in (run.market.resting_buy[t, place], run.market.resting_sell[t, place]):
+            off = abs(resting - reference) / reference
+            worst = off if resting > 0.0 and off > worst else worst
+    return worst
+
+
+@stage
+def note_traded(run, lane, place, units):
+    """Count what is traded against the rest of the row."""
+    if run.shape.limited > 0:
+        run.state.traded[place, lane] += units
+
+
+@stage
+def open_trading(run, lane):
+    """A row begins: nothing has been traded in it."""
+    for place in range(run.shape.limited):
+        run.state.traded[place, lane] = 0.0

@@ -1,0 +1,108 @@
+"""What is added to the YAMLs alone runs: a staking token, a lending protocol, an asset."""
+
+import shutil
+
+import numpy as np
+import pytest
+from made_markets import market
+from made_onchain import ether, grown
+
+import basis
+from basis import config_files
+from basis.config_files import config_dir, config_file
+from basis.market.panel import Panel
+
+ROWS = 49
+
+
+@pytest.fixture(autouse=True)
+def own_configs(tmp_path, monkeypatch):
+    """A copy of the shipped YAMLs in the place of them."""
+    folder = tmp_path / "configs"
+    shutil.copytree(config_dir(), folder)
+    monkeypatch.setattr(config_files, "config_dir", lambda: folder)
+    return folder
+
+
+def edit(name, *changes):
+    """Replace texts in a file of the copied YAMLs."""
+    text = config_file(name).read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    config_file(name).write_text(text)
+
+
+def equal_tables(one, other):
+    for name in ("equity", "attribution"):
+        np.testing.assert_array_equal(getattr(one, name).to_numpy(), getattr(other, name).to_numpy())
+
+
+def test_a_staking_token(driver):
+    """A token with the terms of weETH earns what weETH earns."""
+    entry = "  rETH: {underlying: ETH, staked_at: etherfi, traded_at: uniswap_v3}\n"
+    edit("assets.yaml", ("  weETH:", entry + "  weETH:"))
+    edit("venues/uniswap_v3.yaml", ("  weETHETH:", "  rETHETH: {from: 2024-01-01, buckets: 5, source: x}\n  weETHETH:"))
+    overrides = {"strategy.stake_route": "protocol", "rewards.enabled": False}
+    made = [
+        basis.backtest(
+            "eth_staking_only", ether(ROWS, lst=lst), driver=driver, overrides={**overrides, "strategy.lst": lst}
+        )
+        for lst in ("rETH", "weETH")
+    ]
+    assert made[0].positions["wallet:BaseToken:rETH"].iloc[-1] > 0.0
+    equal_tables(*made)
+
+
+@pytest.mark.parametrize("mode", ["pure_lending", "eth_leveraged"])
+def test_a_lending_protocol(driver, mode):
+    """A protocol with the terms of Aave runs on series of its own."""
+    edit("assets.yaml", ("  aave_v3:", "  spark: {folder: spark}\n  aave_v3:"))
+    shutil.copy(config_file("venues/aave_v3.yaml"), config_file("venues/spark.yaml"))
+    edit("venues/spark.yaml", ("name: aave_v3", "name: spark"))
+    panel = ether(ROWS, liquidity_index__USDT=grown(ROWS, 0.04, 1.1))
+    columns = {name.replace("aave_v3:", "spark:"): values for name, values in panel.columns.items()}
+    other = Panel.from_columns(panel.timestamps, panel.step_s, columns)
+    one = basis.backtest(mode, panel, driver=driver)
+    two = basis.backtest(mode, other, driver=driver, overrides={"strategy.lending_venue": "spark"})
+    assert any(name.startswith("spark:aToken:") for name in two.positions.columns)
+    assert any(two.events["venue"] == "spark")
+    equal_tables(one, two)
+
+
+def test_the_series_of_a_lending_protocol(tmp_path):
+    """Its folder of a data set is that of its entry."""
+    edit("assets.yaml", ("  aave_v3:", "  spark: {folder: spark}\n  aave_v3:"))
+    shutil.copy(config_file("venues/aave_v3.yaml"), config_file("venues/spark.yaml"))
+    edit("venues/spark.yaml", ("name: aave_v3", "name: spark"))
+    data = tmp_path / "data"
+    shutil.copytree(basis.api.default_data(), data)
+    (data / "aave").rename(data / "spark")
+    config = basis.load_config("pure_lending", {"strategy.lending_venue": "spark", "data.max_staleness.spark": "30h"})
+    panel = basis.DataProvider(data, config).panel(start="2024-06-01", end="2024-06-03")
+    assert "spark/usdt.parquet" in panel.files
+    assert panel.source_names["liquidity_index|spark:USDT"] == ("spark",)
+    assert panel.ages["liquidity_index|spark:USDT"].max() == 23 * 3600.0
+
+
+def test_an_asset_and_a_linear_venue(driver):
+    """An asset needs no entry: a mode names it, and venues have its terms."""
+    tiers = "[{from: 2024-01-01, source: x, brackets: [[null, 0.01, 0, 50]]}]"
+    overrides = {
+        "asset": "SOL",
+        "assets": ["SOL"],
+        "strategy.hedge_allocation": {"deribit": 1.0},
+        "strategy.spot_venue": "deribit",
+        "data.sources": {"spot/solusdt": ["deribit"], "spot/ethusdt": ["bybit"]},
+    }
+    text = config_file("venues/binance.yaml").read_text().replace("name: binance", "name: deribit")
+    for kind in ("spot_slippage", "perp_slippage"):
+        text = text.replace(f"{kind}:", f"{kind}:\n  SOLUSDT: [{{from: 2024-01-01, buckets: 5, source: x}}]\n  #")
+    config_file("venues/deribit.yaml").write_text(text.replace("tiers:\n", f"tiers:\n  SOLUSDT: {tiers}\n"))
+    panel = market(np.linspace(150.0, 160.0, ROWS), venues=("deribit",))
+    columns = {name.replace("BTC", "SOL"): values for name, values in panel.columns.items()}
+    made = basis.backtest(
+        "btc_basis", Panel.from_columns(panel.timestamps, panel.step_s, columns), driver=driver, overrides=overrides
+    )
+    assert made.positions["deribit:Perp:SOLUSDT"].iloc[-1] < 0.0
+    assert made.summary["max_abs_residual"] < 1e-4
