@@ -401,7 +401,7 @@ class EventDriver:
         """Whether the strategy is written in plain Python."""
         return type(self.strategy_manager).make_decision is not StrategyManager.make_decision
 
-    # --- a decision by hand --------------------------------------------------------------------------------------------
+    # --- a decision by hand ------------------------------------------------------------------------------------------
 
     async def execute_decision(
         self, decision: "Decision | list[Action]", timestamp: Any = None, market_data: Any = None
