@@ -34,7 +34,7 @@ test: $(STAMP) browser ## run every test
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 browser: $(STAMP) ## install Debian's Chromium for the tests in a browser, where there is none and one may
-	@$(BIN)/python tests/headless.py
+	@$(BIN)/python tests/support/browser.py
 
 gates: $(STAMP) ## accept each mode as its user would: a gate a mode, both drivers
 	$(BIN)/python -m pytest tests/gates $(ARGS)

@@ -10,10 +10,10 @@ from test_loans_inside_the_hour import dip, hold, owing_usdt
 
 import basis
 from basis.errors import InputError
-from basis.kernel.layout import COLUMN_NAMES
 from basis.results import Result
 from basis.results.folder import TABLES
 from basis.results.table import Table, differences
+from support.kernel_view import PNL_COLUMNS
 
 YEAR = {"start": "2024-05-20", "end": "2024-07-20"}
 FLOWS = [{"timestamp": "2024-06-05T03:00:00Z", "amount": 20}, {"timestamp": "2024-06-10T03:30:00Z", "amount": -30}]
@@ -67,9 +67,9 @@ def test_what_is_computed_again_is_what_was_booked(told):
     capital = told.summary["initial_equity"]
     for instant in eventful(told):
         hour = told.explain(instant)
-        assert list(hour.pnl.index) == list(COLUMN_NAMES)
+        assert list(hour.pnl.index) == list(PNL_COLUMNS)
         np.testing.assert_allclose(hour.pnl["recomputed"], hour.pnl["booked"], rtol=0, atol=1e-12 * capital)
-        assert (hour.pnl["booked"] == told.attribution.loc[instant, list(COLUMN_NAMES)]).all()
+        assert (hour.pnl["booked"] == told.attribution.loc[instant, list(PNL_COLUMNS)]).all()
         known = hour.settled.dropna(subset="recomputed")
         np.testing.assert_allclose(known["recomputed"], known["booked"], rtol=1e-11, atol=1e-12 * capital)
 
@@ -109,10 +109,10 @@ def test_the_runs_meet_every_column_and_kind(run):
     seen, kinds, details = set(), set(), set()
     for mode, overrides, positions in RUNS.values():
         result = run(mode, overrides, positions=positions)
-        seen |= {name for name in COLUMN_NAMES if (result.attribution[name].abs() > 1e-9).any()}
+        seen |= {name for name in PNL_COLUMNS if (result.attribution[name].abs() > 1e-9).any()}
         kinds |= set(result.events["kind"])
         details |= set(result.events.query("kind == 'fill'")["detail"])
-    assert seen == set(COLUMN_NAMES)
+    assert seen == set(PNL_COLUMNS)
     assert kinds >= {"decision", "order", "fill", "transfer", "arrival", "funding", "reward", "liquidation", "flow"}
     assert details >= {"spot", "perp", "swap", "stake", "supply", "borrow", "lever", "delever", "stop", "take_profit"}
 

@@ -11,6 +11,7 @@ import pytest
 
 import basis
 from basis.errors import ConfigError, InputError
+from support.kernel_view import asked_in_every_row
 
 WINDOW = {"start": "2024-02-01", "end": "2024-02-05"}
 DRIVERS = ("kernel", "event")
@@ -21,12 +22,7 @@ class Every(basis.StrategyManager):
 
     @classmethod
     def definition(cls, strategy):
-        from dataclasses import replace
-
-        from basis.kernel import layout as at
-
-        policy = strategy.policy
-        return replace(strategy, policy=lambda config, slots: {**policy(config, slots), at.ASK_ALWAYS: 1.0})
+        return asked_in_every_row(strategy)
 
     def make_decision(self, timestamp=None, market_data=None):
         return None

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from made_markets import market, settings, steady
 
 import basis
 from basis import EventDrivenStrategyEngine
@@ -13,6 +12,8 @@ from basis.engine.event_driven import COMPONENTS, EventDriver
 from basis.errors import BasisError, EngineError, InputError
 from basis.execution.simulation import ExchangeSimulation
 from basis.market import DataProvider
+from support.runs import settings
+from support.small_markets import market, steady
 
 
 @pytest.fixture(autouse=True)

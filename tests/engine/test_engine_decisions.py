@@ -4,12 +4,14 @@ import asyncio
 
 import numpy as np
 import pytest
-from made_markets import market, pool, settings, walk
 
 import basis
 from basis import Action, Decision, EventDrivenStrategyEngine
 from basis.errors import EngineError, InputError
 from basis.strategies.manager import BadDecision
+from support.kernel_view import asked_in_every_row, book_bits
+from support.runs import settings
+from support.small_markets import market, pool, walk
 
 DRIVERS = ("kernel", "event")
 #: What a strategy may not decide → what it is told.
@@ -38,12 +40,7 @@ def says(decision, row=3):
     class Says(basis.StrategyManager):
         @classmethod
         def definition(cls, strategy):
-            from dataclasses import replace
-
-            from basis.kernel import layout as at
-
-            policy = strategy.policy
-            return replace(strategy, policy=lambda config, slots: {**policy(config, slots), at.ASK_ALWAYS: 1.0})
+            return asked_in_every_row(strategy)
 
         def make_decision(self, timestamp=None, market_data=None):
             return decision if self.book.row == row else None
@@ -145,12 +142,12 @@ def test_asking_the_strategy_changes_nothing():
 
     async def go():
         await engine.run_backtest()
-        before = engine.book.block.tobytes()
+        before = book_bits(engine.book)
         decisions = {repr(await engine.strategy_manager.make_decision()) for _ in range(3)}
         return before, decisions
 
     before, decisions = asyncio.run(go())
-    assert engine.book.block.tobytes() == before
+    assert book_bits(engine.book) == before
     assert len(decisions) == 1
 
 

@@ -6,7 +6,10 @@ that order. What the story cannot show has runs of its own.
 
 import numpy as np
 import pytest
-from gate_tools import (
+
+import basis
+from basis import Action, Decision
+from support.result_checks import (
     check_accounts,
     events,
     filled,
@@ -21,10 +24,7 @@ from gate_tools import (
     under_way,
     utc,
 )
-from made_markets import flows, market, path, steady
-
-import basis
-from basis import Action, Decision
+from support.small_markets import flows, market, path, steady
 
 WEIGHTS = {"binance": 0.4, "bybit": 0.3, "okx": 0.3}
 WALLET, SPOT, SPOT_CASH = "wallet:BaseToken:USDT", "binance:BaseToken:BTC", "binance:BaseToken:USDT"

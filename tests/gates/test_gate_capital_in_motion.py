@@ -5,11 +5,11 @@ Every mode with perps is taken through the same markets, in both drivers where a
 
 import numpy as np
 import pytest
-from gate_tools import check_accounts, columns_of, events, reasons, same_tables
-from hedge_book import VENUES, cash, hedged
-from made_markets import market, path, steady
 
 import basis
+from support.hedged_runs import VENUES, cash, hedged
+from support.result_checks import check_accounts, columns_of, events, reasons, same_tables
+from support.small_markets import market, path, steady
 
 ROWS, CALL, STRIKE = 30, 10, 11
 BASES, STAKING = ("btc_basis", "eth_basis"), ("usdt_market_neutral_no_leverage", "usdt_market_neutral")

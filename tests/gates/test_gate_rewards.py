@@ -8,17 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from gate_tools import check_accounts, columns_of, events, held, reasons, rows_of, same_tables
-from made_markets import at_row, flows
-from made_onchain import ether
-from reward_book import DUST, ETHER, POOL, TOKEN, dust_by_hand, payouts, slipped, with_rewards
 
 import basis
 from basis import Action, Decision
 from basis.config import load_config
 from basis.errors import ConfigError, DataError, EngineError
-from basis.kernel import layout as at
 from basis.market import DataProvider
+from support.result_checks import check_accounts, columns_of, events, held, reasons, rows_of, same_tables
+from support.reward_runs import DUST, ETHER, POOL, TOKEN, dust_by_hand, payouts, slipped, with_rewards
+from support.small_markets import at_row, flows
+from support.staking_markets import ether
 
 MODES = ("eth_staking_only", "eth_leveraged")
 #: The sample begins in the middle of a week of EIGEN; the real set in the middle of both periods, before EIGEN trades.
@@ -624,9 +623,6 @@ def test_a_sale_of_nothing_changes_nothing(driver):
     class Seller(basis.StrategyManager):
         async def make_decision(self, timestamp=None, market_data=None):
             return Decision((Action("sell_dust", "dust"),))
-
-        def policy(self):
-            return {at.ASK_ALWAYS: 1.0}
 
     result = holds(market(paid=((50, 0.3),)), {}, driver, strategy=Seller)
     assert (held(result, ETHER).iloc[:50] == 0.5).all()

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import nbformat
 import pytest
-from headless import chromium, driven, find_chromium
+from support.browser import chromium, driven, find_chromium
 from nbconvert import HTMLExporter
 from test_notebooks import FIGURES, check_outputs, execute
 

@@ -1,9 +1,6 @@
 """Components and clients of one's own: everything goes through them, and what they change takes effect."""
 
 import pytest
-import told
-from spies import Log, spied, spied_provider
-from twins import AskedInPython, assert_same_but_for_the_name, assert_same_run
 
 import basis
 from basis import Action, Decision
@@ -11,7 +8,11 @@ from basis.config import load_config
 from basis.engine.event_driven import COMPONENTS
 from basis.errors import InputError
 from basis.execution.simulation import ExchangeSimulation, ProtocolSimulation, WalletSimulation
-from basis.kernel import layout as at
+from support import event_values
+from support.call_log import Log, spied, spied_provider
+from support.kernel_stages import plan_of_action, set_alert_level
+from support.kernel_view import count_of_events, quantities_of_checkpoint
+from support.same_run import AskedInPython, assert_same_but_for_the_name, assert_same_run
 
 DAYS = {"start": "2024-02-01", "end": "2024-02-15"}
 FLOWS = [
@@ -51,11 +52,6 @@ def watched(sample_data):
 def kinds(result):
     """Number of events by kind."""
     return result.events.kind.value_counts().to_dict()
-
-
-def raw(recording, *kinds):
-    """Number of the kernel's events of some kinds."""
-    return int(sum((recording.events[:, at.E_KIND] == kind).sum() for kind in kinds))
 
 
 # --- nothing goes past them ------------------------------------------------------------------------------------------
@@ -98,8 +94,8 @@ def test_the_hour_goes_through_the_monitors_in_every_row(case, watched):
 @pytest.mark.parametrize("case", CASES)
 def test_every_order_goes_to_its_venue_and_every_fill_into_the_book(case, watched):
     _, compiled, log = watched(case)
-    orders = raw(compiled._recording, at.ORDER)
-    fills = raw(compiled._recording, at.FILL, at.MOVE)
+    orders = count_of_events(compiled._recording, "order")
+    fills = count_of_events(compiled._recording, "fill", "transfer")
     sent = [call for call in log if call.method == "execute"]
     assert 0 < fills <= orders
     assert len(sent) == orders
@@ -155,7 +151,7 @@ def test_the_strategy_is_asked_where_the_compiled_loop_asks(case, watched, sampl
 def test_the_logger_gets_the_events_of_the_table_in_order(case, watched):
     _, compiled, log = watched(case)
     logged = [event for call in log.of("event_logger", "log") for event in call.given[1]]
-    assert told.of_records(logged) == told.of_table(compiled)
+    assert event_values.of_records(logged) == event_values.of_table(compiled)
     # once for a row that has any
     rows = [call.given[0] for call in log.of("event_logger", "log")]
     stamps = compiled.events.timestamp.drop_duplicates()
@@ -246,7 +242,7 @@ def test_a_risk_monitor_that_reports_critical_lets_nothing_open(hedged):
     class Alarmed(COMPONENTS["risk_monitor"]):
         def report_alerts(self):
             super().report_alerts()
-            self.book.block[at.ALERT, 0] = 2.0
+            set_alert_level(self.book, 2.0)
             return self.alert_level
 
     config, panel, _ = hedged
@@ -281,7 +277,7 @@ def test_a_pnl_calculator_that_calls_it_a_day_stops_the_run(hedged):
 def test_an_execution_manager_that_skips_an_action_does_so_in_both_drivers(hedged):
     class Unhedged(COMPONENTS["cex_execution_manager"]):
         async def execute_action(self, place, timestamp=None, market_data=None):
-            if self.book.slots.keys and int(self.book.desk.actions[place, 1]) == 0:
+            if self.book.slots.keys and plan_of_action(self.book, place) == 0:
                 return 0
             return await super().execute_action(place, timestamp, market_data)
 
@@ -368,8 +364,7 @@ def test_a_checkpoint_of_a_strategy_that_looks_at_the_market_is_of_its_run(drive
     days = {"start": "2024-02-01", "end": "2024-02-03"}
     made = basis.backtest("btc_basis", sample_data, overrides=days, driver=driver, strategy=Looks)
     kept = made.checkpoint("2024-02-02")
-    book = at.book(made._recording.slots.shape(), kept.state.reshape(-1, 1))
-    for key, quantity in zip(kept.keys, book.q[:, 0], strict=True):
+    for key, quantity in quantities_of_checkpoint(kept, made._recording.slots).items():
         assert quantity == made.positions[key].loc["2024-02-02 00:00"]
 
 

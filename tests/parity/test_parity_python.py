@@ -3,19 +3,8 @@ one's."""
 
 import numpy as np
 import pytest
-from draws import config_of, markets, policies
 from hypothesis import given
 from hypothesis import settings as trials
-from made_markets import flows, market, settings, walk
-from python_parts import Churn, MakerExchange, PlainBasis, PlainExchange
-from twins import (
-    NAMELESS,
-    assert_same_but_for_the_name,
-    assert_same_run,
-    assert_same_tables,
-    result_of,
-    unlike,
-)
 
 import basis
 from basis.config import load_config
@@ -23,9 +12,21 @@ from basis.engine.blocking import run_blocking
 from basis.engine.event_driven import EventDriver
 from basis.engine.simulation import simulate
 from basis.errors import InputError
-from basis.kernel import layout as at
-from basis.kernel.loop import Loop
 from basis.results.replay import replay
+from support.exchange_draws import config_of, markets, policies
+from support.kernel_stages import FULL, Loop, events_written
+from support.kernel_view import MEMORIES, final_state
+from support.own_components import Churn, MakerExchange, PlainBasis, PlainExchange
+from support.runs import settings
+from support.same_run import (
+    NAMELESS,
+    assert_same_but_for_the_name,
+    assert_same_run,
+    assert_same_tables,
+    result_of,
+    unlike,
+)
+from support.small_markets import flows, market, walk
 
 EXCHANGES = dict.fromkeys(("binance", "bybit", "okx"), PlainExchange)
 FLOWS = [
@@ -131,7 +132,7 @@ def test_many_events_make_the_buffer_grow_and_no_row_is_done_twice(own, monkeypa
     panel = market(walk(320, 5))
     config = settings("btc_basis", {"risk.limits": {}, "flows": flows(panel, (100, 20_000.0), (200, -30_000.0))})
     grown, original = [], Loop.grow
-    monkeypatch.setattr(Loop, "grow", lambda self: grown.append(int(self.desk.count[0])) or original(self))
+    monkeypatch.setattr(Loop, "grow", lambda self: grown.append(events_written(self)) or original(self))
     made = {driver: basis.backtest(config, panel, driver=driver, **own) for driver in ("kernel", "event")}
     # once in either driver
     assert len(grown) >= 2
@@ -157,7 +158,7 @@ def test_an_answer_stands_until_there_is_room_for_its_events(interfaces, monkeyp
     def tight(self, start, stop, given=-1):
         if given >= 0 and start % 10 == 0 and start not in full:
             full.append(start)
-            return start, at.FULL
+            return start, FULL
         return original(self, start, stop, given)
 
     monkeypatch.setattr(Loop, "run", tight)
@@ -207,7 +208,7 @@ def test_a_view_is_the_book_by_name():
         assert view.short("BTC") == -sum(held[f"{v}:Perp:BTCUSDT"].iloc[row - 1] for v in EXCHANGES)
         assert view.quantity("kraken:BaseToken:BTC") == 0.0
         assert view.quote_price == 1.0
-        assert len(view.memory) == at.MEMORIES
+        assert len(view.memory) == MEMORIES
     view = seen[0]
     with pytest.raises(AttributeError, match=r"no 'funding'.*equity.*memory"):
         view.funding
@@ -245,4 +246,4 @@ def test_looking_at_everything_changes_nothing(market_of):
         made = result_of(run_blocking(engine.record(driver=driver)))
         assert len(looked) > 20
         assert_same_tables(usual, made, NAMELESS)
-        assert unlike(usual._recording.block, made._recording.block) is None
+        assert unlike(final_state(usual._recording), final_state(made._recording)) is None

@@ -1,11 +1,11 @@
 """August 2024 as it was: the fall of 5 August, on real data, in both drivers."""
 
 import pytest
-from twins import WAYS, assert_same_but_for_the_name, assert_same_run
 
 import basis
 from basis.config import load_config
 from basis.market import DataProvider
+from support.same_run import WAYS, assert_same_but_for_the_name, assert_same_run
 
 MONTH = {"start": "2024-08-01", "end": "2024-09-01"}
 CASES = {

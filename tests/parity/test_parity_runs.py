@@ -1,10 +1,10 @@
 """Runs on the sample: the components give the bits of the compiled loop, in every mode and with every switch."""
 
 import pytest
-from twins import assert_same_run, assert_same_tables, unlike
 
 import basis
-from basis.kernel.loop import Loop
+from support.kernel_stages import Loop
+from support.same_run import assert_same_run, assert_same_tables, unlike
 
 FLOWS = [
     {"timestamp": "2024-02-05T03:00:00Z", "amount": 20_000},

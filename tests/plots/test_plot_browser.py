@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from headless import open_page, page_of, screenshot
 
 from basis.plots import causes, comparison, distance, figures, holdings, prepare, theme
 from basis.plots.thinning import thin
+from support.browser import open_page, page_of, screenshot
 
 CASES = ("two years", "struck", "alerts", "flows", "eth", "lending", "below zero", "stopped", "one row", "levered")
 BOOKS = ("two years", "struck", "flows", "loan", "staked", "lending", "below zero", "one row", "no trades", "levered")

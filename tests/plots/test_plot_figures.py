@@ -10,12 +10,12 @@ import pytest
 from plot_cases import FLOWS
 
 from basis.errors import InputError
-from basis.kernel.layout import COLUMN_NAMES
 from basis.plots import causes, comparison, embed, figures, prepare, theme
 from basis.plots import print as printed
 from basis.plots.pictures import Line, Panel
 from basis.plots.run import RunNumbers
 from basis.results.numbers import run_numbers
+from support.kernel_view import PNL_COLUMNS
 
 KINDS = ("equity", "drawdown", "area", "waterfall", "risk")
 MAKERS = {
@@ -89,7 +89,7 @@ def test_drawdown_is_the_series(result):
 def test_area_is_the_cumulative_attribution(result):
     figure, rounding = result.plot.attribution(rows=None), 1e-9 * max(1.0, result.summary["initial_equity"])
     total = np.zeros(len(result.equity))
-    for column in COLUMN_NAMES:
+    for column in PNL_COLUMNS:
         expected = np.cumsum(result.attribution[column].to_numpy())
         found = traces(figure, column)
         if not found:

@@ -10,13 +10,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from headless import chromium, open_page
 
 import basis
 from basis.errors import InputError, RunStoppedWarning
 from basis.plots import theme
 from basis.results import Result, open_run, report
 from basis.results.folder import REPORT
+from support.browser import chromium, open_page
 
 #: Figures of every report; of those that not every book has, the names.
 ALWAYS = (
