@@ -11,7 +11,7 @@ ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup backtest test browser gates bench results picture notebooks lab lint types format clean
+.PHONY: help setup backtest test golden browser gates bench results picture notebooks lab lint types format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ backtest: $(STAMP) ## run one backtest: MODE, DATA, OUT, ARGS
 
 test: $(STAMP) browser ## run every test
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+golden: $(STAMP) ## compare the tables of 300 runs with tests/golden/golden.txt; ARGS='--accept TEXT' accepts a change
+	$(BIN)/python tests/golden/golden.py $(ARGS)
 
 browser: $(STAMP) ## install Debian's Chromium for the tests in a browser, where there is none and one may
 	@$(BIN)/python tests/support/browser.py
