@@ -244,7 +244,7 @@ def test_a_high_is_no_danger_to_a_debt_in_usdt_nor_a_low_to_one_in_ether(driver)
         assert (result.risk["health_factor|worst"] > 1.0).all()
 
 
-def test_without_liquidations_the_worst_is_told_all_the_same(driver):
+def test_without_liquidations_the_worst_is_reported_all_the_same(driver):
     panel = dip()
     result = hold(panel, owing_usdt(panel, 0.97), driver, **{"risk.simulate_liquidation": False})
     assert rows_of(result, "liquidation") == []
@@ -394,21 +394,21 @@ def test_the_share_class_is_only_the_numeraire(loan, rule, valuation):
 def test_every_change_of_a_leg_is_told(loan, share_class, rule):
     """Outside of liquidations stored quantities do not move, and each moves by what its events say."""
     result = hold(loan.panel, loan.book, "kernel", share_class, rule)
-    told = events(result, "liquidation")
+    reported = events(result, "liquidation")
     for name in loan.book:
         moved = np.zeros(len(result.equity))
-        own = told[told["instrument"] == name]
+        own = reported[reported["instrument"] == name]
         np.add.at(moved, own["row"], own["quantity"])
         np.testing.assert_allclose(
             np.diff(held(result, name), prepend=loan.book[name]), moved, rtol=1e-9, atol=1e-12 * loan.book[name]
         )
     assert set(result.events["kind"]) <= {"liquidation", "alert", "error"}
-    seized = told[told["fee"] != 0.0]
+    seized = reported[reported["fee"] != 0.0]
     booked = seized.groupby("row")["fee"].sum()
     np.testing.assert_allclose(
         result.attribution["liquidation_loss"].iloc[booked.index], -booked, rtol=1e-9, atol=1e-12
     )
-    assert (result.summary["min_health_factor"] < 1.0) == (len(told) > 0)
+    assert (result.summary["min_health_factor"] < 1.0) == (len(reported) > 0)
 
 
 def test_the_draws_meet_what_they_are_meant_to_meet():

@@ -46,7 +46,7 @@ RUNS = {
 
 
 @pytest.fixture(scope="module", params=RUNS)
-def told(request, run):
+def reported(request, run):
     mode, overrides, positions = RUNS[request.param]
     return run(mode, overrides, positions=positions)
 
@@ -63,36 +63,36 @@ def eventful(result):
 # --- explain ---------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_computed_again_is_what_was_booked(told):
-    capital = told.summary["initial_equity"]
-    for instant in eventful(told):
-        hour = told.explain(instant)
+def test_what_is_computed_again_is_what_was_booked(reported):
+    capital = reported.summary["initial_equity"]
+    for instant in eventful(reported):
+        hour = reported.explain(instant)
         assert list(hour.pnl.index) == list(PNL_COLUMNS)
         np.testing.assert_allclose(hour.pnl["recomputed"], hour.pnl["booked"], rtol=0, atol=1e-12 * capital)
-        assert (hour.pnl["booked"] == told.attribution.loc[instant, list(PNL_COLUMNS)]).all()
+        assert (hour.pnl["booked"] == reported.attribution.loc[instant, list(PNL_COLUMNS)]).all()
         known = hour.settled.dropna(subset="recomputed")
         np.testing.assert_allclose(known["recomputed"], known["booked"], rtol=1e-11, atol=1e-12 * capital)
 
 
-def test_the_columns_sum_to_the_change_of_equity(told):
-    equity, flow = told.equity["equity"], told.equity["net_flow"]
-    earned = equity.diff().fillna(equity.iloc[0] - told.summary["initial_equity"]) - flow
-    for instant in eventful(told):
-        check = told.explain(instant).check
+def test_the_columns_sum_to_the_change_of_equity(reported):
+    equity, flow = reported.equity["equity"], reported.equity["net_flow"]
+    earned = equity.diff().fillna(equity.iloc[0] - reported.summary["initial_equity"]) - flow
+    for instant in eventful(reported):
+        check = reported.explain(instant).check
         assert check.closes
         assert check.pnl == pytest.approx(earned[instant], abs=1e-9)
         assert (
             abs(check.columns - check.pnl)
             <= check.allowed
-            == pytest.approx(1e-9 * max(1, told.summary["initial_equity"] + flow[:instant].abs().sum()))
+            == pytest.approx(1e-9 * max(1, reported.summary["initial_equity"] + flow[:instant].abs().sum()))
         )
 
 
-def test_every_hour_is_told_in_text_and_in_html(told):
-    for instant in eventful(told):
-        hour = told.explain(instant)
+def test_every_hour_is_reported_in_text_and_in_html(reported):
+    for instant in eventful(reported):
+        hour = reported.explain(instant)
         text, html = repr(hour), hour._repr_html_()
-        assert text.startswith(f"{told.summary['mode']}, {instant:%Y-%m-%d %H:%M} UTC")
+        assert text.startswith(f"{reported.summary['mode']}, {instant:%Y-%m-%d %H:%M} UTC")
         for title in ("Market", "Settled", "Flows", "Risk", "Decision", "Orders and fills", "Exposure", "P&L", "Check"):
             assert f"\n{title}\n" in text
         assert not re.search(r"\bnan\b", text)
@@ -210,7 +210,7 @@ def test_an_instant_may_be_said_in_many_ways(lean, instant):
         ("tomorrow", ["tomorrow"]),
     ],
 )
-def test_what_is_no_row_is_told_with_the_nearest(lean, instant, words):
+def test_what_is_no_row_is_reported_with_the_nearest(lean, instant, words):
     with pytest.raises(InputError) as caught:
         lean.explain(instant)
     for word in words:

@@ -14,7 +14,7 @@ from support.runs import settings
 from support.small_markets import market, pool, walk
 
 DRIVERS = ("kernel", "event")
-#: What a strategy may not decide → what it is told.
+#: What a strategy may not decide → what it is reported.
 BAD = {
     "an unknown action": ([Action("buy", "BTC", 1.0)], ["'buy'", "entry_full", "entry_partial", "exit_full"]),
     "dust that is none": ([Action("sell_dust", "BTC", 1.0)], ["sell_dust BTC", "only dust"]),
@@ -55,7 +55,7 @@ def new_engine(panel=None, mode="btc_basis", **more):
 
 @pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_decision_is_told_with_its_row(name, driver):
+def test_a_bad_decision_is_reported_with_its_row(name, driver):
     decision, words = BAD[name]
     engine = new_engine(components={"strategy_manager": says(decision)})
     with pytest.raises(EngineError) as caught:
@@ -122,19 +122,19 @@ def test_a_decision_is_true_where_there_is_something_to_do():
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_what_a_strategy_remembers_comes_back(driver):
-    told = []
+    reported = []
 
     class Counts(basis.StrategyManager):
         definition = classmethod(lambda cls, strategy: says(None).definition(strategy))
 
         def make_decision(self, timestamp=None, market_data=None):
-            told.append(self.view.memory)
+            reported.append(self.view.memory)
             row = self.book.row
             # None keeps it, and so does a decision that says nothing of it
             return (None, Decision(), Decision((), (float(row), 0.5)))[row % 3]
 
     basis.backtest(settings(), market(walk(9)), driver=driver, strategy=Counts)
-    assert [memory[:2] for memory in told] == [(0.0, 0.0)] * 3 + [(2.0, 0.5)] * 3 + [(5.0, 0.5)] * 3
+    assert [memory[:2] for memory in reported] == [(0.0, 0.0)] * 3 + [(2.0, 0.5)] * 3 + [(5.0, 0.5)] * 3
 
 
 def test_asking_the_strategy_changes_nothing():
@@ -152,7 +152,7 @@ def test_asking_the_strategy_changes_nothing():
 
 
 @pytest.mark.parametrize("wrong", ["btc_basis", 7, dict, object()])
-def test_a_strategy_that_is_none_is_told_what_may_be_given(wrong):
+def test_a_strategy_that_is_none_is_reported_what_may_be_given(wrong):
     with pytest.raises(InputError, match=r"strategy is .*StrategyManager"):
         basis.backtest(settings(), market(walk(5)), strategy=wrong)
     if not isinstance(wrong, type):

@@ -120,7 +120,7 @@ def test_a_file_of_an_earlier_run_is_replaced(driver, tmp_path):
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_a_file_that_cannot_be_written_is_told_before_the_run(driver, tmp_path):
+def test_a_file_that_cannot_be_written_is_reported_before_the_run(driver, tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path, tmp_path / "file" / "events.jsonl"):
         with pytest.raises(BasisError, match="event log") as caught:

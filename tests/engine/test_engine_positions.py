@@ -1,4 +1,4 @@
-"""Starting books: what they may hold, what they are worth, and how mistakes are told."""
+"""Starting books: what they may hold, what they are worth, and how mistakes are reported."""
 
 import pytest
 

@@ -160,12 +160,12 @@ def test_a_withdrawal_is_not_cut_short_while_other_assets_are_held():
     assert made.rejects() == []
 
 
-def test_progress_is_told_in_between_and_at_the_end(monkeypatch):
+def test_progress_is_reported_in_between_and_at_the_end(monkeypatch):
     monkeypatch.setattr(simulation, "PIECE", 10)
-    told = []
+    reported = []
     panel = market(walk(35))
-    made = run(panel, progress=lambda done, rows: told.append((done, rows)))
-    assert told == [(10, 35), (20, 35), (30, 35), (35, 35)]
+    made = run(panel, progress=lambda done, rows: reported.append((done, rows)))
+    assert reported == [(10, 35), (20, 35), (30, 35), (35, 35)]
     assert made.record.tobytes() == run(panel).record.tobytes()
 
 

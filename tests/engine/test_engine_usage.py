@@ -288,7 +288,7 @@ def test_engines_may_share_a_provider(provider, monkeypatch):
 
         return Listens
 
-    async def told(shared, together):
+    async def told_market(shared, together):
         seen = [{}, {}]
         runs = [
             new_engine(
@@ -300,7 +300,7 @@ def test_engines_may_share_a_provider(provider, monkeypatch):
         await asyncio.gather(*runs)
         return seen
 
-    alone, together = (asyncio.run(told(provider, way)) for way in (False, True))
+    alone, together = (asyncio.run(told_market(provider, way)) for way in (False, True))
     assert [len(seen) for seen in alone] == [49, 49]
     assert alone == together
 

@@ -302,7 +302,7 @@ def test_the_threshold_decides_how_far_off_a_leg_may_be(driver, threshold):
     check_hedged(result)
 
 
-def test_what_a_liquidation_leaves_naked_is_hedged_or_sold_in_the_same_row(driver):
+def test_what_a_liquidation_leaves_unhedged_is_hedged_or_sold_in_the_same_row(driver):
     panel = market(steady(30))
     high = panel.columns[f"high|{perp('bybit')}"].copy()
     high[15] *= 1.7

@@ -147,7 +147,7 @@ def test_5_a_fall_brings_margin_home_and_then_pairs_are_bought(story):
     assert home.min() > fell["row"].min()
 
 
-def test_6_no_row_is_naked(story, mode):
+def test_6_no_row_is_unhedged(story, mode):
     check_hedged(story, MAX_DRIFT)
     resting = ~travelling(story)[2:LAST]
     off = np.abs(share_on_chain(story)[2:LAST] - SHARE)
@@ -259,7 +259,7 @@ def test_a_fall_of_forty_percent_in_one_row(mode, driver):
 
 
 @pytest.mark.parametrize("venue", VENUES)
-def test_a_liquidation_at_one_venue_leaves_nothing_naked_for_long(mode, driver, venue):
+def test_a_liquidation_at_one_venue_leaves_nothing_unhedged_for_long(mode, driver, venue):
     wick = np.where(np.arange(40) == 15, 0.75, 0.002)
     result = trade(mode, driver, hedged(steady(40, 3_000.0), wick={venue: wick}), QUIET)
     struck = events(result, "liquidation")

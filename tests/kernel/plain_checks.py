@@ -12,12 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from basis.engine.blocking import run_blocking
-from basis.execution.managers import CEXExecutionManager, OnChainExecutionManager
 from basis.kernel import jit
 from basis.kernel.coefficients import make_coefficients
 from basis.kernel.keys import parse_key
 from basis.results import Result
-from basis.strategies.manager import StrategyManager
 from support import scenarios
 from support.kernel_stages import (
     ASKED,
@@ -43,7 +41,7 @@ from support.kernel_stages import (
 )
 from support.kernel_view import record_without_totals
 from support.runs import FREE, by_components, engine_of, run
-from support.same_run import assert_same_arrays
+from support.same_run import AskedInPython, OwnCex, OwnOnChain, assert_same_arrays
 from support.small_markets import market, pool, steady, walk
 from support.strategies import add_to_hedge, do_nothing, enter_hedge
 
@@ -313,27 +311,12 @@ def test_components_take_every_part_of_the_hour(name):
     assert_same_arrays(stepped, made)
 
 
-class Asked(StrategyManager):
-    """The mode's strategy, asked from outside the loop."""
-
-    async def make_decision(self, timestamp=None, market_data=None):
-        return await super().make_decision(timestamp, market_data)
-
-
-class OwnManager(CEXExecutionManager):
-    """The built-in manager by another name: the loop leaves it the row."""
-
-
-class OwnPool(OnChainExecutionManager):
-    """See `OwnManager`."""
-
-
 @pytest.mark.parametrize("name", ["entry", "next_bar", "lend"])
 @pytest.mark.parametrize(
     "components",
     [
-        {"strategy_manager": Asked},
-        {"cex_execution_manager": OwnManager, "onchain_execution_manager": OwnPool},
+        {"strategy_manager": AskedInPython},
+        {"cex_execution_manager": OwnCex, "onchain_execution_manager": OwnOnChain},
     ],
     ids=["decisions", "rows"],
 )

@@ -18,7 +18,7 @@ from support.kernel_view import (
     state_without_margin_ratios,
 )  # fmt: skip
 from support.runs import settings
-from support.same_run import unlike
+from support.same_run import first_difference
 
 TESTS = Path(__file__).resolve().parents[1]
 COMPARED = [name for name in scenarios.SCENARIOS if name not in scenarios.PLAIN_ONLY]
@@ -45,7 +45,7 @@ def compiled():
 @pytest.mark.parametrize("name", COMPARED)
 def test_plain_python_gives_the_bits_of_compiled_code(name, plain, compiled):
     for part in (part for part in compiled if part.startswith(f"{name}.") and not part.endswith(".cause")):
-        assert unlike(compiled[part], plain[part]) is None, part
+        assert first_difference(compiled[part], plain[part]) is None, part
     assert str(compiled[f"{name}.cause"]) == str(plain[f"{name}.cause"])
 
 

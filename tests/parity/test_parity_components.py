@@ -9,10 +9,10 @@ from basis.engine.event_driven import COMPONENTS
 from basis.errors import InputError
 from basis.execution.simulation import ExchangeSimulation, ProtocolSimulation, WalletSimulation
 from support import event_values
-from support.call_log import Log, spied, spied_provider
+from support.call_log import Log, logging_parts, logging_provider
 from support.kernel_stages import plan_of_action, set_alert_level
 from support.kernel_view import count_of_events, quantities_of_checkpoint
-from support.same_run import AskedInPython, assert_same_but_for_the_name, assert_same_run
+from support.same_run import AskedInPython, assert_same_but_for_the_run_id, assert_same_run
 
 DAYS = {"start": "2024-02-01", "end": "2024-02-15"}
 FLOWS = [
@@ -33,7 +33,7 @@ VENUES = ("binance", "bybit", "okx")
 
 @pytest.fixture(scope="module")
 def watched(sample_data):
-    """Case → (compiled result, result of an engine in which nobody is built in, log of its calls)."""
+    """Case → (compiled result, result of an engine without a built-in part, log of its calls)."""
     made = {}
 
     def make(case):
@@ -41,8 +41,8 @@ def watched(sample_data):
             mode, overrides = CASES[case]
             config, log = load_config(mode, overrides, environ={}), Log()
             compiled = basis.backtest(config, sample_data)
-            provider = spied_provider(sample_data, config, log)
-            stepped = basis.backtest(config, provider, driver="event", **spied(config, log))
+            provider = logging_provider(sample_data, config, log)
+            stepped = basis.backtest(config, provider, driver="event", **logging_parts(config, log))
             made[case] = compiled, stepped, log
         return made[case]
 
@@ -58,9 +58,9 @@ def kinds(result):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_engine_of_spies_gives_the_same_bits(case, watched):
+def test_an_engine_whose_parts_log_their_calls_gives_the_same_bits(case, watched):
     compiled, stepped, _ = watched(case)
-    assert_same_but_for_the_name(compiled, stepped)
+    assert_same_but_for_the_run_id(compiled, stepped)
 
 
 def test_everybody_is_asked(watched):
@@ -104,13 +104,13 @@ def test_every_order_goes_to_its_venue_and_every_fill_into_the_book(case, watche
     for venue in compiled.config.venues:
         own = [call.given[0] for call in log.of(venue, "execute")]
         assert all(order.venue == venue for order in own)
-    told_of = compiled.events[compiled.events.kind == "order"]
-    assert [call.given[0].instrument for call in sent] == told_of.instrument.tolist()
-    assert [call.given[0].quantity for call in sent] == told_of.quantity.tolist()
-    assert [call.given[0].action for call in sent] == told_of.action.tolist()
+    table = compiled.events[compiled.events.kind == "order"]
+    assert [call.given[0].instrument for call in sent] == table.instrument.tolist()
+    assert [call.given[0].quantity for call in sent] == table.quantity.tolist()
+    assert [call.given[0].action for call in sent] == table.action.tolist()
     ids = [call.given[0].client_order_id for call in sent]
     assert len(set(ids)) == len(ids)
-    assert [i.rpartition("-")[0] for i in ids] == told_of.correlation_id.tolist()
+    assert [i.rpartition("-")[0] for i in ids] == table.correlation_id.tolist()
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -214,9 +214,9 @@ class Closed(ExchangeSimulation):
 def test_a_venue_that_refuses_fills_nothing(driver, hedged):
     config, panel, _ = hedged
     made = basis.backtest(config, panel, driver=driver, interfaces={"okx": Closed})
-    told_of = made.events[made.events.venue == "okx"]
-    assert set(told_of.kind) == {"order", "reject", "arrival"}
-    assert set(told_of.query("kind == 'reject'").detail) == {"not enough margin"}
+    table = made.events[made.events.venue == "okx"]
+    assert set(table.kind) == {"order", "reject", "arrival"}
+    assert set(table.query("kind == 'reject'").detail) == {"not enough margin"}
     assert (made.positions["okx:Perp:BTCUSDT"] == 0.0).all()
     assert (made.positions["bybit:Perp:BTCUSDT"] < 0.0).any()
 
@@ -291,22 +291,22 @@ def test_an_execution_manager_that_skips_an_action_does_so_in_both_drivers(hedge
     assert kinds(made[0])["transfer"] == 3
 
 
-def test_what_a_strategy_is_told_is_what_the_panel_holds(hedged, sample_data):
+def test_what_a_strategy_is_reported_is_what_the_panel_holds(hedged, sample_data):
     """And what the strategy's data are is the run's own table."""
-    told_of = {}
+    table = {}
 
     class Curious(AskedInPython):
         async def make_decision(self, timestamp=None, market_data=None):
-            told_of[timestamp] = dict(market_data)
+            table[timestamp] = dict(market_data)
             return await super().make_decision(timestamp, market_data)
 
     config, panel, _ = hedged
     for data in (panel, sample_data):
         for driver in ("kernel", "event"):
-            told_of.clear()
+            table.clear()
             made = basis.backtest(config, data, driver=driver, strategy=Curious)
-            assert len(told_of) > 3
-            for stamp, seen in told_of.items():
+            assert len(table) > 3
+            for stamp, seen in table.items():
                 row = panel.row_at(stamp)
                 # row 0 of a data set has an hour before it, which that of a run has not
                 for name in ("spot|BTC", "mark|okx:Perp:BTCUSDT", "gas_price_gwei"):
@@ -317,7 +317,7 @@ def test_what_a_strategy_is_told_is_what_the_panel_holds(hedged, sample_data):
 @pytest.mark.parametrize("window", [{}, {"end": "2024-02-03"}], ids=["as it is", "another window"])
 def test_a_provider_of_ones_own_is_asked_for_every_decision(window, driver, sample_data):
     config, log = load_config("btc_basis", {"start": "2024-02-01", "end": "2024-02-05"}, environ={}), Log()
-    provider = spied_provider(sample_data, config, log)
+    provider = logging_provider(sample_data, config, log)
     asked = []
 
     class Counted(AskedInPython):
@@ -330,12 +330,12 @@ def test_a_provider_of_ones_own_is_asked_for_every_decision(window, driver, samp
     assert len(asked) >= 2
 
 
-def test_a_strategy_is_told_of_instruments_that_came_with_the_starting_book(sample_data):
-    told_of = {}
+def test_a_strategy_is_table_instruments_that_came_with_the_starting_book(sample_data):
+    table = {}
 
     class Listens(basis.StrategyManager):
         def make_decision(self, timestamp=None, market_data=None):
-            told_of.update({name: value for name, value in market_data.items() if "ETHUSDT" in name})
+            table.update({name: value for name, value in market_data.items() if "ETHUSDT" in name})
 
     start = {
         "binance:BaseToken:USDT": 100_000.0,
@@ -345,7 +345,7 @@ def test_a_strategy_is_told_of_instruments_that_came_with_the_starting_book(samp
     days = {"start": "2024-02-01", "end": "2024-02-02", "strategy.rebalance": False}
     days["strategy.hedge_allocation"] = {"binance": 0.5, "bybit": 0.5}
     made = basis.backtest("btc_basis", sample_data, overrides=days, positions=start, strategy=Listens)
-    assert told_of.get("mark|binance:Perp:ETHUSDT") in made.panel["mark|binance:Perp:ETHUSDT"].tolist()
+    assert table.get("mark|binance:Perp:ETHUSDT") in made.panel["mark|binance:Perp:ETHUSDT"].tolist()
 
 
 class Looks(basis.StrategyManager):
@@ -392,13 +392,13 @@ def test_built_in_classes_by_name_are_no_reason_to_stop(hedged):
     """Components that are named but built in leave the compiled loop alone."""
     config, panel, usual = hedged
     clients = {"wallet": WalletSimulation, **dict.fromkeys(VENUES, ExchangeSimulation)}
-    assert_same_but_for_the_name(usual, basis.backtest(config, panel, components=COMPONENTS, interfaces=clients))
+    assert_same_but_for_the_run_id(usual, basis.backtest(config, panel, components=COMPONENTS, interfaces=clients))
 
 
 def test_a_client_serves_any_venue_it_is_named_for(hedged):
     """What a client does is the kernel's, by the order; its class is only a name."""
     config, panel, usual = hedged
-    assert_same_but_for_the_name(usual, basis.backtest(config, panel, interfaces={"okx": ProtocolSimulation}))
+    assert_same_but_for_the_run_id(usual, basis.backtest(config, panel, interfaces={"okx": ProtocolSimulation}))
 
 
 # --- one action, by hand ---------------------------------------------------------------------------------------------

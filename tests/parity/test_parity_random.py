@@ -9,7 +9,7 @@ from basis.engine.simulation import checkpoint, simulate
 from support.exchange_draws import config_of, markets, policies
 from support.kernel_view import RunView
 from support.runs import by_components, settings
-from support.same_run import WAYS, assert_same_arrays, assert_same_tables, result_of, unlike
+from support.same_run import WAYS, assert_same_arrays, assert_same_tables, first_difference, result_of
 from support.small_markets import at_row, flows, pool
 
 
@@ -21,7 +21,7 @@ def goes_on_alike(made, row):
     rest, kept = panel.slice(row, len(panel) - 1), checkpoint(made.recording, at_row(panel, row))
     compiled = RunView(simulate(config, rest, resume=kept))
     assert_same_arrays(compiled, by_components(compiled))
-    assert unlike(compiled.record[1 : compiled.stop], made.record[row + 1 : made.stop]) is None
+    assert first_difference(compiled.record[1 : compiled.stop], made.record[row + 1 : made.stop]) is None
 
 
 @trials(max_examples=25)

@@ -31,10 +31,10 @@ def overlaps(shown, folder, width, height):
     """Figure → which of its texts overlap or are cut off."""
     page = open_page(page_of(shown, folder, width, height), folder / "profile", width)
     assert page.console == []
-    told = dict(line.split(": ", 1) for line in page.title.split("|"))
-    assert set(told) == set(shown)
-    assert all(int(text.split()[0]) >= 3 for text in told.values())
-    return {name: text for name, text in told.items() if ", " in text}
+    reported = dict(line.split(": ", 1) for line in page.title.split("|"))
+    assert set(reported) == set(shown)
+    assert all(int(text.split()[0]) >= 3 for text in reported.values())
+    return {name: text for name, text in reported.items() if ", " in text}
 
 
 @pytest.mark.parametrize(("width", "height"), [(1000, 600), (600, 400)])

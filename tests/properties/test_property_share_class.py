@@ -81,10 +81,10 @@ def test_with_rewards_and_dust_the_sums_close(case, share_class):
     tokens = [name for name in result.positions if "EIGEN" in name or "ETHFI" in name]
     assert bool(tokens) == (made.lst == "weETH")
     assert not tokens or (result.positions[tokens] >= 0.0).all(axis=None)
-    told = result.events[result.events["kind"] == "reward"]
-    assert np.isclose(told["notional"].sum(), result.attribution["reward_pnl"].sum(), rtol=1e-9, atol=1e-12 * scale)
+    reported = result.events[result.events["kind"] == "reward"]
+    assert np.isclose(reported["notional"].sum(), result.attribution["reward_pnl"].sum(), rtol=1e-9, atol=1e-12 * scale)
     earning = result.status == "complete" and made.lst == "weETH" and (
         mode == "eth_leveraged" or result.positions[TOKEN.format("weETH")].iloc[28:30].min() > 0.0
     )  # fmt: skip
     if earning and result.positions[[n for n in result.positions if n.endswith("weETH")]].iloc[29].max() > 0.0:
-        assert len(told) > 0
+        assert len(reported) > 0

@@ -227,8 +227,8 @@ def test_a_lending_liquidation_is_one_and_in_share_class(sample_data):
     rows = page.table("time, UTC")[1:]
     assert {row[4] for row in rows} == {"–"}
     assert [row[5] for row in rows] == [f"{worth:,.2f} USDT" for worth in struck.notional]
-    told = f"{result.summary['liquidations']} liquidation"
-    assert told in page.text
+    reported = f"{result.summary['liquidations']} liquidation"
+    assert reported in page.text
 
 
 def test_rejects_are_counted_by_reason(sample_data):

@@ -209,7 +209,7 @@ class Rerun:
         return at.REASONS[fills.price(frame.sizes, state, model, hour, quotes, frame.desk, 0, 0, order)]
 
     def with_unearned_basis(self, row: int, amount: float) -> "Rerun":
-        """The same with basis booked in a row, USDT per BTC, that nobody earned."""
+        """The same with basis booked in a row, USDT per BTC, that was not earned."""
         frame = self.loop.frame
         model = with_unearned_basis(frame.model, self.slots, row, amount)
         self.loop = Loop(frame.sizes, self.state, model, frame.desk, frame.decide, self.record)
@@ -233,7 +233,7 @@ def free_rows_for_events(book: Any) -> int:
 
 
 def with_unearned_basis(model: Any, slots: Slots, row: int, amount: float) -> Any:
-    """A model in which one row books basis of the first perp that nobody earned, USDT per unit."""
+    """A model in which one row books basis of the first perp that was not earned, USDT per unit."""
     hours = model.hours.copy()
     at.hour_of(slots.shape(), hours.T).basis[0, row] += amount
     return model._replace(hours=hours)

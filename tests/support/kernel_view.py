@@ -21,7 +21,7 @@ from basis.strategies.factory import make_strategy
 PNL_COLUMNS = at.COLUMN_NAMES
 #: Most actions in one decision, and numbers a strategy may keep from one decision to the next.
 MOST_ACTIONS, MEMORIES = at.ACTIONS, at.MEMORIES
-#: What an order is, by its code; the last two are fills that nobody decides when they happen.
+#: What an order is, by its code; the last two are fills of orders that rest at a venue.
 ORDER_KINDS = (
     "spot", "perp", "transfer", "supply", "withdraw", "swap", "stake", "unstake", "borrow", "repay",
     "lever_stake", "lever_swap", "delever", "unwind", "stop", "take_profit",

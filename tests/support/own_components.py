@@ -1,4 +1,4 @@
-"""A strategy and an exchange in plain Python: those of `btc_basis` written once more, and some of their own."""
+"""Strategies and exchanges in plain Python: those of `btc_basis` a second time, and some for tests alone."""
 
 from datetime import UTC, datetime
 
