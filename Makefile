@@ -11,7 +11,7 @@ ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup backtest test golden browser gates bench results picture notebooks lab lint types format clean
+.PHONY: help setup backtest check test golden browser gates bench results picture notebooks lab lint types format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,13 @@ $(STAMP): pyproject.toml constraints.txt
 
 backtest: $(STAMP) ## run one backtest: MODE, DATA, OUT, ARGS
 	$(BIN)/basis backtest $(MODE) --data $(DATA) $(if $(OUT),--out $(OUT)) $(ARGS)
+
+# few books, no browser, no real data but what the files themselves ask for
+CHECKED := tests/config tests/market tests/strategies tests/engine tests/kernel/test_kernel_parity.py tests/test_readme.py \
+  tests/test_structure.py
+
+check: $(STAMP) ## run the quick tests while working
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow' $(CHECKED) $(ARGS)
 
 test: $(STAMP) browser ## run every test
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)

@@ -60,13 +60,18 @@ def eventful(result):
     return [stamps[row] for row in sorted(rows)]
 
 
+@pytest.fixture(scope="module")
+def hours(reported):
+    """The eventful hours of a run, each explained once."""
+    return {instant: reported.explain(instant) for instant in eventful(reported)}
+
+
 # --- explain ---------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_computed_again_is_what_was_booked(reported):
+def test_what_is_computed_again_is_what_was_booked(reported, hours):
     capital = reported.summary["initial_equity"]
-    for instant in eventful(reported):
-        hour = reported.explain(instant)
+    for instant, hour in hours.items():
         assert list(hour.pnl.index) == list(PNL_COLUMNS)
         np.testing.assert_allclose(hour.pnl["recomputed"], hour.pnl["booked"], rtol=0, atol=1e-12 * capital)
         assert (hour.pnl["booked"] == reported.attribution.loc[instant, list(PNL_COLUMNS)]).all()
@@ -74,11 +79,11 @@ def test_what_is_computed_again_is_what_was_booked(reported):
         np.testing.assert_allclose(known["recomputed"], known["booked"], rtol=1e-11, atol=1e-12 * capital)
 
 
-def test_the_columns_sum_to_the_change_of_equity(reported):
+def test_the_columns_sum_to_the_change_of_equity(reported, hours):
     equity, flow = reported.equity["equity"], reported.equity["net_flow"]
     earned = equity.diff().fillna(equity.iloc[0] - reported.summary["initial_equity"]) - flow
-    for instant in eventful(reported):
-        check = reported.explain(instant).check
+    for instant, hour in hours.items():
+        check = hour.check
         assert check.closes
         assert check.pnl == pytest.approx(earned[instant], abs=1e-9)
         assert (
@@ -88,9 +93,8 @@ def test_the_columns_sum_to_the_change_of_equity(reported):
         )
 
 
-def test_every_hour_is_reported_in_text_and_in_html(reported):
-    for instant in eventful(reported):
-        hour = reported.explain(instant)
+def test_every_hour_is_reported_in_text_and_in_html(reported, hours):
+    for instant, hour in hours.items():
         text, html = repr(hour), hour._repr_html_()
         assert text.startswith(f"{reported.summary['mode']}, {instant:%Y-%m-%d %H:%M} UTC")
         for title in ("Market", "Settled", "Flows", "Risk", "Decision", "Orders and fills", "Exposure", "P&L", "Check"):
@@ -160,8 +164,9 @@ def test_a_folder_tells_the_same_as_the_run_in_memory(run, tmp_path):
     result = run("btc_basis", {**RUNS["liquidated"][1]})
     again = basis.open_run(result.save(tmp_path / "run", report=False))
     for instant in eventful(result):
-        assert repr(again.explain(instant)) == repr(result.explain(instant))
-        pd.testing.assert_frame_equal(again.explain(instant).pnl, result.explain(instant).pnl)
+        saved, hour = again.explain(instant), result.explain(instant)
+        assert repr(saved) == repr(hour)
+        pd.testing.assert_frame_equal(saved.pnl, hour.pnl)
 
 
 @pytest.mark.parametrize("share_class", ["USDT", "ETH"])
