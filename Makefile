@@ -11,7 +11,7 @@ ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup backtest test golden browser gates bench results picture notebooks lab stubs lint types format clean
+.PHONY: help setup backtest check test golden browser gates bench results picture notebooks lab lint types format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,13 @@ $(STAMP): pyproject.toml constraints.txt
 backtest: $(STAMP) ## run one backtest: MODE, DATA, OUT, ARGS
 	$(BIN)/basis backtest $(MODE) --data $(DATA) $(if $(OUT),--out $(OUT)) $(ARGS)
 
+# few books, no browser, no real data but what the files themselves ask for
+CHECKED := tests/config tests/market tests/strategies tests/engine tests/kernel/test_kernel_parity.py tests/test_readme.py \
+  tests/test_structure.py
+
+check: $(STAMP) ## run the quick tests while working
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow' $(CHECKED) $(ARGS)
+
 test: $(STAMP) browser ## run every test
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
@@ -37,7 +44,7 @@ golden: $(STAMP) ## compare the tables of 300 runs with tests/golden/golden.txt;
 	$(BIN)/python tests/golden/golden.py $(ARGS)
 
 browser: $(STAMP) ## install Debian's Chromium for the tests in a browser, where there is none and one may
-	@$(BIN)/python tests/headless.py
+	@$(BIN)/python tests/support/browser.py
 
 gates: $(STAMP) ## accept each mode as its user would: a gate a mode, both drivers
 	$(BIN)/python -m pytest tests/gates $(ARGS)

@@ -246,12 +246,12 @@ class Audit:
     def flows_are_those_of_the_configuration(self):
         booked = np.zeros(len(self.stamps))
         flows = self.events[self.events["kind"] == "flow"]
-        told = {"deposit": [], "withdrawal requested": []}
+        reported = {"deposit": [], "withdrawal requested": []}
         for event in flows.itertuples():
             row = self.stamps.get_loc(event.timestamp)
             booked[row] += event.quantity
-            if event.detail in told:
-                told[event.detail].append((row, event.amount))
+            if event.detail in reported:
+                reported[event.detail].append((row, event.amount))
         self.compare("net_flow", self.equity["net_flow"], booked, self.money)
         wanted = {"deposit": [], "withdrawal requested": []}
         for flow in self.config["flows"]:
@@ -263,9 +263,9 @@ class Audit:
             together = pd.DataFrame(flows, columns=["row", "amount"])
             if kind == "deposit":
                 together = together.groupby("row", as_index=False).sum()
-            seen = pd.DataFrame(told[kind], columns=["row", "amount"])
+            seen = pd.DataFrame(reported[kind], columns=["row", "amount"])
             if len(seen) != len(together) or (abs(seen - together) > self.money).any(axis=None):
-                self.report("flows", None, f"events tell {told[kind]}, the configuration {flows}")
+                self.report("flows", None, f"events tell {reported[kind]}, the configuration {flows}")
 
     def costs_are_those_of_the_events(self):
         events = self.events
@@ -331,8 +331,8 @@ class Audit:
         for venue in dict.fromkeys(split(key)[0] for key in self.perps):
             self._ratios(venue, "", rows, rows, "mark")
             self._ratios(venue, "|worst", rows[:-1], rows[1:], "extreme")
-            told = np.array([self.before.get((row, venue), (np.inf, 0.0)) for row in rows]).T
-            for name, line in zip((f"margin_ratio|{venue}|before", f"maintenance_ratio|{venue}|before"), told):
+            reported = np.array([self.before.get((row, venue), (np.inf, 0.0)) for row in rows]).T
+            for name, line in zip((f"margin_ratio|{venue}|before", f"maintenance_ratio|{venue}|before"), reported):
                 self.compare(name, self.risk[name], line, 1e-9 * np.maximum(1.0, np.abs(line)))
         for name in (name for name in self.risk if name.startswith("alert|")):
             if name != "alert|drawdown":

@@ -13,11 +13,15 @@ import numba
 import numpy as np
 
 import basis
-from basis.engine import model
-from basis.kernel import coefficients, depth, exposure, fills, hour, layout, loop, pnl, risk, route, settle
 from basis.market import DataProvider
-
-_MODULES = (coefficients, depth, exposure, fills, hour, layout, loop, pnl, risk, route, settle, model)
+from support.kernel_faults import (
+    funding_lines,
+    pnl_line,
+    quantities,
+    replaced,
+    scale_gas_units,
+    scale_taker_fee_of_perps,
+)
 
 #: Enters at once, is paid funding, and is liquidated by the wick of the squeeze.
 HEDGED = (
@@ -52,34 +56,12 @@ LENDING = (
 )
 
 
-@contextlib.contextmanager
-def replaced(name, make):
-    """Every use of a function is that of another: `make(original)`."""
-    places = [module for module in _MODULES if hasattr(module, name)]
-    if not places:
-        raise LookupError(f"the kernel has no {name} any more: say here what does its work")
-    original = getattr(places[0], name)
-    other = make(original)
-    for module in places:
-        setattr(module, name, other)
-    try:
-        yield
-    finally:
-        for module in places:
-            setattr(module, name, original)
-
-
-def _book(arguments):
-    """Named views of the state, which every stage takes as its second argument."""
-    return layout.book(arguments[0], arguments[1])
-
-
 def unbooked(stage, column):
     """A stage that forgets to book a column."""
 
     def make(original):
         def forgetful(*arguments):
-            line = _book(arguments).column[column]
+            line = pnl_line(arguments, column)
             before = line.copy()
             done = original(*arguments)
             line[:] = before
@@ -95,8 +77,8 @@ def wrong_sign(stage, column, cash_too):
 
     def make(original):
         def turned(*arguments):
-            book = _book(arguments)
-            lines = [book.column[column : column + 1], book.funding] + ([book.q] if cash_too else [])
+            lines = [pnl_line(arguments, column), funding_lines(arguments)]
+            lines += [quantities(arguments)] if cash_too else []
             before = [line.copy() for line in lines]
             done = original(*arguments)
             for line, old in zip(lines, before):
@@ -113,15 +95,15 @@ def losing_arrivals():
 
     def make(original):
         def losing(*arguments):
-            book = _book(arguments)
-            before = book.q.copy()
+            held = quantities(arguments)
+            before = held.copy()
             done = original(*arguments)
-            book.q[:] = before
+            held[:] = before
             return done
 
         return losing
 
-    return replaced("arrive", make)
+    return replaced("let transfers arrive", make)
 
 
 def answering(stage, answer):
@@ -140,15 +122,7 @@ def other_terms(change):
 
         return changed
 
-    return lambda: replaced("make_terms", make)
-
-
-def _cheaper(terms):
-    terms.venue[:, :, layout.PERP_TAKER] *= 0.4
-
-
-def _less_gas(terms):
-    terms.gas[:] *= 0.5
+    return lambda: replaced("terms of the venues", make)
 
 
 @contextlib.contextmanager
@@ -186,48 +160,48 @@ def _interpolated(measure, values):
 
 #: name → (run, how it is broken, kind of the first event that cannot be booked right; None: the first hour).
 INCONSISTENT = {
-    "funding booked with the wrong sign": (HEDGED, wrong_sign("settle_funding", layout.FUNDING, False), "funding"),
-    "funding not booked": (HEDGED, unbooked("settle_funding", layout.FUNDING), "funding"),
-    "fees not booked": (HEDGED, unbooked("book_trade", layout.FEES), "fill"),
-    "slippage not booked": (HEDGED, unbooked("book_trade", layout.SLIPPAGE), "fill"),
-    "gas not booked": (HEDGED, unbooked("book_transfer", layout.GAS), "transfer"),
-    "transfer fees not booked": (LEAVING, unbooked("book_transfer", layout.TRANSFER_FEES), "transfer home"),
-    "liquidation not booked": (HEDGED, unbooked("liquidate", layout.LIQUIDATION_LOSS), "liquidation"),
+    "funding booked with the wrong sign": (HEDGED, wrong_sign("settle funding", "funding_pnl", False), "funding"),
+    "funding not booked": (HEDGED, unbooked("settle funding", "funding_pnl"), "funding"),
+    "fees not booked": (HEDGED, unbooked("book a trade", "fees"), "fill"),
+    "slippage not booked": (HEDGED, unbooked("book a trade", "slippage"), "fill"),
+    "gas not booked": (HEDGED, unbooked("book a transfer", "gas"), "transfer"),
+    "transfer fees not booked": (LEAVING, unbooked("book a transfer", "transfer_fees"), "transfer home"),
+    "liquidation not booked": (HEDGED, unbooked("liquidate", "liquidation_loss"), "liquidation"),
     "arrivals lost": (HEDGED, losing_arrivals, "arrival"),
-    "basis not booked": (HEDGED, unbooked("attribute", layout.BASIS), "hour after the fills"),
+    "basis not booked": (HEDGED, unbooked("attribute the hour", "basis_pnl"), "hour after the fills"),
     # as long as the hedge is whole there is no price P&L
-    "price not booked": (HEDGED, unbooked("attribute", layout.DELTA), "liquidation"),
-    "supply yield not booked": (LENDING, unbooked("attribute", layout.SUPPLY), "hour after the fills"),
-    "gas of supplies not booked": (LENDING, unbooked("book_pool", layout.GAS), "fill"),
+    "price not booked": (HEDGED, unbooked("attribute the hour", "delta_pnl"), "liquidation"),
+    "supply yield not booked": (LENDING, unbooked("attribute the hour", "supply_yield"), "hour after the fills"),
+    "gas of supplies not booked": (LENDING, unbooked("book a supply", "gas"), "fill"),
 }
 #: name → (run, how it is broken).
 CONSISTENT = {
     "nothing": (HEDGED, contextlib.nullcontext),
     "nothing, leaving": (LEAVING, contextlib.nullcontext),
     "nothing, lending": (LENDING, contextlib.nullcontext),
-    "funding paid with the wrong sign": (HEDGED, wrong_sign("settle_funding", layout.FUNDING, True)),
+    "funding paid with the wrong sign": (HEDGED, wrong_sign("settle funding", "funding_pnl", True)),
     "funding turned in the market": (HEDGED, lambda: other_panel(_turned_funding)),
     "extremes seen too early": (HEDGED, lambda: other_panel(_seen_too_early)),
     "index interpolated": (LENDING, lambda: other_panel(_interpolated)),
-    "maker fees": (HEDGED, other_terms(_cheaper)),
-    "half the gas": (HEDGED, other_terms(_less_gas)),
-    "transfers at once": (LEAVING, answering("latency", lambda seconds: 0.0)),
-    "slippage of the smallest order": (HEDGED, answering("slippage_of", lambda fraction: 3e-4)),
-    "no maintenance margin": (HEDGED, answering("maintenance", lambda margin: 0.0)),
-    "liquidated at the extreme": (HEDGED, answering("path_to_liquidation", lambda share: min(1.0, share))),
-    "never liquidated": (HEDGED, answering("path_to_liquidation", lambda share: 2.0)),
+    "maker fees": (HEDGED, other_terms(lambda terms: scale_taker_fee_of_perps(terms, 0.4))),
+    "half the gas": (HEDGED, other_terms(lambda terms: scale_gas_units(terms, 0.5))),
+    "transfers at once": (LEAVING, answering("latency of a transfer", lambda seconds: 0.0)),
+    "slippage of the smallest order": (HEDGED, answering("slippage of a trade", lambda fraction: 3e-4)),
+    "no maintenance margin": (HEDGED, answering("maintenance margin", lambda margin: 0.0)),
+    "liquidated at the extreme": (HEDGED, answering("path to a liquidation", lambda share: min(1.0, share))),
+    "never liquidated": (HEDGED, answering("path to a liquidation", lambda share: 2.0)),
 }
 
 
 def main(data, folder):
-    told = {}
+    found = {}
     for name, ((mode, overrides), broken, *_) in {**INCONSISTENT, **CONSISTENT}.items():
         with broken():
             result = basis.backtest(mode, data, overrides=overrides)
-            told[name] = {"status": result.status, "cause": result.cause}
+            found[name] = {"status": result.status, "cause": result.cause}
             if name in CONSISTENT:
                 result.save(Path(folder) / name)
-    print(json.dumps(told))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Fixtures: a process in which nothing is compiled, both drivers; tools of the kernel's tests and of the gates."""
+"""Fixtures: a process in which nothing is compiled, and both drivers."""
 
 import json
 import os
@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-for folder in ("kernel", "gates"):
-    sys.path.append(str(HERE.parent / folder))
 
 
 @pytest.fixture(scope="session", params=["kernel", "event"])
@@ -24,7 +22,7 @@ def plain_python():
     """Run a script of this folder with ``NUMBA_DISABLE_JIT=1``; returns the JSON it prints."""
 
     def run(script, *arguments):
-        paths = [str(HERE.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        paths = [str(HERE.parents[1]), str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
         done = subprocess.run(
             [sys.executable, "-W", "ignore", str(HERE / script), *map(str, arguments)],
             env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(paths)},

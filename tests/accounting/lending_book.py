@@ -8,10 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from basis.kernel import layout as at
-from basis.kernel.numba.jit import strategy
+import basis
 from basis.market.panel import Panel
-from basis.strategies.base import Plan, Strategy
 
 #: Symbol of a reserve → asset that moves it; threshold and bonus outside any e-mode.
 MOVES = {"WETH": "ETH", "weETH": "ETH", "USDT": "USDT"}
@@ -74,17 +72,9 @@ def seizures(lent, owed, eth, rule):
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
-@strategy
-def _nothing(view, hour, params, actions):
-    return 0
-
-
-def _plans(config):
-    return (Plan("lend", "USDT", "wallet:BaseToken:USDT", "aave_v3:aToken:USDT"),)
-
-
-#: A strategy that never does anything.
-HOLD = Strategy("hold", _nothing, _plans, lambda config, slots: {at.ASK_ALWAYS: 0.0})
+@basis.compiled
+def never_acts(view, act):
+    """Do nothing."""
 
 
 def key(symbol, owed=False):

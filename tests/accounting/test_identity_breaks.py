@@ -36,20 +36,20 @@ def first_row(audit, what):
 
 @pytest.mark.parametrize("name", INCONSISTENT)
 def test_a_run_that_does_not_add_up_stops_in_the_row(name, broken, sound):
-    _, told = broken
+    _, reported = broken
     (_, overrides), _, what = INCONSISTENT[name]
     reference = sound[overrides["start"]]
     row = first_row(reference, what)
-    assert told[name]["status"] == "stopped"
-    cause = told[name]["cause"]
+    assert reported[name]["status"] == "stopped"
+    cause = reported[name]["cause"]
     assert cause.startswith("identity broken")
     assert f"row {row} ({reference.stamps[row]:%Y-%m-%dT%H:%M:%SZ})" in cause
 
 
 @pytest.mark.parametrize("name", CONSISTENT)
 def test_the_audit_finds_what_is_wrong_all_through(name, broken, sample_data):
-    folder, told = broken
-    assert told[name] == {"status": "complete", "cause": None}
+    folder, reported = broken
+    assert reported[name] == {"status": "complete", "cause": None}
     found = audit(folder / name, sample_data)
     # every such run adds up
     assert not [finding for finding in found if finding.check.startswith("identity")]

@@ -6,13 +6,11 @@ The book of `lending_book` works out every seizure; runs hold their loan and do 
 import numpy as np
 import pandas as pd
 import pytest
-from gate_tools import events, held, rows_of, same_tables, series
 from hypothesis import given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
 from lending_book import (
     BONUS,
-    HOLD,
     MOVES,
     THRESHOLD,
     book_of,
@@ -21,13 +19,15 @@ from lending_book import (
     key,
     loan_to_value,
     market,
+    never_acts,
     per_unit,
     price_of,
     stored_by_hand,
 )
-from made_onchain import ether
 
 import basis
+from support.result_checks import events, held, rows_of, same_tables, series
+from support.staking_markets import ether
 
 pytestmark = pytest.mark.filterwarnings("ignore::basis.errors.RunStoppedWarning")
 
@@ -57,7 +57,7 @@ def hold(panel, book, driver="kernel", share_class="USDT", rule="aave_v3.0", res
         **more,
     }
     start = {"resume": resume} if resume else {"positions": book}
-    return basis.backtest("pure_lending", panel, overrides=overrides, strategy=HOLD, driver=driver, **start)
+    return basis.backtest("pure_lending", panel, overrides=overrides, strategy=never_acts, driver=driver, **start)
 
 
 def dip(low=LOW, high=None, growth=1e-6, peg=1.0):
@@ -244,7 +244,7 @@ def test_a_high_is_no_danger_to_a_debt_in_usdt_nor_a_low_to_one_in_ether(driver)
         assert (result.risk["health_factor|worst"] > 1.0).all()
 
 
-def test_without_liquidations_the_worst_is_told_all_the_same(driver):
+def test_without_liquidations_the_worst_is_reported_all_the_same(driver):
     panel = dip()
     result = hold(panel, owing_usdt(panel, 0.97), driver, **{"risk.simulate_liquidation": False})
     assert rows_of(result, "liquidation") == []
@@ -394,21 +394,21 @@ def test_the_share_class_is_only_the_numeraire(loan, rule, valuation):
 def test_every_change_of_a_leg_is_told(loan, share_class, rule):
     """Outside of liquidations stored quantities do not move, and each moves by what its events say."""
     result = hold(loan.panel, loan.book, "kernel", share_class, rule)
-    told = events(result, "liquidation")
+    reported = events(result, "liquidation")
     for name in loan.book:
         moved = np.zeros(len(result.equity))
-        own = told[told["instrument"] == name]
+        own = reported[reported["instrument"] == name]
         np.add.at(moved, own["row"], own["quantity"])
         np.testing.assert_allclose(
             np.diff(held(result, name), prepend=loan.book[name]), moved, rtol=1e-9, atol=1e-12 * loan.book[name]
         )
     assert set(result.events["kind"]) <= {"liquidation", "alert", "error"}
-    seized = told[told["fee"] != 0.0]
+    seized = reported[reported["fee"] != 0.0]
     booked = seized.groupby("row")["fee"].sum()
     np.testing.assert_allclose(
         result.attribution["liquidation_loss"].iloc[booked.index], -booked, rtol=1e-9, atol=1e-12
     )
-    assert (result.summary["min_health_factor"] < 1.0) == (len(told) > 0)
+    assert (result.summary["min_health_factor"] < 1.0) == (len(reported) > 0)
 
 
 def test_the_draws_meet_what_they_are_meant_to_meet():
@@ -434,7 +434,7 @@ def test_the_extremes_are_those_of_the_candle_that_ended(sample_data, share_clas
     book = {key("WETH"): 100.0, key("USDT", True): 100_000.0}
     more = {**LEGS, "share_class": share_class}
     result = basis.backtest(
-        "pure_lending", sample_data, "2024-06-01", "2024-06-20", more, positions=book, strategy=HOLD
+        "pure_lending", sample_data, "2024-06-01", "2024-06-20", more, positions=book, strategy=never_acts
     )
     hour = pd.Timedelta(hours=1)
     for name, worse in (("low", np.minimum), ("high", np.maximum)):
@@ -457,7 +457,12 @@ def test_the_fall_of_august_2024(real_data, share_class, start):
     """ETH fell by a third in three days, with a low far below the prices of its hours."""
     window = ("2024-08-01", "2024-08-10")
     empty = basis.backtest(
-        "pure_lending", real_data, *window, LEGS, positions={key("WETH"): 100.0, key("USDT", True): 1.0}, strategy=HOLD
+        "pure_lending",
+        real_data,
+        *window,
+        LEGS,
+        positions={key("WETH"): 100.0, key("USDT", True): 1.0},
+        strategy=never_acts,
     )
     panel = empty.panel
     backing = 100.0 * panel["liquidity_index|aave_v3:WETH"].iloc[0] * panel["spot|ETH"].iloc[0]
@@ -465,7 +470,7 @@ def test_the_fall_of_august_2024(real_data, share_class, start):
     book = {key("WETH"): 100.0, key("USDT", True): debt}
     more = {**LEGS, "share_class": share_class}
     made = [
-        basis.backtest("pure_lending", real_data, *window, more, positions=book, strategy=HOLD, driver=driver)
+        basis.backtest("pure_lending", real_data, *window, more, positions=book, strategy=never_acts, driver=driver)
         for driver in DRIVERS
     ]
     assert same_tables(*made)
@@ -490,7 +495,7 @@ def test_the_fall_of_august_2024(real_data, share_class, start):
 def test_the_terms_here_are_those_of_the_venue(sample_data):
     result = basis.backtest(
         "pure_lending", sample_data, "2024-06-01", "2024-06-02", LEGS,
-        positions={key("WETH"): 1.0, key("weETH"): 1.0, key("USDT", True): 1.0}, strategy=HOLD,
+        positions={key("WETH"): 1.0, key("weETH"): 1.0, key("USDT", True): 1.0}, strategy=never_acts,
     )  # fmt: skip
     for symbol in MOVES:
         [entry] = result.config.venues["aave_v3"].reserves[symbol]

@@ -13,9 +13,7 @@ import numpy as np
 import pandas as pd
 
 import basis
-from basis.kernel import layout as at
-from basis.kernel.numba.jit import strategy
-from basis.strategies.base import Plan, Strategy
+from support.strategies import do_nothing
 
 FIRST = datetime(2024, 3, 1, 7, tzinfo=UTC)
 PERP, BTC, CASH = "binance:Perp:BTCUSDT", "binance:BaseToken:BTC", "binance:BaseToken:USDT"
@@ -55,31 +53,12 @@ def market(folder, spot, mark, rate, high=None, eth=(3000.0, 3030.0), usd=(0.999
     return folder
 
 
-def _plans(config):
-    return (Plan("hedge", "BTC", token=BTC, market="BTCUSDT"), Plan("margin", "USDT"))
+@basis.compiled(every_row=True)
+def reduce_in_row_1(view, act, part=PART):
+    """Close a part of both legs."""
+    if not view.first:
+        act.exit_partial("BTC", part)
 
-
-def _policy(config, slots):
-    return {at.ASK_ALWAYS: 1.0}
-
-
-@strategy
-def _reduce_in_row_1(view, hour, params, actions):
-    if view[at.FIRST] > 0.0:
-        return 0
-    actions[0, 0] = at.EXIT_PARTIAL
-    actions[0, 1] = 0.0
-    actions[0, 2] = PART
-    return 1
-
-
-@strategy
-def _hold(view, hour, params, actions):
-    return 0
-
-
-REDUCE = Strategy("reduce_in_row_1", _reduce_in_row_1, _plans, _policy)
-HOLD = Strategy("hold", _hold, _plans, _policy)
 
 ONE_VENUE = {
     "start": FIRST,
@@ -103,7 +82,7 @@ def example_a(folder, share_class):
         "venues.binance.perp_slippage": 20.0 / 60_680.0 * 1e4,
         "venues.binance.spot_slippage": 30.0 / 60_700.0 * 1e4,
     }
-    return basis.backtest("btc_basis", data, overrides=overrides, positions=book, strategy=REDUCE)
+    return basis.backtest("btc_basis", data, overrides=overrides, positions=book, strategy=reduce_in_row_1)
 
 
 def example_c1(folder, fee, size=2.0, cash=11_500.0, high=66_900.0, brackets=((1e12, 0.004, 0.0, 125.0),)):
@@ -114,7 +93,7 @@ def example_c1(folder, fee, size=2.0, cash=11_500.0, high=66_900.0, brackets=((1
         "venues.binance.liquidation_fee": fee,
         "venues.binance.tiers": {"BTCUSDT": {"brackets": [list(row) for row in brackets]}},
     }
-    return basis.backtest("btc_basis", data, overrides=overrides, positions=book, strategy=HOLD)
+    return basis.backtest("btc_basis", data, overrides=overrides, positions=book, strategy=do_nothing)
 
 
 #: (largest notional, rate, amount, leverage); the amounts join the tiers at 300,000 and 800,000.

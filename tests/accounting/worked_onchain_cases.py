@@ -8,10 +8,8 @@ import json
 from worked_cases import numbers
 
 import basis
-from basis.kernel import layout as at
-from basis.kernel.numba.jit import strategy
 from basis.market.panel import Panel
-from basis.strategies.base import Plan, Strategy
+from support.strategies import do_nothing
 
 ETHER, TOKEN = "wallet:BaseToken:ETH", "wallet:BaseToken:weETH"
 POOL, DEBT = "aave_v3:aToken:weETH", "aave_v3:debtToken:WETH"
@@ -34,29 +32,11 @@ def market(supply, borrow, peg, eth=2_900.0):
     )
 
 
-def _plans(config):
-    return (Plan("lever", "ETH", TOKEN, POOL, pays=ETHER, debt=DEBT),)
-
-
-def _policy(config, slots):
-    return {at.ASK_ALWAYS: 1.0}
-
-
-@strategy
-def _delever_in_row_1(view, hour, params, actions):
-    if view[at.FIRST] > 0.0:
-        return 0
-    actions[0, 0] = at.EXIT_PARTIAL
-    return 1
-
-
-@strategy
-def _hold(view, hour, params, actions):
-    return 0
-
-
-DELEVER = Strategy("delever_in_row_1", _delever_in_row_1, _plans, _policy)
-HOLD = Strategy("hold", _hold, _plans, _policy)
+@basis.compiled(every_row=True)
+def delever_in_row_1(view, act):
+    """Bring the loan to value down to its target."""
+    if not view.first:
+        act.exit_partial("ETH", 0.0)
 
 
 def example_b(valuation, driver):
@@ -70,7 +50,9 @@ def example_b(valuation, driver):
     }
     panel = market((1.0005, 1.000501), (1.06, 1.06004), (0.998, 0.997))
     book = {POOL: 1_000.0, DEBT: 900.0, ETHER: 0.5}
-    return basis.backtest("eth_leveraged", panel, overrides=overrides, positions=book, strategy=DELEVER, driver=driver)
+    return basis.backtest(
+        "eth_leveraged", panel, overrides=overrides, positions=book, strategy=delever_in_row_1, driver=driver
+    )
 
 
 def example_c2(valuation, driver):
@@ -78,7 +60,9 @@ def example_c2(valuation, driver):
     overrides = {"valuation": valuation, "risk.limits": {}}
     panel = market((1.0005, 1.0005), (1.06, 1.0602), (0.998, 0.97))
     book = {POOL: 1_000.0, DEBT: 945.0}
-    return basis.backtest("eth_leveraged", panel, overrides=overrides, positions=book, strategy=HOLD, driver=driver)
+    return basis.backtest(
+        "eth_leveraged", panel, overrides=overrides, positions=book, strategy=do_nothing, driver=driver
+    )
 
 
 EXAMPLES = {"B": example_b, "C2": example_c2}

@@ -7,8 +7,7 @@ import pytest
 
 import basis
 
-for folder in ("accounting", "gates", "kernel"):
-    sys.path.append(str(Path(__file__).resolve().parent.parent / folder))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "accounting"))
 
 WINDOW = {"start": "2024-02-01", "end": "2024-02-14"}
 FLOWS = [

@@ -6,7 +6,7 @@ import pytest
 
 import basis
 from basis.errors import InputError
-from basis.kernel.layout import COLUMN_NAMES
+from support.kernel_view import PNL_COLUMNS
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,10 @@ def test_stats_are_those_of_each(both, lean, flowing):
 
 
 def test_a_column_of_the_attribution_sums_to_the_profit(both, flowing):
-    assert list(both.attribution.index) == list(COLUMN_NAMES)
+    assert list(both.attribution.index) == list(PNL_COLUMNS)
     for name in both.results:
         assert both.attribution[name].sum() == pytest.approx(both.stats.loc["pnl", name], abs=1e-6)
-    totals = flowing.attribution[list(COLUMN_NAMES)].sum()
+    totals = flowing.attribution[list(PNL_COLUMNS)].sum()
     np.testing.assert_allclose(both.attribution["flowing"], totals, atol=1e-8)
     np.testing.assert_allclose(both.contribution["flowing"], totals / 50_000, atol=1e-12)
 

@@ -1,4 +1,4 @@
-"""Strategies written as one function: what they may name, what they are told, and that they are what they say."""
+"""Strategies written as one function: what they may name, what an error says, and that they do what they say."""
 
 import asyncio
 import linecache
@@ -192,7 +192,7 @@ def test_stops_and_take_profits_are_set(cell):
     assert levels[f"take_profit|{opened['instrument']}"] == pytest.approx(opened["price"] * 1.5, rel=1e-12)
 
 
-#: What may not be named → what is told. Before any row is run.
+#: What may not be named → what the error says, before any row is run.
 NAMED = {
     "view.equty": ["mine: A view has no 'equty'; did you mean equity?"],
     "view.price('DOGE')": ["mine: price: no asset 'DOGE' in this run", "There are BTC"],
@@ -208,7 +208,7 @@ NAMED = {
     "open('x')": ["mine cannot be compiled", "open", "StrategyManager in plain Python"],
     "name = 'BTC'\nif share > 1.0:\n    name = 'USDT'\nact.exit_full(name)": ["its name must stand there as a text"],
 }
-#: What may not be decided → what is told. The rows before it stay.
+#: What may not be decided → what the error says. The rows before it stay.
 DECIDED = {
     "act.entry_full('BTC', math.nan)": "entry_full BTC: amount nan; it must be finite, >= 0",
     "act.entry_full('BTC', math.inf)": "entry_full BTC: amount inf; it must be finite, >= 0",
@@ -222,7 +222,7 @@ DECIDED = {
 
 @pytest.mark.parametrize("body", NAMED)
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_what_is_not_there_is_told_before_the_run(body, driver, cell, tmp_path):
+def test_what_is_not_there_is_reported_before_the_run(body, driver, cell, tmp_path):
     with pytest.raises(InputError) as caught:
         run(cell(body), driver, out=tmp_path / "run")
     for words in NAMED[body]:
@@ -253,10 +253,10 @@ def test_more_than_there_is_is_told(strategy, cell):
 
     greedy = cell("if view.first:\n    act.entry_full('BTC', 1e6)") if strategy == "compiled" else Greedy
     result = run(greedy)
-    told = [line for line in result.warnings if "more than the equity is worth" in line]
-    assert len(told) == 1
-    assert told[0].startswith("1 decision for more")
-    assert "entry_full BTC 1,000,000 at 2024-02-01 00:00 UTC" in told[0]
+    reported = [line for line in result.warnings if "more than the equity is worth" in line]
+    assert len(reported) == 1
+    assert reported[0].startswith("1 decision for more")
+    assert "entry_full BTC 1,000,000 at 2024-02-01 00:00 UTC" in reported[0]
     assert result.status == "complete"
     assert not any("more than the equity" in line for line in run(basis.compiled(modest)).warnings)
 
@@ -269,10 +269,10 @@ def test_rejected_orders_of_ones_own_strategy_are_told(cell):
     result = run(strategy, overrides={"risk.limits": {"drawdown": {"warning": 1e-9, "critical": 1e-9}}})
     rejected = result.events.query("kind == 'reject'")["detail"].value_counts()
     assert rejected["critical alert: only reductions"] > 10
-    told = next(line for line in result.warnings if "rejected" in line)
-    assert told.startswith(f"{rejected.sum():,} orders rejected: ")
+    reported = next(line for line in result.warnings if "rejected" in line)
+    assert reported.startswith(f"{rejected.sum():,} orders rejected: ")
     for reason, count in rejected.items():
-        assert f"{reason} ({count:,})" in told
+        assert f"{reason} ({count:,})" in reported
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,10 @@ def examples():
 @pytest.mark.parametrize("test", list(examples()))
 def test_an_example_gives_what_it_shows(test, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    told = []
+    reported = []
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    runner.run(test, out=told.append)
-    assert runner.summarize(verbose=False).failed == 0, "".join(told)
+    runner.run(test, out=reported.append)
+    assert runner.summarize(verbose=False).failed == 0, "".join(reported)
 
 
 def test_the_one_line_functions_have_examples():

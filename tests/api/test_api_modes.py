@@ -169,8 +169,8 @@ def test_help_names_every_argument_with_its_meaning(name):
 
 
 def test_editors_are_told_the_same():
-    told = mode_stub.STUB.read_text(encoding="utf-8")
-    assert told == mode_stub.stub(), "run make stubs"
+    reported = mode_stub.STUB.read_text(encoding="utf-8")
+    assert reported == mode_stub.stub(), "run python tests/api/mode_stub.py"
 
 
 def test_type_checkers_know_the_arguments(tmp_path):
@@ -192,9 +192,9 @@ def test_type_checkers_know_the_arguments(tmp_path):
         found = json.loads(done.stdout)["generalDiagnostics"]
     except (ValueError, KeyError):
         pytest.skip(f"pyright does not run here: {done.stderr.strip()[-200:]}")
-    told = [(entry["range"]["start"]["line"], entry["message"]) for entry in found]
-    assert [line for line, _ in told] == [2, 3], told
-    assert "margin_ratio_traget" in told[0][1]
+    reported = [(entry["range"]["start"]["line"], entry["message"]) for entry in found]
+    assert [line for line, _ in reported] == [2, 3], reported
+    assert "margin_ratio_traget" in reported[0][1]
 
 
 @pytest.mark.parametrize("live", [True, False])

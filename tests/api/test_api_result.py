@@ -10,10 +10,10 @@ from test_loans_inside_the_hour import dip, hold, owing_usdt
 
 import basis
 from basis.errors import InputError
-from basis.kernel.layout import COLUMN_NAMES
-from basis.reports import Result
+from basis.results import Result
 from basis.results.folder import TABLES
 from basis.results.table import Table, differences
+from support.kernel_view import PNL_COLUMNS
 
 YEAR = {"start": "2024-05-20", "end": "2024-07-20"}
 FLOWS = [{"timestamp": "2024-06-05T03:00:00Z", "amount": 20}, {"timestamp": "2024-06-10T03:30:00Z", "amount": -30}]
@@ -46,7 +46,7 @@ RUNS = {
 
 
 @pytest.fixture(scope="module", params=RUNS)
-def told(request, run):
+def reported(request, run):
     mode, overrides, positions = RUNS[request.param]
     return run(mode, overrides, positions=positions)
 
@@ -60,39 +60,43 @@ def eventful(result):
     return [stamps[row] for row in sorted(rows)]
 
 
+@pytest.fixture(scope="module")
+def hours(reported):
+    """The eventful hours of a run, each explained once."""
+    return {instant: reported.explain(instant) for instant in eventful(reported)}
+
+
 # --- explain ---------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_computed_again_is_what_was_booked(told):
-    capital = told.summary["initial_equity"]
-    for instant in eventful(told):
-        hour = told.explain(instant)
-        assert list(hour.pnl.index) == list(COLUMN_NAMES)
+def test_what_is_computed_again_is_what_was_booked(reported, hours):
+    capital = reported.summary["initial_equity"]
+    for instant, hour in hours.items():
+        assert list(hour.pnl.index) == list(PNL_COLUMNS)
         np.testing.assert_allclose(hour.pnl["recomputed"], hour.pnl["booked"], rtol=0, atol=1e-12 * capital)
-        assert (hour.pnl["booked"] == told.attribution.loc[instant, list(COLUMN_NAMES)]).all()
+        assert (hour.pnl["booked"] == reported.attribution.loc[instant, list(PNL_COLUMNS)]).all()
         known = hour.settled.dropna(subset="recomputed")
         np.testing.assert_allclose(known["recomputed"], known["booked"], rtol=1e-11, atol=1e-12 * capital)
 
 
-def test_the_columns_sum_to_the_change_of_equity(told):
-    equity, flow = told.equity["equity"], told.equity["net_flow"]
-    earned = equity.diff().fillna(equity.iloc[0] - told.summary["initial_equity"]) - flow
-    for instant in eventful(told):
-        check = told.explain(instant).check
+def test_the_columns_sum_to_the_change_of_equity(reported, hours):
+    equity, flow = reported.equity["equity"], reported.equity["net_flow"]
+    earned = equity.diff().fillna(equity.iloc[0] - reported.summary["initial_equity"]) - flow
+    for instant, hour in hours.items():
+        check = hour.check
         assert check.closes
         assert check.pnl == pytest.approx(earned[instant], abs=1e-9)
         assert (
             abs(check.columns - check.pnl)
             <= check.allowed
-            == pytest.approx(1e-9 * max(1, told.summary["initial_equity"] + flow[:instant].abs().sum()))
+            == pytest.approx(1e-9 * max(1, reported.summary["initial_equity"] + flow[:instant].abs().sum()))
         )
 
 
-def test_every_hour_is_told_in_text_and_in_html(told):
-    for instant in eventful(told):
-        hour = told.explain(instant)
+def test_every_hour_is_reported_in_text_and_in_html(reported, hours):
+    for instant, hour in hours.items():
         text, html = repr(hour), hour._repr_html_()
-        assert text.startswith(f"{told.summary['mode']}, {instant:%Y-%m-%d %H:%M} UTC")
+        assert text.startswith(f"{reported.summary['mode']}, {instant:%Y-%m-%d %H:%M} UTC")
         for title in ("Market", "Settled", "Flows", "Risk", "Decision", "Orders and fills", "Exposure", "P&L", "Check"):
             assert f"\n{title}\n" in text
         assert not re.search(r"\bnan\b", text)
@@ -109,10 +113,10 @@ def test_the_runs_meet_every_column_and_kind(run):
     seen, kinds, details = set(), set(), set()
     for mode, overrides, positions in RUNS.values():
         result = run(mode, overrides, positions=positions)
-        seen |= {name for name in COLUMN_NAMES if (result.attribution[name].abs() > 1e-9).any()}
+        seen |= {name for name in PNL_COLUMNS if (result.attribution[name].abs() > 1e-9).any()}
         kinds |= set(result.events["kind"])
         details |= set(result.events.query("kind == 'fill'")["detail"])
-    assert seen == set(COLUMN_NAMES)
+    assert seen == set(PNL_COLUMNS)
     assert kinds >= {"decision", "order", "fill", "transfer", "arrival", "funding", "reward", "liquidation", "flow"}
     assert details >= {"spot", "perp", "swap", "stake", "supply", "borrow", "lever", "delever", "stop", "take_profit"}
 
@@ -160,8 +164,9 @@ def test_a_folder_tells_the_same_as_the_run_in_memory(run, tmp_path):
     result = run("btc_basis", {**RUNS["liquidated"][1]})
     again = basis.open_run(result.save(tmp_path / "run", report=False))
     for instant in eventful(result):
-        assert repr(again.explain(instant)) == repr(result.explain(instant))
-        pd.testing.assert_frame_equal(again.explain(instant).pnl, result.explain(instant).pnl)
+        saved, hour = again.explain(instant), result.explain(instant)
+        assert repr(saved) == repr(hour)
+        pd.testing.assert_frame_equal(saved.pnl, hour.pnl)
 
 
 @pytest.mark.parametrize("share_class", ["USDT", "ETH"])
@@ -210,7 +215,7 @@ def test_an_instant_may_be_said_in_many_ways(lean, instant):
         ("tomorrow", ["tomorrow"]),
     ],
 )
-def test_what_is_no_row_is_told_with_the_nearest(lean, instant, words):
+def test_what_is_no_row_is_reported_with_the_nearest(lean, instant, words):
     with pytest.raises(InputError) as caught:
         lean.explain(instant)
     for word in words:

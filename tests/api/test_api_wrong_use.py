@@ -11,6 +11,7 @@ import pytest
 
 import basis
 from basis.errors import ConfigError, InputError
+from support.kernel_view import asked_in_every_row
 
 WINDOW = {"start": "2024-02-01", "end": "2024-02-05"}
 DRIVERS = ("kernel", "event")
@@ -21,12 +22,7 @@ class Every(basis.StrategyManager):
 
     @classmethod
     def definition(cls, strategy):
-        from dataclasses import replace
-
-        from basis.kernel import layout as at
-
-        policy = strategy.policy
-        return replace(strategy, policy=lambda config, slots: {**policy(config, slots), at.ASK_ALWAYS: 1.0})
+        return asked_in_every_row(strategy)
 
     def make_decision(self, timestamp=None, market_data=None):
         return None
@@ -84,14 +80,14 @@ def test_an_amount_that_is_text_names_action_and_asset(sample_data):
     ],
     ids=["overrides", "data", "key", "open_run", "compare", "constructor"],
 )
-def test_a_misspelt_argument_is_told_with_the_nearest(call, said):
+def test_a_misspelt_argument_is_reported_with_the_nearest(call, said):
     with pytest.raises(InputError) as caught:
         call()
     assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("formatted", [False, True])
-def test_a_misspelt_metric_is_told_with_the_nearest(sample_data, formatted):
+def test_a_misspelt_metric_is_reported_with_the_nearest(sample_data, formatted):
     result = basis.backtest("btc_basis", sample_data, **WINDOW)
     stats = result.stats(formatted)
     near, wrong = ("Sharpe", "Sharp") if formatted else ("sharpe_365", "sharp")
@@ -118,7 +114,7 @@ def test_a_backend_in_the_place_of_another_argument_is_told(sample_data):
         plot.equity("plotli")
 
 
-def test_a_misspelt_column_is_told_with_the_nearest(sample_data):
+def test_a_misspelt_column_is_reported_with_the_nearest(sample_data):
     result = basis.backtest("btc_basis", sample_data, **WINDOW)
     with pytest.raises(AttributeError, match=r"did you mean 'funding_pnl'"):
         result.attribution.funding_pnI
@@ -135,7 +131,7 @@ def test_a_misspelt_column_is_told_with_the_nearest(sample_data):
     ],
     ids=["interfaces", "components", "view", "action", "asset"],
 )
-def test_the_nearest_name_is_told_in_code_of_ones_own(more, said, sample_data):
+def test_the_nearest_name_is_reported_in_code_of_ones_own(more, said, sample_data):
     with pytest.raises(basis.errors.BasisError) as caught:
         basis.backtest("btc_basis", sample_data, **WINDOW, **more)
     assert said in str(caught.value)
@@ -199,18 +195,18 @@ def test_a_misspelt_table_is_told(lean):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reported"),
     [
         ("funding", "There is no column 'funding'; did you mean 'funding_pnl'?"),
         (["fees", "slipage"], "There is no column 'slipage'; did you mean 'slippage'?"),
         ("zzz", "There is no column 'zzz'; there are funding_pnl, "),
     ],
 )
-def test_a_misspelt_column_is_told(lean, name, told):
+def test_a_misspelt_column_is_told(lean, name, reported):
     for frame in (lean.attribution, lean.attribution.tail(3)):
         with pytest.raises(KeyError) as caught:
             frame[name]
-        assert caught.value.args[0].startswith(told)
+        assert caught.value.args[0].startswith(reported)
     with pytest.raises(KeyError, match="5"):
         lean.attribution[5]
 
@@ -373,7 +369,7 @@ def struck(sample_data, tmp_path_factory):
     """What one process says of the runs it starts, each after the one before was interrupted; and their folder."""
     folder = tmp_path_factory.mktemp("struck")
     script = folder / "script.py"
-    script.write_text("import sys; sys.path[:0] = sys.argv[1:2]\n" + INTERRUPTED)
+    script.write_text("import sys; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/..']\n" + INTERRUPTED)
     given = [word for how, driver in STRUCK for word in (how, driver, f"runs {how} {driver}/mine")]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(script), os.path.dirname(__file__), *given],
@@ -388,8 +384,8 @@ def struck(sample_data, tmp_path_factory):
 
 @pytest.mark.parametrize(("how", "driver"), STRUCK)
 def test_ctrl_c_stops_a_run_and_leaves_nothing(how, driver, struck):
-    told, folder = struck
-    said, calls = told[how, driver].split()
+    reported, folder = struck
+    said, calls = reported[how, driver].split()
     assert said == "interrupted"
     # of 17,545 rows; in a loop the signal comes to another thread than that of the run
     assert 20 <= int(calls) < (21 if " in a " not in how else 5_000)
@@ -404,7 +400,7 @@ def test_ctrl_c_stops_a_run_and_leaves_nothing(how, driver, struck):
 def test_a_run_that_is_not_caught_ends_as_python_does(sample_data, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "import os, signal, sys; sys.path[:0] = sys.argv[1:2]\n"
+        "import os, signal, sys; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/..']\n"
         "import basis\n"
         "from test_api_wrong_use import Every\n"
         "class Strikes(Every):\n"

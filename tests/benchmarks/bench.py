@@ -27,7 +27,7 @@ from bench_books import HOURS, LANES, ROOT, SAMPLE, Book, Took, held, mode, refe
 from bench_vectorbt import Unavailable, compare
 
 import basis
-from basis.kernel.numba.jit import strategy
+from support.kernel_view import compile_raw
 
 FOLDER = ROOT / ".benchmarks"
 SCENARIOS = 1_000
@@ -136,7 +136,7 @@ def edited(book: Book) -> None:
     source = getattr(made.decide, "py_func", made.decide)
     again = types.FunctionType(source.__code__, {**source.__globals__, "__name__": "notebook"}, source.__name__)
     again.__module__ = "notebook"
-    basis.backtest(book.recording.config, book.recording.panel, strategy=replace(made, decide=strategy(again)))
+    basis.backtest(book.recording.config, book.recording.panel, strategy=replace(made, decide=compile_raw(again)))
 
 
 _CHILD = """

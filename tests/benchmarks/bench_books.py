@@ -3,6 +3,7 @@
 Each book comes from `simulate`, so that what is timed is what a backtest runs; only the lanes are set up here.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,17 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
 from basis.config import load_config
-from basis.engine.model import make_limits, make_parameters
 from basis.engine.recording import Recording
 from basis.engine.simulation import simulate
-from basis.kernel import layout as at
-from basis.kernel import state
-from basis.kernel.loop import Loop
-from basis.kernel.numba.jit import strategy
 from basis.market import DataProvider
 from basis.market.panel import Panel
-from basis.strategies.base import Strategy
+from support.kernel_stages import END, Rerun, equity_of_lanes, lane_parameters
+from support.kernel_view import RunView, idle_strategy
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "data" / "sample"
@@ -56,21 +55,11 @@ def timed(call: Callable[[], Any], repeats: int, before: Callable[[], Any] | Non
     return Took(median(took), min(took))
 
 
-@strategy
-def hold(view, hour, params, actions):
-    """Keep what is there."""
-    return 0
-
-
-def _untouched(config, slots):
-    """No limit of the policy is ever crossed, so the strategy is asked in the first row only."""
-    return {
-        at.BAND_LOW: -np.inf, at.BAND_HIGH: np.inf, at.MAX_DRIFT: np.inf, at.REBALANCE: 0.0, at.RESTRICT: 0.0,
-        at.ENTER_RATE: np.inf, at.LEAVE_RATE: -np.inf,
-    }  # fmt: skip
-
-
-HOLD = Strategy("hold", hold, lambda config: (), _untouched)
+#: No limit of its policy is ever crossed, so it is asked in the first row only.
+HOLD = idle_strategy(
+    margin_band_low=-np.inf, margin_band_high=np.inf, max_delta_drift=np.inf, rebalance=0.0,
+    restrict_when_critical=0.0, enter_rate=np.inf, leave_rate=-np.inf,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -98,7 +87,7 @@ class Book:
 
     def parameters(self) -> np.ndarray:
         r = self.recording
-        return make_parameters(r.config, r.slots, r.strategy)
+        return lane_parameters(r.config, r.slots, r.strategy)
 
     def start(
         self, lanes: int = 1, record: bool = False, parameters: np.ndarray | None = None, fresh: bool = False
@@ -108,27 +97,17 @@ class Book:
         What is recorded goes into memory that was written before, so that the run does not wait for the system to
         hand it out; `fresh` leaves it untouched, as a backtest has it.
         """
-        r = self.recording
-        n = r.slots.shape(lanes)
-        # what stood there at the start: capital in one token, or positions
-        capital = at.book(r.slots.shape(), r.block).stat[at.CAPITAL, 0]
-        block = state.open_book(r.slots, r.holdings, capital, lanes)
-        limits = make_limits(r.config, r.slots)
-        used = self.parameters() if parameters is None else parameters
-        state.set_policy(r.slots, block, used, limits, r.config.risk.simulate_liquidation)
-        long = [r.slots.index(plan.holds) for plan in r.strategy.plans(r.config) if plan.holds]
+        made = RunView(self.recording)
         # room for all events beside what the loop wants free in every row
-        desk = state.make_desk(r.slots, len(r.events) + 8192 if record else 0, long)
-        kept = np.zeros((self.rows if record else 0, at.recorded(n)))
+        events = len(made.raw_events) + 8192 if record else 0
+        again = Rerun(made, lanes, parameters, events, recorded=record, capital=made.capital)
         if not fresh:
-            kept[:] = 0.0
-            desk.events[:] = 0.0
-        loop = Loop(n, block, r.model, desk, r.strategy.decide, kept)
-        return loop.run, (0, self.rows), block
+            again.touch_memory()
+        return again.loop.run, (0, self.rows), again.state
 
     def equity(self, block: np.ndarray) -> np.ndarray:
         """Equity of every lane, share class."""
-        return at.book(self.recording.slots.shape(block.shape[1]), block).head[at.EQUITY]
+        return equity_of_lanes(block, self.recording.slots)
 
     def time(
         self,
@@ -144,7 +123,7 @@ class Book:
         def run() -> None:
             loop, args, _ = ready[0]
             row, reason = loop(*args)
-            if (row, reason) != (self.rows, at.END):
+            if (row, reason) != (self.rows, END):
                 raise RuntimeError(f"{self.name}: the run ended in row {row} for reason {reason}")
 
         def begin() -> None:
@@ -173,7 +152,7 @@ def mode(name: str) -> Book:
 
     def spread(lanes: int) -> np.ndarray:
         made = [config.replace({key: float(value)}) for value in np.linspace(least, most, lanes)]
-        return np.hstack([make_parameters(c, recording.slots, recording.strategy) for c in made])
+        return np.hstack([lane_parameters(c, recording.slots, recording.strategy) for c in made])
 
     return Book(f"{name}, sample", recording, spread)
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from bench_books import Book
 
-from basis.kernel import layout as at
+from support.kernel_view import RunView
 
 HERE = Path(__file__).resolve().parent
 PINS = HERE / "vectorbt.txt"
@@ -78,17 +78,17 @@ def _free() -> float:
 def schedule(book: Book) -> dict[str, Any]:
     """Prices, and what our run traded in each hour: spot in one column, the perps of all venues in the other."""
     r = book.recording
-    n = r.slots.shape()
-    fills = r.events[r.events[:, at.E_KIND] == at.FILL]
+    made = RunView(r)
+    fills = made.events_of("fill")
     size = np.zeros((book.rows, 2))
-    spot = next(i for i, k in enumerate(r.slots.keys) if k.type == "BaseToken" and k.symbol == "BTC")
-    final = at.book(n, r.block).q[:, 0]
+    spot = next(k for k in r.slots.keys if k.type == "BaseToken" and k.symbol == "BTC")
     costs = np.zeros((2, 3))
-    for column, slots in enumerate(([spot], range(at.first_perp(n), at.slots(n)))):
-        mine = fills[np.isin(fills[:, at.E_SLOT], list(slots))]
-        np.add.at(size[:, column], mine[:, at.E_ROW].astype(int), mine[:, at.E_QUANTITY])
-        costs[column] = np.abs(mine[:, [at.E_NOTIONAL, at.E_FEE, at.E_SLIPPAGE]]).sum(axis=0)
-        if not np.isclose(size[:, column].sum(), final[list(slots)].sum(), rtol=1e-9):
+    for column, keys in enumerate(([spot], r.slots.perp)):
+        mine = fills[np.isin(fills.instrument, [str(key) for key in keys])]
+        np.add.at(size[:, column], mine.row, mine.quantity)
+        costs[column] = [np.abs(paid).sum() for paid in (mine.notional, mine.fee, mine.slippage)]
+        held = sum(made.quantity(key)[-1] for key in keys)
+        if not np.isclose(size[:, column].sum(), held, rtol=1e-9):
             raise RuntimeError("the fills do not add up to the book")
     trades = int((size != 0.0).sum())
     columns = r.panel.columns
@@ -98,7 +98,7 @@ def schedule(book: Book) -> dict[str, Any]:
         "size": np.where(size == 0.0, np.nan, size),
         "fees": costs[:, 1] / costs[:, 0],
         "slippage": costs[:, 2] / costs[:, 0],
-        "capital": at.book(n, r.block).stat[at.CAPITAL, 0],
+        "capital": made.capital,
         "trades": trades,
     }
 

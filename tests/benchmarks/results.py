@@ -15,7 +15,7 @@ from basis.config import list_modes, load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests"))
-from signalled import signalled  # noqa: E402
+from support.signal_data import with_example_signals  # noqa: E402
 
 DATA = Path(os.environ.get("BASIS_TEST_DATA", ROOT.parent / "shared" / "market_data"))
 BEGIN, END = "<!-- results: made by `make results` -->", "<!-- end of results -->"
@@ -75,7 +75,7 @@ def main() -> None:
     if not DATA.is_dir():
         sys.exit(f"{DATA} does not exist; name a data set by BASIS_TEST_DATA.")
     with tempfile.TemporaryDirectory() as folder:
-        made = table(DATA if DATA.joinpath("signals").is_dir() else signalled(DATA, Path(folder)))
+        made = table(DATA if DATA.joinpath("signals").is_dir() else with_example_signals(DATA, Path(folder)))
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)

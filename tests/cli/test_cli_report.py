@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from headless import chromium
 from small_market import WINDOW
 
-from basis.reports import open_run
+from basis.results import open_run
+from support.browser import chromium
 
 
 def test_a_run_says_where_its_report_is(basis, small_data, tmp_path):

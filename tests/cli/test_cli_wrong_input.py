@@ -74,11 +74,11 @@ def assert_refused(done, words):
         assert word in done.err
 
 
-def test_a_misspelt_command_or_choice_is_told_in_whole_sentences(basis):
-    told = basis("backtst", "btc_basis").err
-    assert told == "Error: No such command 'backtst'. Did you mean 'backtest'? See `basis --help`.\n"
-    told = basis("backtest", "btc_basis", "--driver", "kernal").err
-    assert told.startswith("Error: Invalid value for '--driver': 'kernal' is not one of 'kernel', 'event'. See ")
+def test_a_misspelt_command_or_choice_is_reported_in_whole_sentences(basis):
+    reported = basis("backtst", "btc_basis").err
+    assert reported == "Error: No such command 'backtst'. Did you mean 'backtest'? See `basis --help`.\n"
+    reported = basis("backtest", "btc_basis", "--driver", "kernal").err
+    assert reported.startswith("Error: Invalid value for '--driver': 'kernal' is not one of 'kernel', 'event'. See ")
 
 
 @pytest.mark.parametrize("case", ARGUMENTS)
@@ -183,7 +183,7 @@ def test_replay_of_what_is_no_run(basis, tmp_path, listing, target):
     assert listing() == ["empty", "file"]
 
 
-def test_wrong_configuration_is_told_before_anything_is_compiled():
+def test_wrong_configuration_is_reported_before_anything_is_compiled():
     code = """
 import sys
 from basis.cli import main

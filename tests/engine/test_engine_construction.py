@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from made_markets import market, settings, steady
 
 import basis
 from basis import EventDrivenStrategyEngine
@@ -13,6 +12,8 @@ from basis.engine.event_driven import COMPONENTS, EventDriver
 from basis.errors import BasisError, EngineError, InputError
 from basis.execution.simulation import ExchangeSimulation
 from basis.market import DataProvider
+from support.runs import settings
+from support.small_markets import market, steady
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,7 @@ def engine(config=None, mode="backtest", data=None, capital=100_000.0, share_cla
 @pytest.mark.parametrize(
     ("capital", "shown"), [(0, "0"), (0.0, "0.0"), (-1, "-1"), (-0.5, "-0.5"), (math.nan, "nan"), (-math.inf, "-inf")]
 )
-def test_a_capital_that_is_not_above_0_is_told_in_the_words_users_know(capital, shown):
+def test_a_capital_that_is_not_above_0_is_reported_in_the_words_users_know(capital, shown):
     with pytest.raises(ValueError) as caught:
         engine(capital=capital)
     assert str(caught.value) == f"Invalid initial_capital: {shown}. Must be > 0."
@@ -51,7 +52,7 @@ def test_a_capital_that_is_no_number_is_refused(capital):
 
 
 @pytest.mark.parametrize("share_class", ["EUR", "usdt", "", None, "BTC"])
-def test_a_share_class_there_is_not_is_told_in_the_words_users_know(share_class):
+def test_a_share_class_there_is_not_is_reported_in_the_words_users_know(share_class):
     with pytest.raises(ValueError) as caught:
         engine(share_class=share_class)
     assert str(caught.value) == f"Invalid share_class: {share_class}. Must be 'USDT' or 'ETH'."

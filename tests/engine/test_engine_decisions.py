@@ -4,15 +4,17 @@ import asyncio
 
 import numpy as np
 import pytest
-from made_markets import market, pool, settings, walk
 
 import basis
 from basis import Action, Decision, EventDrivenStrategyEngine
 from basis.errors import EngineError, InputError
 from basis.strategies.manager import BadDecision
+from support.kernel_view import asked_in_every_row, book_bits
+from support.runs import settings
+from support.small_markets import market, pool, walk
 
 DRIVERS = ("kernel", "event")
-#: What a strategy may not decide → what it is told.
+#: What a strategy may not decide → what it is reported.
 BAD = {
     "an unknown action": ([Action("buy", "BTC", 1.0)], ["'buy'", "entry_full", "entry_partial", "exit_full"]),
     "dust that is none": ([Action("sell_dust", "BTC", 1.0)], ["sell_dust BTC", "only dust"]),
@@ -38,12 +40,7 @@ def says(decision, row=3):
     class Says(basis.StrategyManager):
         @classmethod
         def definition(cls, strategy):
-            from dataclasses import replace
-
-            from basis.kernel import layout as at
-
-            policy = strategy.policy
-            return replace(strategy, policy=lambda config, slots: {**policy(config, slots), at.ASK_ALWAYS: 1.0})
+            return asked_in_every_row(strategy)
 
         def make_decision(self, timestamp=None, market_data=None):
             return decision if self.book.row == row else None
@@ -58,7 +55,7 @@ def new_engine(panel=None, mode="btc_basis", **more):
 
 @pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_decision_is_told_with_its_row(name, driver):
+def test_a_bad_decision_is_reported_with_its_row(name, driver):
     decision, words = BAD[name]
     engine = new_engine(components={"strategy_manager": says(decision)})
     with pytest.raises(EngineError) as caught:
@@ -125,19 +122,19 @@ def test_a_decision_is_true_where_there_is_something_to_do():
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_what_a_strategy_remembers_comes_back(driver):
-    told = []
+    reported = []
 
     class Counts(basis.StrategyManager):
         definition = classmethod(lambda cls, strategy: says(None).definition(strategy))
 
         def make_decision(self, timestamp=None, market_data=None):
-            told.append(self.view.memory)
+            reported.append(self.view.memory)
             row = self.book.row
             # None keeps it, and so does a decision that says nothing of it
             return (None, Decision(), Decision((), (float(row), 0.5)))[row % 3]
 
     basis.backtest(settings(), market(walk(9)), driver=driver, strategy=Counts)
-    assert [memory[:2] for memory in told] == [(0.0, 0.0)] * 3 + [(2.0, 0.5)] * 3 + [(5.0, 0.5)] * 3
+    assert [memory[:2] for memory in reported] == [(0.0, 0.0)] * 3 + [(2.0, 0.5)] * 3 + [(5.0, 0.5)] * 3
 
 
 def test_asking_the_strategy_changes_nothing():
@@ -145,17 +142,17 @@ def test_asking_the_strategy_changes_nothing():
 
     async def go():
         await engine.run_backtest()
-        before = engine.book.block.tobytes()
+        before = book_bits(engine.book)
         decisions = {repr(await engine.strategy_manager.make_decision()) for _ in range(3)}
         return before, decisions
 
     before, decisions = asyncio.run(go())
-    assert engine.book.block.tobytes() == before
+    assert book_bits(engine.book) == before
     assert len(decisions) == 1
 
 
 @pytest.mark.parametrize("wrong", ["btc_basis", 7, dict, object()])
-def test_a_strategy_that_is_none_is_told_what_may_be_given(wrong):
+def test_a_strategy_that_is_none_is_reported_what_may_be_given(wrong):
     with pytest.raises(InputError, match=r"strategy is .*StrategyManager"):
         basis.backtest(settings(), market(walk(5)), strategy=wrong)
     if not isinstance(wrong, type):

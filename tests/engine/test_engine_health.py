@@ -7,8 +7,6 @@ from datetime import datetime
 
 import numpy as np
 import pytest
-import scenarios
-from made_markets import engine_of, market, pool, settings, steady, walk
 
 import basis
 from basis import EventDrivenStrategyEngine, unified_health_manager
@@ -18,10 +16,15 @@ from basis.engine.event_driven import COMPONENTS
 from basis.engine.health import HealthManager
 from basis.errors import EngineError, ExecutionError, RunStoppedWarning
 from basis.execution.simulation import ExchangeSimulation
-from basis.kernel import layout as at
 from basis.market import DataProvider
 from basis.market.panel import Stop
 from basis.market.provider import PanelProvider
+from support import scenarios
+from support.kernel_stages import with_unearned_basis
+from support.kernel_view import asked_in_every_row
+from support.runs import engine_of, settings
+from support.small_markets import market, pool, steady, walk
+from support.strategies import do_nothing
 
 DRIVERS = ("kernel", "event")
 
@@ -109,10 +112,7 @@ def test_a_broken_identity_makes_the_pnl_calculator_unhealthy(driver, monkeypatc
     original = simulation.make_model
 
     def broken(config, slots, *rest):
-        model = original(config, slots, *rest)
-        hours = model.hours.copy()
-        at.hour_of(slots.shape(), hours.T).basis[0, 7] += 1.0  # USDT per BTC that nobody earned
-        return model._replace(hours=hours)
+        return with_unearned_basis(original(config, slots, *rest), slots, 7, 1.0)
 
     monkeypatch.setattr(simulation, "make_model", broken)
     engine = new_engine(market(steady(20)))
@@ -133,10 +133,7 @@ def test_the_drivers_break_alike(driver, monkeypatch):
     original = simulation.make_model
 
     def broken(config, slots, *rest):
-        model = original(config, slots, *rest)
-        hours = model.hours.copy()
-        at.hour_of(slots.shape(), hours.T).basis[0, 7] += 1.0
-        return model._replace(hours=hours)
+        return with_unearned_basis(original(config, slots, *rest), slots, 7, 1.0)
 
     monkeypatch.setattr(simulation, "make_model", broken)
     made = scenarios.SCENARIOS["entry"]()
@@ -144,7 +141,7 @@ def test_the_drivers_break_alike(driver, monkeypatch):
     recording = asyncio.run(engine_of(made).record(driver=driver))
     assert recording.cause == made.cause
     assert recording.record.tobytes() == made.record.tobytes()
-    assert recording.events.tobytes() == made.events.tobytes()
+    assert recording.events.tobytes() == made.raw_events.tobytes()
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -153,7 +150,7 @@ def test_insolvency_is_degraded(driver):
     start = {"binance:BaseToken:USDT": 30_000.0, "binance:Perp:BTCUSDT": -1.0, "binance:Perp:BTCUSDT|cost": -60_000.0}
     engine = new_engine(
         panel, {"risk.simulate_liquidation": False, "costs.enabled": False, "risk.limits": {}},
-        strategy=scenarios.script(1, 0, 0.0, 0), positions=start,
+        strategy=do_nothing, positions=start,
     )  # fmt: skip
     with pytest.warns(RunStoppedWarning, match="insolvent in row 10"):
         run(engine, driver=driver)
@@ -312,8 +309,7 @@ def test_what_a_slow_client_sends_arrives_or_is_refused(driver):
     class Sends(basis.StrategyManager):
         @classmethod
         def definition(cls, strategy):
-            policy = strategy.policy
-            return replace(strategy, policy=lambda config, slots: {**policy(config, slots), at.ASK_ALWAYS: 1.0})
+            return asked_in_every_row(strategy)
 
         def make_decision(self, timestamp=None, market_data=None):
             return [basis.Action("exit_partial", "USDT", 100.0)]

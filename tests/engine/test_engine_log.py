@@ -6,9 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-import scenarios
-import told
-from made_markets import engine_of, market, settings, walk
 
 import basis
 from basis import EventDrivenStrategyEngine
@@ -17,11 +14,12 @@ from basis.components.event_logger import Event
 from basis.components.event_records import EVENT_COLUMNS
 from basis.errors import BasisError, EngineError, RunStoppedWarning
 from basis.execution.managers import CEXExecutionManager
-from basis.kernel import layout as at
-from basis.kernel.numba.jit import strategy as compiled_strategy
 from basis.market.panel import Stop
-from basis.reports import Result
-from basis.strategies.base import Strategy
+from basis.results import Result
+from support import event_values, scenarios
+from support.kernel_view import wrong_code_in_row_8
+from support.runs import engine_of, settings
+from support.small_markets import market, walk
 
 DRIVERS = ("kernel", "event")
 #: Settlements of their own instants, several in a row; resumed and in another share class (see `tests/results`).
@@ -47,11 +45,11 @@ def test_the_file_is_the_table(case, driver, sample_data, tmp_path):
         mode, sample_data, overrides=overrides, driver=driver, event_log=tmp_path / "logs" / "events.jsonl"
     )
     assert made.run_id == usual.run_id
-    lines = told.of_lines(tmp_path / "logs" / "events.jsonl")
-    assert lines == told.without_infinities(told.of_table(usual))
+    lines = event_values.of_lines(tmp_path / "logs" / "events.jsonl")
+    assert lines == event_values.without_infinities(event_values.of_table(usual))
     assert list(json.loads((tmp_path / "logs" / "events.jsonl").read_text().splitlines()[0])) == list(EVENT_COLUMNS)
     made.save(tmp_path / "run")
-    assert told.of_table(basis.open_run(tmp_path / "run")) == told.of_table(usual)
+    assert event_values.of_table(basis.open_run(tmp_path / "run")) == event_values.of_table(usual)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -60,7 +58,7 @@ def test_records_of_the_logger_are_the_table(name, driver):
     made = scenarios.SCENARIOS[name]()
     engine = engine_of(made)
     result = Result.from_recording(asyncio.run(engine.record(driver=driver)))
-    assert told.of_records(engine.event_logger.events) == told.of_table(result)
+    assert event_values.of_records(engine.event_logger.events) == event_values.of_table(result)
 
 
 def test_records_are_typed():
@@ -122,7 +120,7 @@ def test_a_file_of_an_earlier_run_is_replaced(driver, tmp_path):
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_a_file_that_cannot_be_written_is_told_before_the_run(driver, tmp_path):
+def test_a_file_that_cannot_be_written_is_reported_before_the_run(driver, tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path, tmp_path / "file" / "events.jsonl"):
         with pytest.raises(BasisError, match="event log") as caught:
@@ -139,21 +137,11 @@ def test_a_run_that_stopped_itself_ends_with_why(driver, tmp_path):
     holed = replace(panel, stop=Stop(25, "perp/okx_btcusdt", int(panel.timestamps[25]), 4 * 3600.0))
     with pytest.warns(RunStoppedWarning):
         made = basis.backtest(settings(), holed, driver=driver, event_log=tmp_path / "events.jsonl")
-    lines = told.of_lines(tmp_path / "events.jsonl")
-    assert lines == told.without_infinities(told.of_table(made))
+    lines = event_values.of_lines(tmp_path / "events.jsonl")
+    assert lines == event_values.without_infinities(event_values.of_table(made))
     assert (lines[-1]["kind"], lines[-1]["detail"]) == ("error", made.cause)
     assert lines[-1]["timestamp"] == panel.timestamps[24] / 1e9
     assert lines[-1]["effective_at"] == panel.timestamps[25] / 1e9
-
-
-@compiled_strategy
-def fails_late(view, hour, params, actions):
-    """Nothing for eight rows, then an action there is not."""
-    view[at.MEMORY] += 1.0
-    if view[at.MEMORY] < 9.0:
-        return 0
-    actions[0, 0] = 9.0
-    return 1
 
 
 class OwnManager(CEXExecutionManager):
@@ -164,18 +152,17 @@ class OwnManager(CEXExecutionManager):
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_the_row_of_a_bad_decision_is_in_neither_log_nor_table(driver, components, tmp_path):
     """Funding was paid in the row that failed, but the row is none of the run's."""
-    late = Strategy("late", fails_late, scenarios._hedged, lambda config, slots: {at.ASK_ALWAYS: 1.0})
     start = {
         "binance:BaseToken:USDT": 30_000.0, "binance:BaseToken:BTC": 1.0,
         "binance:Perp:BTCUSDT": -1.0, "binance:Perp:BTCUSDT|cost": -60_000.0,
     }  # fmt: skip
-    with pytest.warns(RunStoppedWarning, match="strategy failed in row 8"):
+    with pytest.warns(RunStoppedWarning, match="failed in row 8"):
         made = basis.backtest(
-            settings(), market(walk(20, 1)), driver=driver, strategy=late, positions=start,
+            settings(), market(walk(20, 1)), driver=driver, strategy=wrong_code_in_row_8(), positions=start,
             event_log=tmp_path / "events.jsonl", components=components,
         )  # fmt: skip
     assert made.events.kind.tolist() == ["error"]
-    assert told.of_lines(tmp_path / "events.jsonl") == told.of_table(made)
+    assert event_values.of_lines(tmp_path / "events.jsonl") == event_values.of_table(made)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -190,10 +177,10 @@ def test_a_component_that_raises_leaves_the_events_so_far(driver, tmp_path):
     usual = basis.backtest(settings(), panel)
     with pytest.raises(EngineError, match="enough"):
         basis.backtest(settings(), panel, driver=driver, strategy=Fails, event_log=tmp_path / "events.jsonl")
-    lines = told.of_lines(tmp_path / "events.jsonl")
+    lines = event_values.of_lines(tmp_path / "events.jsonl")
     assert (lines[-1]["kind"], "enough" in lines[-1]["detail"]) == ("error", True)
     nameless = [{**line, "correlation_id": ""} for line in lines[:-1]]
-    whole = [{**line, "correlation_id": ""} for line in told.without_infinities(told.of_table(usual))]
+    whole = [{**line, "correlation_id": ""} for line in event_values.without_infinities(event_values.of_table(usual))]
     assert len(nameless) > 10
     assert nameless == whole[: len(nameless)]
 

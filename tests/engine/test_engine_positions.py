@@ -1,10 +1,10 @@
-"""Starting books: what they may hold, what they are worth, and how mistakes are told."""
+"""Starting books: what they may hold, what they are worth, and how mistakes are reported."""
 
 import pytest
-from made_markets import FREE, market, pool, run, steady, walk
 
 from basis.errors import BasisError, InputError
-from basis.kernel import layout as at
+from support.runs import FREE, run
+from support.small_markets import market, pool, steady, walk
 
 BTC, PERP, CASH = "binance:BaseToken:BTC", "binance:Perp:BTCUSDT", "binance:BaseToken:USDT"
 
@@ -51,21 +51,21 @@ def test_capital_is_what_the_book_is_worth_in_row_0():
     made = run(market(steady(5)), overrides={**FREE, "strategy.rebalance": False}, positions=start)
     assert made.equity[0] == pytest.approx(20_000.0 + 60_000.0 - 60_000.0 + 59_000.0)
     assert made.residual[0] == pytest.approx(0.0, abs=1e-9)
-    assert made.q(PERP)[0] == -1.0
+    assert made.quantity(PERP)[0] == -1.0
     assert made.cost(PERP)[0] == -59_000.0
 
 
 def test_instruments_the_mode_does_not_name_are_held_along():
     start = {"wallet:BaseToken:USDT": 100_000.0, "wallet:BaseToken:BTC": 0.5}
     made = run(market(walk(20)), positions=start, overrides={"risk.limits": {}})
-    assert (made.q("wallet:BaseToken:BTC") == 0.5).all()
+    assert (made.quantity("wallet:BaseToken:BTC") == 0.5).all()
     assert made.equity[0] > 129_000.0
 
 
 def test_a_supplied_balance_is_scaled():
     made = run(pool(5, index=1.25), "pure_lending", FREE, positions={"aave_v3:aToken:USDT": 1_000.0})
     assert made.equity[0] == pytest.approx(1_250.0, rel=1e-4)
-    assert made.columns["supply_yield"][-1] > 0.0
+    assert made.pnl["supply_yield"][-1] > 0.0
 
 
 def test_a_start_where_the_mode_holds_no_share_class_is_refused():
@@ -79,4 +79,4 @@ def test_a_spot_book_without_perps_is_hedged():
     assert abs(made.long[-1] - made.short[-1]) < 1e-9
     assert made.long[-1] == pytest.approx(made.equity[-1] / 1.5 / 60_000.0, rel=0.03)
     assert made.status == "complete"
-    assert (made.book.head[at.FLOW] == 0.0).all()
+    assert (made.flow == 0.0).all()

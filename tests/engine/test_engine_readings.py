@@ -6,37 +6,26 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import scenarios
-from made_markets import Run, at_row, engine_of, market, pool, settings, steady, walk
 
 import basis
 from basis import Action, Decision, EventDrivenStrategyEngine
 from basis.errors import InputError
-from basis.kernel import layout as at
-from basis.kernel.loop import EVENTS_PER_ROW
-from basis.kernel.numba.jit import strategy as compiled_strategy
 from basis.market.panel import Stop
 from basis.reports import Result
 from basis.results.folder import TABLES
 from basis.results.table import differences
-from basis.strategies.base import Strategy
+from support import scenarios
+from support.kernel_stages import EVENTS_PER_ROW, free_rows_for_events
+from support.kernel_view import RunView, comparable_parts, state_without_memory
+from support.runs import engine_of, settings
+from support.small_markets import at_row, market, pool, steady, walk
+from support.strategies import decide_wrongly_in_row_8, do_nothing
 
 NAMES = ("entry", "next_bar", "struck", "struck_held", "critical", "leave", "daily", "lend", "two_coins")
 DRIVERS = ("kernel", "event")
 
 
-@compiled_strategy
-def fails_late(view, hour, params, actions):
-    """Nothing for eight rows, then an action there is not."""
-    view[at.MEMORY] += 1.0
-    if view[at.MEMORY] < 9.0:
-        return 0
-    actions[0, 0] = 9.0
-    return 1
-
-
-#: Fails in row 8, in which funding is due.
-LATE = Strategy("late", fails_late, scenarios._hedged, lambda config, slots: {at.ASK_ALWAYS: 1.0})
+#: Its funding is due in row 8.
 HEDGED = {
     "wallet:BaseToken:USDT": 50_000.0,
     "binance:BaseToken:USDT": 30_000.0,
@@ -62,7 +51,7 @@ def bits_of(reading):
 def bytes_of(result):
     """Everything that tables are made from."""
     recording = result._recording
-    return recording.record.tobytes() + recording.events.tobytes() + recording.block.tobytes()
+    return b"".join(part.tobytes() for part in comparable_parts(recording).values())
 
 
 def ran(name, driver):
@@ -164,7 +153,7 @@ def test_a_row_of_a_resumed_run_is_its_own():
     panel = market(walk(40, 1, 0.01))
     whole = basis.backtest(settings(), panel)
     rest = basis.backtest(settings(), panel.slice(15, 39), resume=whole.checkpoint(at_row(panel, 15)))
-    engine = engine_of(Run(rest._recording))
+    engine = engine_of(RunView(rest._recording))
     again = Result.from_recording(asyncio.run(engine.record()))
     for row, instant in ((0, 16), (5, 21), (-1, 39)):
         check_row(asyncio.run(readings(engine, at_row(panel, instant))), again, row)
@@ -220,7 +209,7 @@ def test_asking_after_a_bad_decision_changes_no_row(driver):
     """The row that failed is none of the run's: what the book holds then must not become the row before it."""
     panel = market(walk(20, 1))
     with pytest.warns(basis.errors.RunStoppedWarning, match="row 8"):
-        made = Run(basis.backtest(settings(), panel, strategy=LATE, positions=HEDGED)._recording)
+        made = RunView(basis.backtest(settings(), panel, strategy=decide_wrongly_in_row_8, positions=HEDGED)._recording)
     assert made.stop == 8
     engine = engine_of(made)
     result = Result.from_recording(asyncio.run(engine.record(driver=driver)))
@@ -235,14 +224,12 @@ def test_asking_after_a_bad_decision_changes_no_row(driver):
 def test_a_checkpoint_after_a_bad_decision_is_of_the_last_row(driver):
     """Going on from there settles the funding of row 8 once."""
     panel = market(walk(20, 1))
-    idle = Strategy("late", scenarios.scripted, scenarios._hedged, lambda config, slots: {at.ASK_ALWAYS: 1.0})
-    whole = basis.backtest(settings(), panel, strategy=idle, positions=HEDGED)
+    whole = basis.backtest(settings(), panel, strategy=do_nothing, positions=HEDGED)
     with pytest.warns(basis.errors.RunStoppedWarning):
-        failed = basis.backtest(settings(), panel, strategy=LATE, positions=HEDGED, driver=driver)
+        failed = basis.backtest(settings(), panel, strategy=decide_wrongly_in_row_8, positions=HEDGED, driver=driver)
     kept, expected = failed.checkpoint(), whole.checkpoint(at_row(panel, 7))
     assert kept.timestamp == expected.timestamp
-    memory = slice(at.MEMORY, at.HEAD)
-    assert (np.delete(kept.state, memory) == np.delete(expected.state, memory)).all()
+    assert (state_without_memory(kept) == state_without_memory(expected)).all()
 
 
 # --- going on by hand ------------------------------------------------------------------------------------------------
@@ -338,8 +325,7 @@ def test_there_is_always_room_for_the_events_of_a_decision():
     async def go():
         rooms = []
         for _ in range(60):
-            desk = engine.book.desk
-            rooms.append(len(desk.events) - int(desk.count[0]))
+            rooms.append(free_rows_for_events(engine.book))
             if rooms[-1] < EVENTS_PER_ROW:
                 break  # one more could write past the end
             await engine.execute_decision(there_and_back)

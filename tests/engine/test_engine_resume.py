@@ -3,30 +3,29 @@
 from dataclasses import replace
 
 import pytest
-from made_markets import Run, at_row, flows, market, pool, run, settings, walk
 
 from basis.engine.simulation import checkpoint, simulate
 from basis.errors import InputError
-from basis.kernel import layout as at
+from support.kernel_view import RunView
+from support.runs import run, settings
+from support.small_markets import at_row, flows, market, pool, walk
 
 
 def resumed(panel, row, config, made):
     """The rest of a run after a row."""
     kept = checkpoint(made.recording, at_row(panel, row))
-    return Run(simulate(config, panel.slice(row, len(panel) - 1), resume=kept))
+    return RunView(simulate(config, panel.slice(row, len(panel) - 1), resume=kept))
 
 
 def test_a_run_goes_on_bit_for_bit():
     panel = market(walk(60, 1))
     config = settings("btc_basis", {"flows": flows(panel, (20, 30_000.0), (35, -40_000.0))})
-    made = Run(simulate(config, panel))
+    made = RunView(simulate(config, panel))
     for row in (0, 1, 19, 20, 21, 35, 36, 58):
         rest = resumed(panel, row, config, made)
         assert rest.record[0].tobytes() == made.record[row].tobytes()
         assert rest.record[1:].tobytes() == made.record[row + 1 :].tobytes(), row
-        tail = made.events[made.events[:, at.E_ROW] > row].copy()
-        tail[:, at.E_ROW] -= row
-        assert rest.events.tobytes() == tail.tobytes(), row
+        assert rest.raw_events.tobytes() == made.events_after(row), row
 
 
 def test_resuming_with_other_instruments_is_refused():
@@ -64,7 +63,7 @@ def test_a_checkpoint_outside_the_run_is_refused(instant):
 def test_a_checkpoint_of_a_resumed_run():
     panel = market(walk(40, 2))
     config = settings("btc_basis", {"flows": flows(panel, (15, -20_000.0))})
-    made = Run(simulate(config, panel))
+    made = RunView(simulate(config, panel))
     second = resumed(panel, 14, config, made)
     third = resumed(second.panel, 3, config, second)
     assert third.record[1:].tobytes() == made.record[18:].tobytes()
@@ -83,11 +82,11 @@ def test_a_checkpoint_of_a_run_from_positions():
 def test_flows_before_the_checkpoint_are_not_asked_again():
     panel = pool(40)
     config = settings("pure_lending", {"flows": flows(panel, (5, 7_000.0), (10, -3_000.0), (30, -4_000.0))})
-    made = Run(simulate(config, panel))
+    made = RunView(simulate(config, panel))
     for row in (4, 5, 9, 10, 11, 29, 30):
         rest = resumed(panel, row, config, made)
         assert rest.record[1:].tobytes() == made.record[row + 1 :].tobytes()
-    assert made.book.head[at.FLOW].sum() == 0.0
+    assert made.flow.sum() == 0.0
 
 
 def test_a_checkpoint_of_the_last_row_has_nothing_left_to_run():

@@ -4,16 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import scenarios
-from made_markets import FREE, Run, flows, market, path, pool, run, settings, steady, walk
 
 import basis
 from basis.engine import simulation
 from basis.engine.simulation import simulate
 from basis.errors import ConfigError, DataError, InputError, RunStoppedWarning
-from basis.kernel import layout as at
 from basis.market.panel import Stop
 from basis.strategies.manager import ACTIONS
+from support import scenarios
+from support.kernel_view import RunView
+from support.runs import FREE, run, settings
+from support.small_markets import flows, market, path, pool, steady, walk
+from support.strategies import do_nothing
 
 
 def holed(panel, row):
@@ -31,12 +33,12 @@ def test_a_hole_in_the_data_stops_the_run_before_it():
         assert part in made.cause
     assert made.record[:25].tobytes() == whole.record[:25].tobytes()
     assert not made.record[25:].any()
-    assert made.events[:, at.E_ROW].max() < 25
+    assert made.events.row.max() < 25
 
 
 def test_a_hole_past_the_last_row_asked_for_does_not_matter():
     panel = market(walk(40))
-    made = Run(simulate(settings(), holed(panel, 25), until=20))
+    made = RunView(simulate(settings(), holed(panel, 25), until=20))
     assert made.status == "complete"
     assert made.stop == 21
 
@@ -64,7 +66,7 @@ def test_insolvency_stops_the_run_after_its_row():
     made = run(
         panel,
         overrides={**FREE, "risk.simulate_liquidation": False},
-        strategy=scenarios.script(1, 0, 0.0, 0),
+        strategy=do_nothing,
         positions=start,
     )
     assert made.status == "stopped"
@@ -84,7 +86,7 @@ def test_without_rebalancing_insolvency_is_no_stop():
 
 @pytest.mark.parametrize("name", scenarios.BAD_DECISIONS)
 def test_a_bad_decision_stops_the_run_and_says_what_is_allowed(name):
-    made = scenarios.misled(name)
+    made = scenarios.run_with_bad_decision(name)
     assert made.status == "stopped"
     assert "strategy failed in row 0" in made.cause
     assert "finite amount >= 0" in made.cause
@@ -113,7 +115,7 @@ def test_flows_between_rows_happen_in_the_next_row(amount):
     panel = market(steady(20))
     between = [{"timestamp": "2024-05-29T09:30:00Z", "amount": amount}]
     made = run(panel, overrides={**FREE, "flows": between})
-    assert np.flatnonzero(made.book.head[at.FLOW]).tolist() == [10]
+    assert np.flatnonzero(made.flow).tolist() == [10]
     exact = run(panel, overrides={**FREE, "flows": flows(panel, (10, amount))})
     assert exact.record.tobytes() == made.record.tobytes()
 
@@ -122,22 +124,20 @@ def test_a_flow_in_row_0_adds_to_the_capital():
     panel = market(steady(10))
     made = run(panel, overrides={**FREE, "flows": flows(panel, (0, 50_000.0))})
     assert made.equity[0] == pytest.approx(150_000.0)
-    assert made.book.head[at.FLOW][0] == 50_000.0
+    assert made.flow[0] == 50_000.0
     assert made.long[0] == pytest.approx(150_000.0 / 1.5 / 60_000.0, rel=1e-3)
 
 
 def idle(panel, positions, *pairs):
     """A run in which nobody trades, so that flows meet the wallet as it is."""
-    return run(
-        panel, overrides={"flows": flows(panel, *pairs)}, strategy=scenarios.script(1, 0, 0.0, 0), positions=positions
-    )
+    return run(panel, overrides={"flows": flows(panel, *pairs)}, strategy=do_nothing, positions=positions)
 
 
 def test_withdrawals_are_paid_whole_and_in_order():
     start = {"wallet:BaseToken:USDT": 10_000.0, "binance:BaseToken:BTC": 1.0}
     made = idle(market(steady(12)), start, (3, -20_000.0), (4, -5_000.0), (6, 12_000.0), (8, 3_000.0))
-    assert made.book.head[at.FLOW].tolist() == [0, 0, 0, 0, 0, 0, 12_000.0 - 20_000.0, 0, 3_000.0 - 5_000.0, 0, 0, 0]
-    assert made.book.head[at.PENDING].tolist() == [0, 0, 0, 20_000, 25_000, 25_000, 5_000, 5_000, 0, 0, 0, 0]
+    assert made.flow.tolist() == [0, 0, 0, 0, 0, 0, 12_000.0 - 20_000.0, 0, 3_000.0 - 5_000.0, 0, 0, 0]
+    assert made.pending.tolist() == [0, 0, 0, 20_000, 25_000, 25_000, 5_000, 5_000, 0, 0, 0, 0]
     assert made.rejects() == []
 
 
@@ -145,27 +145,27 @@ def test_a_withdrawal_beyond_equity_is_paid_what_there_is_and_the_rest_refused()
     made = idle(
         market(steady(10)), {"wallet:BaseToken:USDT": 100_000.0}, (5, -30_000.0), (5, -50_000.0), (6, -50_000.0)
     )
-    assert made.book.head[at.FLOW][5:8].tolist() == [-80_000.0, -20_000.0, 0.0]
+    assert made.flow[5:8].tolist() == [-80_000.0, -20_000.0, 0.0]
     assert made.rejects() == [(6, "withdrawal exceeds equity")]
-    assert made.of(at.REJECT)[0, at.E_AMOUNT] == -30_000.0
+    assert made.events_of("reject")[0].amount == -30_000.0
     assert made.equity[-1] == 0.0
-    assert made.book.head[at.PENDING][-1] == 0.0
+    assert made.pending[-1] == 0.0
     assert made.status == "complete"
 
 
 def test_a_withdrawal_is_not_cut_short_while_other_assets_are_held():
     made = idle(market(steady(10)), {"wallet:BaseToken:USDT": 100.0, "binance:BaseToken:BTC": 1.0}, (5, -1e6))
-    assert made.book.head[at.FLOW].sum() == 0.0
-    assert made.book.head[at.PENDING][-1] == 1e6
+    assert made.flow.sum() == 0.0
+    assert made.pending[-1] == 1e6
     assert made.rejects() == []
 
 
-def test_progress_is_told_in_between_and_at_the_end(monkeypatch):
+def test_progress_is_reported_in_between_and_at_the_end(monkeypatch):
     monkeypatch.setattr(simulation, "PIECE", 10)
-    told = []
+    reported = []
     panel = market(walk(35))
-    made = run(panel, progress=lambda done, rows: told.append((done, rows)))
-    assert told == [(10, 35), (20, 35), (30, 35), (35, 35)]
+    made = run(panel, progress=lambda done, rows: reported.append((done, rows)))
+    assert reported == [(10, 35), (20, 35), (30, 35), (35, 35)]
     assert made.record.tobytes() == run(panel).record.tobytes()
 
 
@@ -176,7 +176,7 @@ def test_two_runs_in_one_process_do_not_touch_each_other():
     run(pool(60), "pure_lending")
     again = run(panel, overrides={"flows": flows(panel, (20, 9_000.0))})
     assert again.record.tobytes() == first.record.tobytes()
-    assert again.events.tobytes() == first.events.tobytes()
+    assert again.raw_events.tobytes() == first.raw_events.tobytes()
     assert other.record.tobytes() != first.record.tobytes()
     assert np.array_equal(panel.columns["spot|BTC"], market(walk(60, 3)).columns["spot|BTC"])
 

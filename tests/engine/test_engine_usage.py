@@ -3,10 +3,8 @@
 import asyncio
 import gc
 import weakref
-from dataclasses import replace
 
 import pytest
-from made_markets import flows, market, pool, settings, steady, walk
 
 import basis
 from basis import DataProvider, EventDrivenStrategyEngine, load_config, unified_health_manager
@@ -14,9 +12,11 @@ from basis.engine import event_driven
 from basis.engine.blocking import run_blocking
 from basis.engine.event_driven import EventDriver
 from basis.errors import BasisError, InputError
-from basis.kernel import layout as at
 from basis.results.folder import TABLES
 from basis.results.table import differences
+from support.kernel_view import asked_in_every_row
+from support.runs import settings
+from support.small_markets import flows, market, pool, steady, walk
 
 
 def new_engine(panel=None, config=None, **more):
@@ -281,15 +281,14 @@ def test_engines_may_share_a_provider(provider, monkeypatch):
         class Listens(basis.StrategyManager):
             @classmethod
             def definition(cls, strategy):
-                policy = strategy.policy
-                return replace(strategy, policy=lambda config, slots: {**policy(config, slots), at.ASK_ALWAYS: 1.0})
+                return asked_in_every_row(strategy)
 
             def make_decision(self, timestamp=None, market_data=None):
                 seen[timestamp] = dict(market_data)
 
         return Listens
 
-    async def told(shared, together):
+    async def told_market(shared, together):
         seen = [{}, {}]
         runs = [
             new_engine(
@@ -301,7 +300,7 @@ def test_engines_may_share_a_provider(provider, monkeypatch):
         await asyncio.gather(*runs)
         return seen
 
-    alone, together = (asyncio.run(told(provider, way)) for way in (False, True))
+    alone, together = (asyncio.run(told_market(provider, way)) for way in (False, True))
     assert [len(seen) for seen in alone] == [49, 49]
     assert alone == together
 

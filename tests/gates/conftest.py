@@ -1,11 +1,8 @@
-"""Both drivers for every gate; the small markets of the kernel's tests serve here, too."""
+"""Fixtures: both drivers, and both data sets, for every gate."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parent.parent / "kernel"))
 
 
 @pytest.fixture(scope="session", params=["kernel", "event"])

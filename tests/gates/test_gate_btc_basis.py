@@ -6,7 +6,10 @@ that order. What the story cannot show has runs of its own.
 
 import numpy as np
 import pytest
-from gate_tools import (
+
+import basis
+from basis import Action, Decision
+from support.result_checks import (
     check_accounts,
     events,
     filled,
@@ -21,10 +24,7 @@ from gate_tools import (
     under_way,
     utc,
 )
-from made_markets import flows, market, path, steady
-
-import basis
-from basis import Action, Decision
+from support.small_markets import flows, market, path, steady
 
 WEIGHTS = {"binance": 0.4, "bybit": 0.3, "okx": 0.3}
 WALLET, SPOT, SPOT_CASH = "wallet:BaseToken:USDT", "binance:BaseToken:BTC", "binance:BaseToken:USDT"
@@ -302,7 +302,7 @@ def test_the_threshold_decides_how_far_off_a_leg_may_be(driver, threshold):
     check_hedged(result)
 
 
-def test_what_a_liquidation_leaves_naked_is_hedged_or_sold_in_the_same_row(driver):
+def test_what_a_liquidation_leaves_unhedged_is_hedged_or_sold_in_the_same_row(driver):
     panel = market(steady(30))
     high = panel.columns[f"high|{perp('bybit')}"].copy()
     high[15] *= 1.7

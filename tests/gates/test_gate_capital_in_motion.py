@@ -5,11 +5,11 @@ Every mode with perps is taken through the same markets, in both drivers where a
 
 import numpy as np
 import pytest
-from gate_tools import check_accounts, columns_of, events, reasons, same_tables
-from hedge_book import VENUES, cash, hedged
-from made_markets import market, path, steady
 
 import basis
+from support.hedged_runs import VENUES, cash, hedged
+from support.result_checks import check_accounts, columns_of, events, reasons, same_tables
+from support.small_markets import market, path, steady
 
 ROWS, CALL, STRIKE = 30, 10, 11
 BASES, STAKING = ("btc_basis", "eth_basis"), ("usdt_market_neutral_no_leverage", "usdt_market_neutral")
@@ -91,13 +91,13 @@ def test_money_on_its_way_to_a_liquidated_venue_arrives_there(mode):
     sent = way[CALL]
     came = events(late, "arrival", destination=cash("bybit"))
     assert came["amount"].max() == pytest.approx(sent, rel=1e-12) or came["amount"].sum() >= sent - 1e-9
-    # what the liquidation left naked is hedged again or sold in its row
+    # what the liquidation left unhedged is hedged again or sold in its row
     assert drift(late, mode)[STRIKE] <= 0.02
 
 
 @pytest.mark.parametrize("wait", ["20m", "5h"])
 @pytest.mark.parametrize("mode", MODES)
-def test_a_book_that_lost_every_short_does_not_wait_naked_for_margin(mode, wait):
+def test_a_book_that_lost_every_short_does_not_wait_unhedged_for_margin(mode, wait):
     spot = flat(mode)
     panel = world(mode, spot, wick=0.001)
     for venue in VENUES:

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from gate_tools import check_accounts, reasons, same_tables
-from hedge_book import (
+
+import basis
+from support.hedged_runs import (
     CAPITAL,
     HELD,
     MAX_DRIFT,
@@ -24,9 +25,8 @@ from hedge_book import (
     travelling,
     utc,
 )
-from made_markets import flows, path
-
-import basis
+from support.result_checks import check_accounts, reasons, same_tables
+from support.small_markets import flows, path
 
 MODE = "eth_basis"
 SPOT = "bybit:BaseToken:ETH"

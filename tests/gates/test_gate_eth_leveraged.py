@@ -7,15 +7,14 @@ story cannot show has runs of its own; what is expected is worked out from price
 import numpy as np
 import pandas as pd
 import pytest
-from gate_tools import check_accounts, events, held, reasons, rows_of, same_tables, series, term, utc
-from made_markets import flows
-from made_onchain import YEAR_S, after, ether, grown
 
 import basis
 from basis.errors import ConfigError
-from basis.kernel import layout as at
-from basis.kernel.numba.jit import strategy
-from basis.strategies.base import Plan, Strategy
+from basis.strategies.base import Plan
+from support.kernel_view import asked_in_every_row, with_policy
+from support.result_checks import check_accounts, events, held, reasons, rows_of, same_tables, series, term, utc
+from support.small_markets import flows
+from support.staking_markets import YEAR_S, after, ether, grown
 
 WALLET, TOKEN = "wallet:BaseToken:ETH", "wallet:BaseToken:weETH"
 POOL, DEBT = "aave_v3:aToken:weETH", "aave_v3:debtToken:WETH"
@@ -471,31 +470,33 @@ def test_a_target_that_a_later_row_forbids_is_refused_before_the_run(driver):
     assert lever(driver, ether(20), {"venues.aave_v3.emodes": {"lst_main": table}}).status == "complete"
 
 
-def scripted(kind, policy=(), loops=0, action=at.ENTRY_FULL, amount=50.0):
-    """One action in row 1, whatever the mode would do."""
+#: What the actions on a staking token mean: supplied as it is, or against a debt in ether by so many loops.
+LEND = Plan("lend", "weETH", TOKEN, POOL)
 
-    @strategy
-    def decide(view, hour, params, actions):
-        if view[at.FIRST] > 0.0 or view[at.MEMORY] > 0.0:
-            return 0
-        view[at.MEMORY] = 1.0
-        actions[0, 0] = action
-        actions[0, 2] = amount
-        return 1
 
-    def plans(config):
-        if kind == "lend":
-            return (Plan("lend", "weETH", TOKEN, POOL),)
-        return (Plan("lever", "ETH", TOKEN, POOL, pays=WALLET, debt=DEBT, loops=loops),)
+def lever_plan(loops=0):
+    return Plan("lever", "ETH", TOKEN, POOL, pays=WALLET, debt=DEBT, loops=loops)
 
-    return Strategy("scripted", decide, plans, lambda config, slots: {at.ASK_ALWAYS: 1.0, **dict(policy)})
+
+def in_row_1(plan, action="entry_full", amount=50.0, **policy):
+    """A strategy of one action in row 1, whatever the mode would do."""
+
+    class InRow1(basis.StrategyManager):
+        @classmethod
+        def definition(cls, strategy):
+            return asked_in_every_row(with_policy(strategy, **policy), plans=lambda config: (plan,))
+
+        def make_decision(self, timestamp=None, market_data=None):
+            return [basis.Action(action, plan.asset, amount)] if self.book.row == 1 else None
+
+    return InRow1
 
 
 BOOK = {POOL: 100.0, DEBT: 80.0, WALLET: 60.0, TOKEN: 10.0}
 
 
 def refused(driver, made, **changed):
-    """A scripted run of few rows, and that nothing but gas changed hands."""
+    """A run of few rows with one action, and that nothing but gas changed hands."""
     result = lever(driver, ether(4, gwei=GWEI), {**QUIET, **changed}, positions=BOOK, strategy=made)
     check_accounts(result, {*EARNS, *COSTS})
     for key in (POOL, DEBT, TOKEN):
@@ -505,25 +506,23 @@ def refused(driver, made, **changed):
 
 def test_a_withdrawal_that_would_break_the_health_factor_is_rejected(driver):
     # 100 tokens carry 84.8 of debt: 14 of them may not leave
-    result = refused(driver, scripted("lend", action=at.EXIT_PARTIAL, amount=20.0))
+    result = refused(driver, in_row_1(LEND, "exit_partial", 20.0))
     assert reasons(result) == ["health factor would fall below 1"]
     assert (held(result, WALLET) == BOOK[WALLET]).all()
-    fine = lever(
-        driver, ether(4), QUIET, positions=BOOK, strategy=scripted("lend", action=at.EXIT_PARTIAL, amount=10.0)
-    )
+    fine = lever(driver, ether(4), QUIET, positions=BOOK, strategy=in_row_1(LEND, "exit_partial", 10.0))
     assert reasons(fine) == []
     assert (fine.risk["health_factor"] >= 1.0).all()
 
 
 def test_a_bundle_beyond_the_loan_to_value_reverts_and_costs_its_gas(driver):
-    result = refused(driver, scripted("lever", {at.TARGET_LTV: 0.94}))
+    result = refused(driver, in_row_1(lever_plan(), target_ltv=0.94))
     assert reasons(result) == ["debt beyond the loan to value allowed"]
     assert held(result, WALLET, 1) == pytest.approx(BOOK[WALLET] - UP, rel=1e-12)
     assert result.attribution["gas"].iloc[1] == pytest.approx(-UP, rel=1e-12)
 
 
 def test_a_loan_beyond_the_loan_to_value_is_rejected(driver):
-    made = scripted("lever", {at.TARGET_LTV: 0.94}, loops=1)
+    made = in_row_1(lever_plan(loops=1), target_ltv=0.94)
     result = lever(driver, ether(4), QUIET, positions=BOOK, strategy=made)
     assert reasons(result) == ["debt beyond the loan to value allowed"]
     assert (held(result, DEBT) == BOOK[DEBT]).all()
@@ -534,7 +533,7 @@ def test_a_loop_by_hand_puts_in_no_more_than_it_is_asked_to(driver):
     """What the wallet holds beyond that stays there."""
     more = {**QUIET, "costs.enabled": False}
     for loops in (0, 1, 3):
-        made = scripted("lever", {at.TARGET_LTV: TARGET}, loops=loops)
+        made = in_row_1(lever_plan(loops), target_ltv=TARGET)
         result = lever(driver, ether(4), more, positions={WALLET: 60.0}, strategy=made)
         assert reasons(result) == []
         assert held(result, WALLET, 1) == pytest.approx(10.0, abs=1e-9), loops
@@ -546,14 +545,14 @@ def capped(most):
 
 
 def test_a_supply_above_the_cap_is_rejected(driver):
-    made = scripted("lend", amount=8.0)
+    made = in_row_1(LEND, amount=8.0)
     result = refused(driver, made, **capped(105.0))
     assert reasons(result) == ["supply above the cap"]
     assert reasons(lever(driver, ether(4), {**QUIET, **capped(110.0)}, positions=BOOK, strategy=made)) == []
 
 
 def test_a_bundle_above_the_cap_reverts_and_costs_its_gas(driver):
-    result = refused(driver, scripted("lever"), **capped(150.0))
+    result = refused(driver, in_row_1(lever_plan()), **capped(150.0))
     assert reasons(result) == ["supply above the cap"]
     assert held(result, WALLET, 1) == pytest.approx(BOOK[WALLET] - UP, rel=1e-12)
 

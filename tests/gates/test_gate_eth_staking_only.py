@@ -6,11 +6,11 @@ The story goes through entry, a deposit, a withdrawal that waits for the unstaki
 import numpy as np
 import pandas as pd
 import pytest
-from gate_tools import check_accounts, events, held, reasons, rows_of, same_tables, series, term, utc
-from made_markets import flows
-from made_onchain import after, ether
 
 import basis
+from support.result_checks import check_accounts, events, held, reasons, rows_of, same_tables, series, term, utc
+from support.small_markets import flows
+from support.staking_markets import after, ether
 
 WALLET, TOKEN = "wallet:BaseToken:ETH", "wallet:BaseToken:weETH"
 UNDER_WAY = f"{WALLET}|in_transit"

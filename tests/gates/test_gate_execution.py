@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from gate_tools import reasons, same_tables, slippage_rate, term
-from made_markets import VENUES, market, settings, steady, walk
 
 import basis
 from basis.errors import ConfigError, DataError
 from basis.market import DataProvider
+from support.result_checks import reasons, same_tables, slippage_rate, term
+from support.runs import settings
+from support.small_markets import VENUES, market, steady, walk
 
 WINDOW = {"sample_data": ("2025-02-01", "2025-03-01"), "real_data": ("2024-08-01", "2024-09-01")}
 MODES = ("btc_basis", "eth_basis", "usdt_market_neutral_no_leverage", "usdt_market_neutral")

@@ -6,7 +6,11 @@ The trades are worked by hand on small markets without wicks but those that are 
 import numpy as np
 import pandas as pd
 import pytest
-from gate_tools import (
+
+import basis
+from basis import Action, Decision
+from basis.errors import ConfigError, DataError
+from support.result_checks import (
     check_accounts,
     events,
     gas_cost,
@@ -18,11 +22,7 @@ from gate_tools import (
     slippage_rate,
     term,
 )
-from made_markets import flows, market, steady, walk
-
-import basis
-from basis import Action, Decision
-from basis.errors import ConfigError, DataError
+from support.small_markets import flows, market, steady, walk
 
 PERP, CASH, WALLET = "binance:Perp:BTCUSDT", "binance:BaseToken:USDT", "wallet:BaseToken:USDT"
 CAPITAL, P = 100_000.0, 60_000.0

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gate_tools import rows_of, term
-from hedge_book import VENUES, hedged
-from made_markets import market, steady
-from signalled import signalled
 
 import basis
+from support.hedged_runs import VENUES, hedged
+from support.result_checks import rows_of, term
+from support.signal_data import with_example_signals
+from support.small_markets import market, steady
 
 HEDGED = ("btc_basis", "eth_basis", "usdt_market_neutral_no_leverage", "usdt_market_neutral")
 MODES = (*HEDGED, "ml_directional")
@@ -83,7 +83,7 @@ def ran(mode, data, span, overrides):
 @pytest.fixture(scope="session")
 def signalled_data(real_data, tmp_path_factory) -> Path:
     """The real data set, with the signals of the sample's rule."""
-    return signalled(real_data, tmp_path_factory.mktemp("signalled"))
+    return with_example_signals(real_data, tmp_path_factory.mktemp("signalled"))
 
 
 @pytest.fixture(params=["sample_data", "signalled_data"])

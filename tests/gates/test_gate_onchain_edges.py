@@ -4,16 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from gate_tools import check_accounts, events, held, reasons, rows_of, same_tables, term, utc
-from made_markets import Run, at_row, flows, settings
-from made_onchain import after, ether, grown
 
 import basis
 from basis.engine.simulation import checkpoint, simulate
 from basis.errors import ConfigError
 from basis.market import DataProvider
 from basis.market.panel import Panel
-from basis.strategies import levered_staking
+from basis.strategies import eth_leveraged
+from support.kernel_view import RunView
+from support.result_checks import check_accounts, events, held, reasons, rows_of, same_tables, term, utc
+from support.runs import settings
+from support.small_markets import at_row, flows
+from support.staking_markets import after, ether, grown
 
 ETHER, TOKEN = "wallet:BaseToken:ETH", "wallet:BaseToken:weETH"
 POOL, DEBT = "aave_v3:aToken:weETH", "aave_v3:debtToken:WETH"
@@ -165,9 +167,9 @@ def test_the_first_rows_of_the_real_market_have_no_rate(real_data):
     panel = DataProvider(real_data, config).panel(start="2024-05-12", end="2024-05-16")
     assert np.isnan(panel.columns["market_rate|weETH"][:20]).all()
     assert not np.isnan(panel.columns["market_rate|weETH"][-20:]).any()
-    whole = Run(simulate(config, panel))
+    whole = RunView(simulate(config, panel))
     kept = checkpoint(whole.recording, at_row(panel, 40))
-    rest = Run(simulate(config, panel.slice(40, len(panel.timestamps) - 1), resume=kept))
+    rest = RunView(simulate(config, panel.slice(40, len(panel.timestamps) - 1), resume=kept))
     assert rest.record.tobytes() == whole.record[40:].tobytes()
 
 

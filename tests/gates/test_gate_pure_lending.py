@@ -6,7 +6,9 @@ look at it in that order. What the story cannot show has runs of its own.
 
 import numpy as np
 import pytest
-from gate_tools import (
+
+import basis
+from support.result_checks import (
     check_accounts,
     events,
     gas_cost,
@@ -19,9 +21,7 @@ from gate_tools import (
     supply_index,
     utc,
 )
-from made_markets import flows, pool
-
-import basis
+from support.small_markets import flows, pool
 
 WALLET, LENT = "wallet:BaseToken:USDT", "aave_v3:aToken:USDT"
 #: The only columns that lending may fill.

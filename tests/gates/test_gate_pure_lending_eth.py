@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from gate_tools import check_accounts, events, held, reasons, rows_of, same_tables, term, utc
-from made_markets import flows
-from made_onchain import YEAR_S, ether
 
 import basis
+from support.result_checks import check_accounts, events, held, reasons, rows_of, same_tables, term, utc
+from support.small_markets import flows
+from support.staking_markets import YEAR_S, ether
 
 WALLET, LENT = "wallet:BaseToken:ETH", "aave_v3:aToken:WETH"
 EARNS, COSTS = "supply_yield", "gas"

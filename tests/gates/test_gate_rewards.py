@@ -8,17 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from gate_tools import check_accounts, columns_of, events, held, reasons, rows_of, same_tables
-from made_markets import at_row, flows
-from made_onchain import ether
-from reward_book import DUST, ETHER, POOL, TOKEN, dust_by_hand, payouts, slipped, with_rewards
 
 import basis
 from basis import Action, Decision
 from basis.config import load_config
 from basis.errors import ConfigError, DataError, EngineError
-from basis.kernel import layout as at
 from basis.market import DataProvider
+from support.result_checks import check_accounts, columns_of, events, held, reasons, rows_of, same_tables
+from support.reward_runs import DUST, ETHER, POOL, TOKEN, dust_by_hand, payouts, slipped, with_rewards
+from support.small_markets import at_row, flows
+from support.staking_markets import ether
 
 MODES = ("eth_staking_only", "eth_leveraged")
 #: The sample begins in the middle of a week of EIGEN; the real set in the middle of both periods, before EIGEN trades.
@@ -62,8 +61,8 @@ def test_every_hour_of_rewards_and_dust_is_that_of_the_files(data, mode, valuati
     for symbol, key in DUST.items():
         np.testing.assert_allclose(held(result, key), hand.kept[symbol], rtol=1e-10, atol=1e-10, err_msg=key)
         got = np.zeros(len(result.equity))
-        told = events(result, "reward", instrument=key)
-        np.add.at(got, told["row"], told["quantity"])
+        reported = events(result, "reward", instrument=key)
+        np.add.at(got, reported["row"], reported["quantity"])
         np.testing.assert_allclose(got, hand.received[symbol], rtol=1e-10)
     np.testing.assert_allclose(result.attribution["reward_pnl"], hand.reward, rtol=1e-10)
     np.testing.assert_allclose(result.attribution["dust_pnl"], hand.drift, rtol=1e-9, atol=close)
@@ -86,19 +85,19 @@ def test_every_hour_of_rewards_and_dust_is_that_of_the_files(data, mode, valuati
 def test_the_events_say_what_was_paid_on_what(driver, data, mode):
     result = basis.backtest(mode, data, *window(data), driver=driver)
     stamps, source = result.equity.index, TOKEN if mode == "eth_staking_only" else POOL
-    told = events(result, "reward")
+    reported = events(result, "reward")
     wanted = payouts(data, stamps)
-    assert [(e.row, e.instrument) for e in told.itertuples()] == [(p.row, DUST[p.symbol]) for p in wanted]
-    np.testing.assert_allclose(told["rate"], [p.rate for p in wanted], rtol=1e-12)
-    assert (told["detail"] == source).all()
-    assert (told["venue"] == "wallet").all()
-    assert (told["amount"] == told["quantity"]).all()
+    assert [(e.row, e.instrument) for e in reported.itertuples()] == [(p.row, DUST[p.symbol]) for p in wanted]
+    np.testing.assert_allclose(reported["rate"], [p.rate for p in wanted], rtol=1e-12)
+    assert (reported["detail"] == source).all()
+    assert (reported["venue"] == "wallet").all()
+    assert (reported["amount"] == reported["quantity"]).all()
     prices = [result.panel[f"spot|{p.symbol}"].iloc[p.row] for p in wanted]
-    assert told["price"].tolist() == prices
-    spot = result.panel["spot|ETH"].to_numpy()[told["row"]]
-    np.testing.assert_allclose(told["notional"], told["quantity"] * told["price"] / spot, rtol=1e-12)
-    assert (told[["fee", "slippage", "gas"]] == 0.0).all(axis=None)
-    paid = told.groupby("row")["notional"].sum()
+    assert reported["price"].tolist() == prices
+    spot = result.panel["spot|ETH"].to_numpy()[reported["row"]]
+    np.testing.assert_allclose(reported["notional"], reported["quantity"] * reported["price"] / spot, rtol=1e-12)
+    assert (reported[["fee", "slippage", "gas"]] == 0.0).all(axis=None)
+    paid = reported.groupby("row")["notional"].sum()
     booked = result.attribution["reward_pnl"]
     np.testing.assert_allclose(booked.iloc[paid.index], paid, rtol=1e-12)
     assert (booked.drop(booked.index[paid.index]) == 0.0).all()
@@ -590,17 +589,17 @@ def test_a_strategy_in_python_sells_dust():
         assert result.attribution.equals(compiled.attribution)
 
 
-def test_a_strategy_in_python_is_told_the_worth_of_the_dust(driver):
-    told = []
+def test_a_strategy_in_python_is_reported_the_worth_of_the_dust(driver):
+    reported = []
 
     class Watcher(basis.StrategyManager):
         async def make_decision(self, timestamp=None, market_data=None):
-            told.append(self.view.dust)
+            reported.append(self.view.dust)
             return None
 
     result = holds(market(), {"strategy.dust_threshold": None}, driver, strategy=Watcher)
     assert rows_of(result, "fill") == []
-    np.testing.assert_allclose(told, np.concatenate(([0.0], np.cumsum(worths()))), rtol=1e-12)
+    np.testing.assert_allclose(reported, np.concatenate(([0.0], np.cumsum(worths()))), rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -625,9 +624,6 @@ def test_a_sale_of_nothing_changes_nothing(driver):
         async def make_decision(self, timestamp=None, market_data=None):
             return Decision((Action("sell_dust", "dust"),))
 
-        def policy(self):
-            return {at.ASK_ALWAYS: 1.0}
-
     result = holds(market(paid=((50, 0.3),)), {}, driver, strategy=Seller)
     assert (held(result, ETHER).iloc[:50] == 0.5).all()
     assert rows_of(result, "fill", action="sell_dust") == [50]
@@ -644,17 +640,17 @@ def test_every_change_of_a_stored_quantity_is_told(data, mode):
     log = result.events.assign(row=result.equity.index.get_indexer(pd.DatetimeIndex(result.events["timestamp"])))
     moves = log[log["kind"].isin(["fill", "reward", "liquidation"])]
     for key in [name for name in result.positions if "|" not in name]:
-        told = np.zeros(len(result.equity))
+        reported = np.zeros(len(result.equity))
         own = moves[moves["instrument"] == key]
-        np.add.at(told, own["row"], own["quantity"])
+        np.add.at(reported, own["row"], own["quantity"])
         if key == ETHER:
-            told[0] += 100.0
-            np.add.at(told, own["row"], -own["gas"])
+            reported[0] += 100.0
+            np.add.at(reported, own["row"], -own["gas"])
             for e in moves[moves["detail"].isin(["swap", "stake", "unstake"])].itertuples():
-                told[e.row] += e.amount - e.gas
+                reported[e.row] += e.amount - e.gas
         got = np.diff(held(result, key), prepend=0.0)
         unit = 1e-10 if key in DUST.values() else 1e-11
-        np.testing.assert_allclose(got, told, rtol=1e-9, atol=unit * max(1.0, held(result, key).max()), err_msg=key)
+        np.testing.assert_allclose(got, reported, rtol=1e-9, atol=unit * max(1.0, held(result, key).max()), err_msg=key)
     assert set(columns_of(result)) >= {"reward_pnl", "dust_pnl"}
 
 

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from gate_tools import check_accounts, columns_of, events, held, reasons, same_tables
-from made_markets import flows
-from made_onchain import after, ether, grown
-from reward_book import DUST, with_rewards
 
 import basis
 from basis.errors import ConfigError
+from support.result_checks import check_accounts, columns_of, events, held, reasons, same_tables
+from support.reward_runs import DUST, with_rewards
+from support.share_classes import COSTS, assert_same_but_for_the_numeraire
+from support.small_markets import flows
+from support.staking_markets import after, ether, grown
 
 MODES = ("eth_staking_only", "eth_leveraged")
 ETHER, TOKEN = "wallet:BaseToken:ETH", "wallet:BaseToken:weETH"
@@ -17,9 +18,6 @@ BOOK = {ETHER: 100.0}
 QUIET = {"risk.limits": {}, "strategy.dust_threshold": 0.0}
 #: What came with the position and what was done to it; prices of ETH are the rest.
 ONCHAIN = {"supply_yield", "borrow_cost", "staking_yield", "peg_pnl", "reward_pnl", "dust_pnl"}
-COSTS = {"gas", "flash_fees", "slippage"}
-#: Columns of an event that are worth something in share class.
-WORTHS = ("notional", "fee", "slippage", "gas", "flash_fee", "peg_conversion")
 
 
 def both(mode, data, *span, driver="kernel", positions=BOOK, **overrides):
@@ -37,53 +35,12 @@ def both(mode, data, *span, driver="kernel", positions=BOOK, **overrides):
     ]
 
 
-def are_dual(usdt, ether_, exact=1e-12):
-    """The same book, orders and ratios; equity, worths and costs differ by the price of ETH and by it alone."""
-    assert usdt.status == ether_.status
-    spot = usdt.panel["spot|ETH"]
-    worths = [name for name in ether_.exposure if name.startswith("value|")]
-    scale = ether_.exposure[worths].abs().sum(axis=1).max()
-    np.testing.assert_allclose(
-        usdt.equity["equity"] / spot, ether_.equity["equity"], rtol=0.0, atol=exact * scale, err_msg="equity"
-    )
-    for name in ether_.positions:
-        if name in usdt.positions:
-            one, other = usdt.positions[name], ether_.positions[name]
-            np.testing.assert_allclose(one, other, rtol=1e-10, atol=exact * max(1.0, other.abs().max()), err_msg=name)
-    for name in worths:
-        np.testing.assert_allclose(
-            usdt.exposure[name] / spot, ether_.exposure[name], rtol=1e-10, atol=exact * scale, err_msg=name
-        )
-    for name in ("ltv", "health_factor", "ltv|before", "health_factor|before", "health_factor|worst"):
-        np.testing.assert_allclose(usdt.risk[name], ether_.risk[name], rtol=1e-9, atol=1e-11, err_msg=name)
-    # costs and rewards are jumps at one price; yields are drifts, counted at the price that the hour began with
-    for name in ("reward_pnl", *COSTS, "liquidation_loss"):
-        np.testing.assert_allclose(
-            usdt.attribution[name] / spot, ether_.attribution[name], rtol=1e-8, atol=exact * scale, err_msg=name
-        )
-    for name in ("supply_yield", "borrow_cost", "staking_yield"):
-        np.testing.assert_allclose(
-            (usdt.attribution[name] / spot.shift(1)).iloc[1:], ether_.attribution[name].iloc[1:],
-            rtol=1e-8, atol=exact * scale, err_msg=name,
-        )  # fmt: skip
-    one, other = usdt.events, ether_.events
-    # what an alert or an error says holds numbers
-    worded = one["kind"].isin(["alert", "error"])
-    same = ["timestamp", "kind", "action", "instrument"]
-    assert one[same].equals(other[same])
-    assert one["detail"][~worded].equals(other["detail"][~worded])
-    price = spot.reindex(one["timestamp"]).to_numpy()
-    for name in WORTHS:
-        np.testing.assert_allclose(one[name] / price, other[name], rtol=1e-8, atol=exact * scale, err_msg=name)
-    np.testing.assert_allclose(one["quantity"], other["quantity"], rtol=1e-9, atol=exact * scale)
-
-
 @pytest.mark.parametrize("valuation", ["market", "oracle"])
 @pytest.mark.parametrize("mode", MODES)
 def test_on_a_data_set_the_share_class_is_only_the_numeraire(driver, data, mode, valuation):
     start, end = ("2024-02-20", "2024-04-10") if data.name == "sample" else ("2024-09-20", "2025-01-01")
     made = both(mode, data, start, end, driver=driver, valuation=valuation, close_at_end=True)
-    are_dual(*made, exact=1e-11)
+    assert_same_but_for_the_numeraire(*made, exact=1e-11)
     for result in made:
         check_accounts(result, ONCHAIN | COSTS | {"delta_pnl"})
         assert not events(result, "fill", action="sell_dust").empty
@@ -145,7 +102,7 @@ def test_a_liquidation_is_the_same_in_both(driver, factor, rule, size):
     book = {POOL: 6.0 * size, DEBT: 5.2 * size}
     usdt, other = both("eth_leveraged", fallen(factor), driver=driver, positions=book, **more)
     assert not events(other, "liquidation").empty
-    are_dual(usdt, other)
+    assert_same_but_for_the_numeraire(usdt, other)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -172,4 +129,4 @@ def test_a_book_in_tokens_is_taken_as_it_is(driver, mode):
     book = {ETHER: 3.0, TOKEN: 40.0}
     if mode == "eth_leveraged":
         book |= {POOL: 200.0, DEBT: 170.0}
-    are_dual(*both(mode, panel, driver=driver, positions=book))
+    assert_same_but_for_the_numeraire(*both(mode, panel, driver=driver, positions=book))

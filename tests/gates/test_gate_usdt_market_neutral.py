@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from gate_tools import check_accounts, events, held, reasons, rows_of, same_tables, utc
-from hedge_book import (
+
+import basis
+from support.hedged_runs import (
     CAPITAL,
     COSTS,
     DEBT,
@@ -41,10 +42,9 @@ from hedge_book import (
     trade,
     travelling,
 )
-from made_markets import flows, path, steady
-from made_onchain import after, grown
-
-import basis
+from support.result_checks import check_accounts, events, held, reasons, rows_of, same_tables, utc
+from support.small_markets import flows, path, steady
+from support.staking_markets import after, grown
 
 PLAIN, LEVERED = MODES = ("usdt_market_neutral_no_leverage", "usdt_market_neutral")
 TOKEN, POOL = "wallet:BaseToken:weETH", "aave_v3:aToken:weETH"
@@ -147,7 +147,7 @@ def test_5_a_fall_brings_margin_home_and_then_pairs_are_bought(story):
     assert home.min() > fell["row"].min()
 
 
-def test_6_no_row_is_naked(story, mode):
+def test_6_no_row_is_unhedged(story, mode):
     check_hedged(story, MAX_DRIFT)
     resting = ~travelling(story)[2:LAST]
     off = np.abs(share_on_chain(story)[2:LAST] - SHARE)
@@ -259,7 +259,7 @@ def test_a_fall_of_forty_percent_in_one_row(mode, driver):
 
 
 @pytest.mark.parametrize("venue", VENUES)
-def test_a_liquidation_at_one_venue_leaves_nothing_naked_for_long(mode, driver, venue):
+def test_a_liquidation_at_one_venue_leaves_nothing_unhedged_for_long(mode, driver, venue):
     wick = np.where(np.arange(40) == 15, 0.75, 0.002)
     result = trade(mode, driver, hedged(steady(40, 3_000.0), wick={venue: wick}), QUIET)
     struck = events(result, "liquidation")
@@ -365,15 +365,16 @@ def test_the_rate_rule_watches_the_carry(mode, driver):
 
 @pytest.mark.parametrize("cut", [1, 20, 65, 76, 161])
 def test_a_resumed_run_is_the_whole_run(mode, cut):
-    from made_markets import Run, at_row, settings
-
     from basis.engine.simulation import checkpoint, simulate
+    from support.kernel_view import RunView
+    from support.runs import settings
+    from support.small_markets import at_row
 
     panel = story_market()
     config = settings(mode, {**QUIET, "flows": flows(panel, (AT_IN, IN), (AT_OUT, -OUT))})
-    whole = Run(simulate(config, panel))
+    whole = RunView(simulate(config, panel))
     kept = checkpoint(whole.recording, at_row(panel, cut))
-    rest = Run(simulate(config, panel.slice(cut, LAST), resume=kept))
+    rest = RunView(simulate(config, panel.slice(cut, LAST), resume=kept))
     assert rest.record.tobytes() == whole.record[cut:].tobytes()
 
 

@@ -4,8 +4,10 @@ Closed forms, and how ether and token come and go. What it shares with the lever
 """
 
 import pytest
-from gate_tools import check_accounts, events, held, reasons, series, term, utc
-from hedge_book import (
+
+import basis
+from basis.errors import ConfigError
+from support.hedged_runs import (
     CAPITAL,
     ETHER,
     HELD,
@@ -26,10 +28,8 @@ from hedge_book import (
     spot_of,
     trade,
 )
-from made_markets import flows, path, steady
-
-import basis
-from basis.errors import ConfigError
+from support.result_checks import check_accounts, events, held, reasons, series, term, utc
+from support.small_markets import flows, path, steady
 
 MODE = "usdt_market_neutral_no_leverage"
 TOKEN = "wallet:BaseToken:weETH"

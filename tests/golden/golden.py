@@ -240,9 +240,9 @@ def difference(expected: str, found: str) -> str:
 def real_folder(folder: Path, data: Path) -> Path:
     """Real data with the signals of the sample's example rule, which `ml_directional` needs."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from signalled import signalled
+    from support.signal_data import with_example_signals
 
-    return signalled(data, folder)
+    return with_example_signals(data, folder)
 
 
 def main() -> int:

@@ -324,8 +324,9 @@ def test_the_users_own_caches_are_left_alone():
 
 
 def test_a_strategy_that_is_passed_in_does_not_compile_the_loop_again():
-    import scenarios
     from numba.core import event
+
+    from support import scenarios
 
     scenarios._tiny()
     with event.install_recorder("numba:compile") as compiled:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import nbformat
 import pytest
-from headless import chromium, driven, find_chromium
+from support.browser import chromium, driven, find_chromium
 from nbconvert import HTMLExporter
 from test_notebooks import FIGURES, check_outputs, execute
 
@@ -188,8 +188,8 @@ def test_the_quickstart_in_jupyterlab(lab, tmp_path, subtests):
     ]  # fmt: skip
     # what the notebook prints of the balances
     shown = [output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", ())]
-    told = next(text for text in shown if "change of equity" in text)
-    columns, balance = (float(text.replace(",", "")) for text in re.findall(r"-?[\d,]+\.\d+", told))
+    reported = next(text for text in shown if "change of equity" in text)
+    columns, balance = (float(text.replace(",", "")) for text in re.findall(r"-?[\d,]+\.\d+", reported))
     assert columns == pytest.approx(balance, abs=1e-4)
 
     equity, drawdown, area, waterfall, risk, lean = figures

@@ -7,10 +7,11 @@ import numpy as np
 
 import basis
 from basis.execution.managers import OnChainExecutionManager
-from basis.kernel import layout as at
 from basis.market.panel import Panel
 from basis.strategies.base import Plan, Strategy
 from basis.strategies.manager import Action, Decision, StrategyManager
+from support.kernel_stages import planned_action, write_order
+from support.kernel_view import policy_parameters
 
 RAY = 10**27
 DECIMALS = {"WETH": 18, "weETH": 18, "USDT": 6}
@@ -92,7 +93,8 @@ def _decider(script: Mapping[int, Sequence[tuple[str, str, float]]], book: Book)
     class Scripted(StrategyManager):
         @classmethod
         def definition(cls, strategy: Strategy) -> Strategy:
-            return Strategy("scripted", strategy.decide, lambda config: plans, lambda *_: {at.ASK_ALWAYS: 1.0})
+            policy = policy_parameters(every_row=1.0)
+            return Strategy("scripted", strategy.decide, lambda config: plans, lambda config, slots: policy)
 
         async def make_decision(self, timestamp: Any = None, market_data: Any = None) -> Decision:
             actions = []
@@ -106,18 +108,17 @@ def _decider(script: Mapping[int, Sequence[tuple[str, str, float]]], book: Book)
     return Scripted
 
 
-class _Desk(OnChainExecutionManager):
+class _BorrowsPlainAmounts(OnChainExecutionManager):
     """Borrows and repays plain amounts of what a plan owes."""
 
     async def execute_action(self, place: int, timestamp: Any = None, market_data: Any = None) -> int:
-        desk = self.book.desk
-        code, number, amount, *_ = desk.actions[place]
-        plan = self.book.model.table.plan[int(number)]
-        debt, token = int(plan[at.PLAN_DEBT]), int(plan[at.PLAN_TOKEN])
-        if debt < 0:
+        action = planned_action(self.book, place)
+        if action.debt < 0:
             return await super().execute_action(place, timestamp, market_data)
-        enters = int(code) in (at.ENTRY_FULL, at.ENTRY_PARTIAL)
-        desk.orders[0] = (at.BORROW_POOL, debt, token, amount) if enters else (at.REPAY_POOL, token, debt, amount)
+        if action.enters:
+            write_order(self.book, "borrow", action.debt, action.token, action.amount)
+        else:
+            write_order(self.book, "repay", action.token, action.debt, action.amount)
         return int(await self.execute_order(self._order(place, 0)))
 
 
@@ -146,6 +147,6 @@ def run(
         data=market,
         positions=positions,
         strategy=_decider(script or {}, book),
-        components={"onchain_execution_manager": _Desk},
+        components={"onchain_execution_manager": _BorrowsPlainAmounts},
         overrides=settings | _terms(reserves, emode) | overrides,
     )

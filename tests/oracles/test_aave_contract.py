@@ -48,7 +48,7 @@ def year(contracts, tmp_path_factory):
 
 def daily(steps):
     """The states at midnight, after what happened then."""
-    return [step for step, told in zip(steps, diary(), strict=True) if told["do"] == "look"]
+    return [step for step, reported in zip(steps, diary(), strict=True) if reported["do"] == "look"]
 
 
 # --- interest -----------------------------------------------------------------------------------------------------
@@ -207,11 +207,11 @@ def test_scaled_balances(year, lived, who):
 @pytest.mark.parametrize("who", DEEDS)
 def test_amounts_paid(year, lived, who):
     """What the account received or paid in each deed, all of a balance included."""
-    told = [(step, out) for step, out in zip(diary(), year, strict=True) if step.get("who") == who]
+    reported = [(step, out) for step, out in zip(diary(), year, strict=True) if step.get("who") == who]
     fills = lived[who].events.query("kind == 'fill'")
-    assert len(fills) == len(told)
+    assert len(fills) == len(reported)
     assert not (lived[who].events.kind == "reject").any()
-    for (step, out), amount in zip(told, fills.amount, strict=True):
+    for (step, out), amount in zip(reported, fills.amount, strict=True):
         assert amount == pytest.approx(out["received"] / 10 ** DECIMALS[step["asset"]], rel=1e-9)
         if step["amount"] != "all":
             assert abs(out["received"]) == step["amount"]

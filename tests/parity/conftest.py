@@ -1,15 +1,9 @@
-"""The small markets of the kernel's tests and the draws of the property tests serve here, too."""
-
-import sys
-from pathlib import Path
+"""Fixture: markets of the sample, made once."""
 
 import pytest
 
 from basis.config import load_config
 from basis.market import DataProvider
-
-for folder in ("kernel", "properties"):
-    sys.path.append(str(Path(__file__).parent.parent / folder))
 
 
 @pytest.fixture(scope="session")

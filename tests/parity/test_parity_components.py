@@ -1,9 +1,6 @@
 """Components and clients of one's own: everything goes through them, and what they change takes effect."""
 
 import pytest
-import told
-from spies import Log, spied, spied_provider
-from twins import AskedInPython, assert_same_but_for_the_name, assert_same_run
 
 import basis
 from basis import Action, Decision
@@ -11,7 +8,11 @@ from basis.config import load_config
 from basis.engine.event_driven import COMPONENTS
 from basis.errors import InputError
 from basis.execution.simulation import ExchangeSimulation, ProtocolSimulation, WalletSimulation
-from basis.kernel import layout as at
+from support import event_values
+from support.call_log import Log, logging_parts, logging_provider
+from support.kernel_stages import plan_of_action, set_alert_level
+from support.kernel_view import count_of_events, quantities_of_checkpoint
+from support.same_run import AskedInPython, assert_same_but_for_the_run_id, assert_same_run
 
 DAYS = {"start": "2024-02-01", "end": "2024-02-15"}
 FLOWS = [
@@ -32,7 +33,7 @@ VENUES = ("binance", "bybit", "okx")
 
 @pytest.fixture(scope="module")
 def watched(sample_data):
-    """Case → (compiled result, result of an engine in which nobody is built in, log of its calls)."""
+    """Case → (compiled result, result of an engine without a built-in part, log of its calls)."""
     made = {}
 
     def make(case):
@@ -40,8 +41,8 @@ def watched(sample_data):
             mode, overrides = CASES[case]
             config, log = load_config(mode, overrides, environ={}), Log()
             compiled = basis.backtest(config, sample_data)
-            provider = spied_provider(sample_data, config, log)
-            stepped = basis.backtest(config, provider, driver="event", **spied(config, log))
+            provider = logging_provider(sample_data, config, log)
+            stepped = basis.backtest(config, provider, driver="event", **logging_parts(config, log))
             made[case] = compiled, stepped, log
         return made[case]
 
@@ -53,18 +54,13 @@ def kinds(result):
     return result.events.kind.value_counts().to_dict()
 
 
-def raw(recording, *kinds):
-    """Number of the kernel's events of some kinds."""
-    return int(sum((recording.events[:, at.E_KIND] == kind).sum() for kind in kinds))
-
-
 # --- nothing goes past them ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_engine_of_spies_gives_the_same_bits(case, watched):
+def test_an_engine_whose_parts_log_their_calls_gives_the_same_bits(case, watched):
     compiled, stepped, _ = watched(case)
-    assert_same_but_for_the_name(compiled, stepped)
+    assert_same_but_for_the_run_id(compiled, stepped)
 
 
 def test_everybody_is_asked(watched):
@@ -98,8 +94,8 @@ def test_the_hour_goes_through_the_monitors_in_every_row(case, watched):
 @pytest.mark.parametrize("case", CASES)
 def test_every_order_goes_to_its_venue_and_every_fill_into_the_book(case, watched):
     _, compiled, log = watched(case)
-    orders = raw(compiled._recording, at.ORDER)
-    fills = raw(compiled._recording, at.FILL, at.MOVE)
+    orders = count_of_events(compiled._recording, "order")
+    fills = count_of_events(compiled._recording, "fill", "transfer")
     sent = [call for call in log if call.method == "execute"]
     assert 0 < fills <= orders
     assert len(sent) == orders
@@ -108,13 +104,13 @@ def test_every_order_goes_to_its_venue_and_every_fill_into_the_book(case, watche
     for venue in compiled.config.venues:
         own = [call.given[0] for call in log.of(venue, "execute")]
         assert all(order.venue == venue for order in own)
-    told_of = compiled.events[compiled.events.kind == "order"]
-    assert [call.given[0].instrument for call in sent] == told_of.instrument.tolist()
-    assert [call.given[0].quantity for call in sent] == told_of.quantity.tolist()
-    assert [call.given[0].action for call in sent] == told_of.action.tolist()
+    table = compiled.events[compiled.events.kind == "order"]
+    assert [call.given[0].instrument for call in sent] == table.instrument.tolist()
+    assert [call.given[0].quantity for call in sent] == table.quantity.tolist()
+    assert [call.given[0].action for call in sent] == table.action.tolist()
     ids = [call.given[0].client_order_id for call in sent]
     assert len(set(ids)) == len(ids)
-    assert [i.rpartition("-")[0] for i in ids] == told_of.correlation_id.tolist()
+    assert [i.rpartition("-")[0] for i in ids] == table.correlation_id.tolist()
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -155,7 +151,7 @@ def test_the_strategy_is_asked_where_the_compiled_loop_asks(case, watched, sampl
 def test_the_logger_gets_the_events_of_the_table_in_order(case, watched):
     _, compiled, log = watched(case)
     logged = [event for call in log.of("event_logger", "log") for event in call.given[1]]
-    assert told.of_records(logged) == told.of_table(compiled)
+    assert event_values.of_records(logged) == event_values.of_table(compiled)
     # once for a row that has any
     rows = [call.given[0] for call in log.of("event_logger", "log")]
     stamps = compiled.events.timestamp.drop_duplicates()
@@ -218,9 +214,9 @@ class Closed(ExchangeSimulation):
 def test_a_venue_that_refuses_fills_nothing(driver, hedged):
     config, panel, _ = hedged
     made = basis.backtest(config, panel, driver=driver, interfaces={"okx": Closed})
-    told_of = made.events[made.events.venue == "okx"]
-    assert set(told_of.kind) == {"order", "reject", "arrival"}
-    assert set(told_of.query("kind == 'reject'").detail) == {"not enough margin"}
+    table = made.events[made.events.venue == "okx"]
+    assert set(table.kind) == {"order", "reject", "arrival"}
+    assert set(table.query("kind == 'reject'").detail) == {"not enough margin"}
     assert (made.positions["okx:Perp:BTCUSDT"] == 0.0).all()
     assert (made.positions["bybit:Perp:BTCUSDT"] < 0.0).any()
 
@@ -246,7 +242,7 @@ def test_a_risk_monitor_that_reports_critical_lets_nothing_open(hedged):
     class Alarmed(COMPONENTS["risk_monitor"]):
         def report_alerts(self):
             super().report_alerts()
-            self.book.block[at.ALERT, 0] = 2.0
+            set_alert_level(self.book, 2.0)
             return self.alert_level
 
     config, panel, _ = hedged
@@ -281,7 +277,7 @@ def test_a_pnl_calculator_that_calls_it_a_day_stops_the_run(hedged):
 def test_an_execution_manager_that_skips_an_action_does_so_in_both_drivers(hedged):
     class Unhedged(COMPONENTS["cex_execution_manager"]):
         async def execute_action(self, place, timestamp=None, market_data=None):
-            if self.book.slots.keys and int(self.book.desk.actions[place, 1]) == 0:
+            if self.book.slots.keys and plan_of_action(self.book, place) == 0:
                 return 0
             return await super().execute_action(place, timestamp, market_data)
 
@@ -295,22 +291,22 @@ def test_an_execution_manager_that_skips_an_action_does_so_in_both_drivers(hedge
     assert kinds(made[0])["transfer"] == 3
 
 
-def test_what_a_strategy_is_told_is_what_the_panel_holds(hedged, sample_data):
+def test_what_a_strategy_is_reported_is_what_the_panel_holds(hedged, sample_data):
     """And what the strategy's data are is the run's own table."""
-    told_of = {}
+    table = {}
 
     class Curious(AskedInPython):
         async def make_decision(self, timestamp=None, market_data=None):
-            told_of[timestamp] = dict(market_data)
+            table[timestamp] = dict(market_data)
             return await super().make_decision(timestamp, market_data)
 
     config, panel, _ = hedged
     for data in (panel, sample_data):
         for driver in ("kernel", "event"):
-            told_of.clear()
+            table.clear()
             made = basis.backtest(config, data, driver=driver, strategy=Curious)
-            assert len(told_of) > 3
-            for stamp, seen in told_of.items():
+            assert len(table) > 3
+            for stamp, seen in table.items():
                 row = panel.row_at(stamp)
                 # row 0 of a data set has an hour before it, which that of a run has not
                 for name in ("spot|BTC", "mark|okx:Perp:BTCUSDT", "gas_price_gwei"):
@@ -321,7 +317,7 @@ def test_what_a_strategy_is_told_is_what_the_panel_holds(hedged, sample_data):
 @pytest.mark.parametrize("window", [{}, {"end": "2024-02-03"}], ids=["as it is", "another window"])
 def test_a_provider_of_ones_own_is_asked_for_every_decision(window, driver, sample_data):
     config, log = load_config("btc_basis", {"start": "2024-02-01", "end": "2024-02-05"}, environ={}), Log()
-    provider = spied_provider(sample_data, config, log)
+    provider = logging_provider(sample_data, config, log)
     asked = []
 
     class Counted(AskedInPython):
@@ -334,12 +330,12 @@ def test_a_provider_of_ones_own_is_asked_for_every_decision(window, driver, samp
     assert len(asked) >= 2
 
 
-def test_a_strategy_is_told_of_instruments_that_came_with_the_starting_book(sample_data):
-    told_of = {}
+def test_a_strategy_is_table_instruments_that_came_with_the_starting_book(sample_data):
+    table = {}
 
     class Listens(basis.StrategyManager):
         def make_decision(self, timestamp=None, market_data=None):
-            told_of.update({name: value for name, value in market_data.items() if "ETHUSDT" in name})
+            table.update({name: value for name, value in market_data.items() if "ETHUSDT" in name})
 
     start = {
         "binance:BaseToken:USDT": 100_000.0,
@@ -349,7 +345,7 @@ def test_a_strategy_is_told_of_instruments_that_came_with_the_starting_book(samp
     days = {"start": "2024-02-01", "end": "2024-02-02", "strategy.rebalance": False}
     days["strategy.hedge_allocation"] = {"binance": 0.5, "bybit": 0.5}
     made = basis.backtest("btc_basis", sample_data, overrides=days, positions=start, strategy=Listens)
-    assert told_of.get("mark|binance:Perp:ETHUSDT") in made.panel["mark|binance:Perp:ETHUSDT"].tolist()
+    assert table.get("mark|binance:Perp:ETHUSDT") in made.panel["mark|binance:Perp:ETHUSDT"].tolist()
 
 
 class Looks(basis.StrategyManager):
@@ -368,8 +364,7 @@ def test_a_checkpoint_of_a_strategy_that_looks_at_the_market_is_of_its_run(drive
     days = {"start": "2024-02-01", "end": "2024-02-03"}
     made = basis.backtest("btc_basis", sample_data, overrides=days, driver=driver, strategy=Looks)
     kept = made.checkpoint("2024-02-02")
-    book = at.book(made._recording.slots.shape(), kept.state.reshape(-1, 1))
-    for key, quantity in zip(kept.keys, book.q[:, 0], strict=True):
+    for key, quantity in quantities_of_checkpoint(kept, made._recording.slots).items():
         assert quantity == made.positions[key].loc["2024-02-02 00:00"]
 
 
@@ -397,13 +392,13 @@ def test_built_in_classes_by_name_are_no_reason_to_stop(hedged):
     """Components that are named but built in leave the compiled loop alone."""
     config, panel, usual = hedged
     clients = {"wallet": WalletSimulation, **dict.fromkeys(VENUES, ExchangeSimulation)}
-    assert_same_but_for_the_name(usual, basis.backtest(config, panel, components=COMPONENTS, interfaces=clients))
+    assert_same_but_for_the_run_id(usual, basis.backtest(config, panel, components=COMPONENTS, interfaces=clients))
 
 
 def test_a_client_serves_any_venue_it_is_named_for(hedged):
     """What a client does is the kernel's, by the order; its class is only a name."""
     config, panel, usual = hedged
-    assert_same_but_for_the_name(usual, basis.backtest(config, panel, interfaces={"okx": ProtocolSimulation}))
+    assert_same_but_for_the_run_id(usual, basis.backtest(config, panel, interfaces={"okx": ProtocolSimulation}))
 
 
 # --- one action, by hand ---------------------------------------------------------------------------------------------

@@ -3,19 +3,8 @@ one's."""
 
 import numpy as np
 import pytest
-from draws import config_of, markets, policies
 from hypothesis import given
 from hypothesis import settings as trials
-from made_markets import flows, market, settings, walk
-from python_parts import Churn, MakerExchange, PlainBasis, PlainExchange
-from twins import (
-    NAMELESS,
-    assert_same_but_for_the_name,
-    assert_same_run,
-    assert_same_tables,
-    result_of,
-    unlike,
-)
 
 import basis
 from basis.config import load_config
@@ -23,9 +12,21 @@ from basis.engine.blocking import run_blocking
 from basis.engine.event_driven import EventDriver
 from basis.engine.simulation import simulate
 from basis.errors import InputError
-from basis.kernel import layout as at
-from basis.kernel.loop import Loop
 from basis.results.replay import replay
+from support.exchange_draws import config_of, markets, policies
+from support.kernel_stages import FULL, Loop, events_written
+from support.kernel_view import MEMORIES, final_state
+from support.own_components import Churn, MakerExchange, PlainBasis, PlainExchange
+from support.runs import settings
+from support.same_run import (
+    TABLES_WITHOUT_RUN_ID,
+    assert_same_but_for_the_run_id,
+    assert_same_run,
+    assert_same_tables,
+    first_difference,
+    result_of,
+)
+from support.small_markets import flows, market, walk
 
 EXCHANGES = dict.fromkeys(("binance", "bybit", "okx"), PlainExchange)
 FLOWS = [
@@ -57,7 +58,7 @@ def test_plain_python_gives_the_compiled_run_in_either_driver(case, own, market_
     compiled = basis.backtest(config, panel)
     made = [basis.backtest(config, panel, driver=driver, **OWN[own]) for driver in ("kernel", "event")]
     assert_same_run(*made)
-    assert_same_but_for_the_name(compiled, made[0])
+    assert_same_but_for_the_run_id(compiled, made[0])
 
 
 def test_from_a_data_folder_as_well(sample_data):
@@ -66,7 +67,7 @@ def test_from_a_data_folder_as_well(sample_data):
         for driver in ("kernel", "event")
     ]
     assert_same_run(*made)
-    assert_same_but_for_the_name(basis.backtest("btc_basis", sample_data, overrides=MONTH), made[0])
+    assert_same_but_for_the_run_id(basis.backtest("btc_basis", sample_data, overrides=MONTH), made[0])
 
 
 @trials(max_examples=15)
@@ -79,7 +80,7 @@ def test_plain_python_follows_the_compiled_strategy_anywhere(drawn, policy):
             config, "backtest", panel, config.initial_capital, config.share_class,
             components={"strategy_manager": PlainBasis},
         )  # fmt: skip
-        assert_same_but_for_the_name(compiled, result_of(run_blocking(engine.record(driver=driver))))
+        assert_same_but_for_the_run_id(compiled, result_of(run_blocking(engine.record(driver=driver))))
 
 
 def test_an_exchange_with_other_terms_is_the_same_in_both_drivers(market_of):
@@ -113,11 +114,11 @@ def test_a_run_in_plain_python_goes_on_from_its_checkpoint(market_of):
     config, panel = market_of("btc_basis", MONTH)
     whole = [basis.backtest(config, panel, driver=driver, **OWN["both"]) for driver in ("kernel", "event")]
     kept = [made.checkpoint(int(panel.timestamps[300])) for made in whole]
-    assert unlike(kept[0].state, kept[1].state) is None
+    assert first_difference(kept[0].state, kept[1].state) is None
     rest = panel.slice(300, len(panel) - 1)
     for driver in ("kernel", "event"):
         again = basis.backtest(config, rest, driver=driver, resume=kept[0], **OWN["both"])
-        assert unlike(again._recording.record[1:], whole[0]._recording.record[301:]) is None
+        assert first_difference(again._recording.record[1:], whole[0]._recording.record[301:]) is None
 
 
 # --- a buffer that grows in the middle -------------------------------------------------------------------------------
@@ -131,7 +132,7 @@ def test_many_events_make_the_buffer_grow_and_no_row_is_done_twice(own, monkeypa
     panel = market(walk(320, 5))
     config = settings("btc_basis", {"risk.limits": {}, "flows": flows(panel, (100, 20_000.0), (200, -30_000.0))})
     grown, original = [], Loop.grow
-    monkeypatch.setattr(Loop, "grow", lambda self: grown.append(int(self.desk.count[0])) or original(self))
+    monkeypatch.setattr(Loop, "grow", lambda self: grown.append(events_written(self)) or original(self))
     made = {driver: basis.backtest(config, panel, driver=driver, **own) for driver in ("kernel", "event")}
     # once in either driver
     assert len(grown) >= 2
@@ -157,7 +158,7 @@ def test_an_answer_stands_until_there_is_room_for_its_events(interfaces, monkeyp
     def tight(self, start, stop, given=-1):
         if given >= 0 and start % 10 == 0 and start not in full:
             full.append(start)
-            return start, at.FULL
+            return start, FULL
         return original(self, start, stop, given)
 
     monkeypatch.setattr(Loop, "run", tight)
@@ -165,16 +166,16 @@ def test_an_answer_stands_until_there_is_room_for_its_events(interfaces, monkeyp
     assert full == list(range(0, 60, 10))
 
 
-def test_progress_is_told_however_often_the_loop_asks(market_of):
+def test_progress_is_reported_however_often_the_loop_asks(market_of):
     config, panel = market_of("btc_basis", MONTH)
     usual = basis.backtest(config, panel, strategy=PlainBasis)
     for driver in ("kernel", "event"):
-        told = []
+        reported = []
         made = basis.backtest(
-            config, panel, driver=driver, strategy=PlainBasis, progress=lambda done, rows: told.append((done, rows))
+            config, panel, driver=driver, strategy=PlainBasis, progress=lambda done, rows: reported.append((done, rows))
         )
-        assert told[-1] == (len(panel), len(panel))
-        assert [done for done, _ in told] == sorted(done for done, _ in told)
+        assert reported[-1] == (len(panel), len(panel))
+        assert [done for done, _ in reported] == sorted(done for done, _ in reported)
         assert_same_tables(usual, made)
 
 
@@ -207,7 +208,7 @@ def test_a_view_is_the_book_by_name():
         assert view.short("BTC") == -sum(held[f"{v}:Perp:BTCUSDT"].iloc[row - 1] for v in EXCHANGES)
         assert view.quantity("kraken:BaseToken:BTC") == 0.0
         assert view.quote_price == 1.0
-        assert len(view.memory) == at.MEMORIES
+        assert len(view.memory) == MEMORIES
     view = seen[0]
     with pytest.raises(AttributeError, match=r"no 'funding'.*equity.*memory"):
         view.funding
@@ -244,5 +245,5 @@ def test_looking_at_everything_changes_nothing(market_of):
         )  # fmt: skip
         made = result_of(run_blocking(engine.record(driver=driver)))
         assert len(looked) > 20
-        assert_same_tables(usual, made, NAMELESS)
-        assert unlike(usual._recording.block, made._recording.block) is None
+        assert_same_tables(usual, made, TABLES_WITHOUT_RUN_ID)
+        assert first_difference(final_state(usual._recording), final_state(made._recording)) is None

@@ -1,14 +1,16 @@
 """Any market, any configuration: every way to make a run gives the same bits."""
 
 import numpy as np
-from draws import config_of, markets, policies
 from hypothesis import given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
-from made_markets import Run, at_row, by_components, flows, pool, settings
-from twins import WAYS, assert_same_arrays, assert_same_tables, result_of, unlike
 
 from basis.engine.simulation import checkpoint, simulate
+from support.exchange_draws import config_of, markets, policies
+from support.kernel_view import RunView
+from support.runs import by_components, settings
+from support.same_run import WAYS, assert_same_arrays, assert_same_tables, first_difference, result_of
+from support.small_markets import at_row, flows, pool
 
 
 def goes_on_alike(made, row):
@@ -17,15 +19,15 @@ def goes_on_alike(made, row):
     if row >= made.stop - 1:
         return
     rest, kept = panel.slice(row, len(panel) - 1), checkpoint(made.recording, at_row(panel, row))
-    compiled = Run(simulate(config, rest, resume=kept))
+    compiled = RunView(simulate(config, rest, resume=kept))
     assert_same_arrays(compiled, by_components(compiled))
-    assert unlike(compiled.record[1 : compiled.stop], made.record[row + 1 : made.stop]) is None
+    assert first_difference(compiled.record[1 : compiled.stop], made.record[row + 1 : made.stop]) is None
 
 
 @trials(max_examples=25)
 @given(drawn=markets(), policy=policies(), row=st.integers(1, 57), way=st.sampled_from(list(WAYS)[1:]))
 def test_hedges_have_the_same_bits(drawn, policy, row, way):
-    made = Run(simulate(config_of(drawn.panel(), policy), drawn.panel()))
+    made = RunView(simulate(config_of(drawn.panel(), policy), drawn.panel()))
     stepped = by_components(made)
     assert_same_arrays(made, stepped)
     assert_same_tables(result_of(made), result_of(stepped))
@@ -55,7 +57,7 @@ def test_lending_has_the_same_bits(seed, gwei, pairs, rule, fill, close, deviati
     }
     if rule:
         overrides["strategy.rate_rule"] = {"enabled": True, "enter": 0.05, "leave": 0.02, "window": "24h"}
-    made = Run(simulate(settings("pure_lending", overrides), panel))
+    made = RunView(simulate(settings("pure_lending", overrides), panel))
     assert_same_arrays(made, by_components(made))
     assert_same_arrays(made, by_components(made, **WAYS[way]))
     goes_on_alike(made, int(rng.integers(1, 38)))

@@ -1,11 +1,11 @@
 """August 2024 as it was: the fall of 5 August, on real data, in both drivers."""
 
 import pytest
-from twins import WAYS, assert_same_but_for_the_name, assert_same_run
 
 import basis
 from basis.config import load_config
 from basis.market import DataProvider
+from support.same_run import WAYS, assert_same_but_for_the_run_id, assert_same_run
 
 MONTH = {"start": "2024-08-01", "end": "2024-09-01"}
 CASES = {
@@ -24,4 +24,4 @@ def test_august_2024_has_the_same_bits_in_both_drivers(case, real_data):
     assert compiled.status == "complete"
     assert "fill" in set(compiled.events.kind)
     assert_same_run(compiled, basis.backtest(config, panel, driver="event"))
-    assert_same_but_for_the_name(compiled, basis.backtest(config, panel, **WAYS["loop that asks for decisions"]))
+    assert_same_but_for_the_run_id(compiled, basis.backtest(config, panel, **WAYS["loop that asks for decisions"]))

@@ -1,10 +1,10 @@
 """Runs on the sample: the components give the bits of the compiled loop, in every mode and with every switch."""
 
 import pytest
-from twins import assert_same_run, assert_same_tables, unlike
 
 import basis
-from basis.kernel.loop import Loop
+from support.kernel_stages import Loop
+from support.same_run import assert_same_run, assert_same_tables, first_difference
 
 FLOWS = [
     {"timestamp": "2024-02-05T03:00:00Z", "amount": 20_000},
@@ -104,7 +104,7 @@ def test_a_run_goes_on_in_the_other_driver(case, first, second, runs, market_of)
     kept = len(panel) // 3
     instant = int(panel.timestamps[kept])
     checkpoint = whole.checkpoint(instant)
-    assert unlike(checkpoint.state, runs(case)[first == "kernel"].checkpoint(instant).state) is None
+    assert first_difference(checkpoint.state, runs(case)[first == "kernel"].checkpoint(instant).state) is None
     rest = panel.slice(kept, len(panel) - 1)
     # a book of instruments that the mode does not name has to be named again
     one, other = (
@@ -112,7 +112,7 @@ def test_a_run_goes_on_in_the_other_driver(case, first, second, runs, market_of)
         for driver in (first, second)
     )
     assert_same_run(one, other)
-    assert unlike(other._recording.record[1:], whole._recording.record[kept + 1 :]) is None
+    assert first_difference(other._recording.record[1:], whole._recording.record[kept + 1 :]) is None
 
 
 def test_a_run_goes_on_from_a_data_folder(sample_data, runs):

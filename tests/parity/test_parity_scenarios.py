@@ -1,9 +1,10 @@
 """The kernel's scenarios once more: through the components, and with a compiled loop that has to ask."""
 
 import pytest
-import scenarios
-from made_markets import by_components
-from twins import WAYS, assert_same_arrays, assert_same_tables, result_of
+
+from support import scenarios
+from support.runs import by_components
+from support.same_run import WAYS, assert_same_arrays, assert_same_tables, result_of
 
 NAMES = [name for name in scenarios.SCENARIOS if name not in scenarios.PLAIN_ONLY]
 
@@ -29,7 +30,7 @@ def test_tables_of_a_scenario_are_the_same(name, compiled):
 @pytest.mark.parametrize("way", ["components", "loop that asks for rows"])
 @pytest.mark.parametrize("name", scenarios.BAD_DECISIONS)
 def test_a_bad_decision_of_a_compiled_strategy_stops_every_driver_alike(name, way):
-    made = scenarios.misled(name)
+    made = scenarios.run_with_bad_decision(name)
     other = by_components(made, **WAYS[way])
     assert (other.status, other.cause, other.stop) == (made.status, made.cause, made.stop)
     assert other.events.shape == made.events.shape

@@ -10,11 +10,9 @@ import pytest
 from test_plot_figures import same_bits, trace_of, traces
 
 from basis.errors import InputError
-from basis.kernel.layout import COLUMN_NAMES
-from basis.plots import theme
-from basis.plots.backends import plotly_figure
-from basis.plots.data import EVENT_KINDS, RunData, months_of
-from basis.plots.figures import funding, liquidation, overview, pnl, positions, returns
+from basis.plots import causes, distance, figures, holdings, prepare, theme
+from basis.plots.run import EVENT_KINDS, RunNumbers, month_of
+from support.kernel_view import PNL_COLUMNS
 
 NAMES = (
     "overview", "monthly", "share", "monthly_returns", "funding", "exposure", "positions", "liquidation_distance",
@@ -49,7 +47,7 @@ def drawn_pnl(figure, kind):
     found = {}
     for trace in figure.data:
         key = (trace.meta or {}).get("key")
-        if key in COLUMN_NAMES:
+        if key in PNL_COLUMNS:
             values = trace.x if kind == "share" else trace.y
             found[key] = found.get(key, 0.0) + (values[-1] if kind == "area" else np.sum(values))
     return found
@@ -58,7 +56,7 @@ def drawn_pnl(figure, kind):
 def check_totals(result):
     """Every figure and the table of the attribution sum to the balance-based P&L, column by column."""
     within = 1e-9 * max(1.0, result.summary["initial_equity"])
-    table = {name: result.summary["attribution"][name] for name in COLUMN_NAMES}
+    table = {name: result.summary["attribution"][name] for name in PNL_COLUMNS}
     assert sum(table.values()) == pytest.approx(profit(result), abs=within)
     for kind in ("area", "waterfall", "monthly", "share"):
         found = drawn_pnl(drawn(result, kind), kind)
@@ -153,11 +151,11 @@ def test_months_are_those_of_the_calendar(result):
     figure, months = result.plot.attribution("monthly"), pandas_months(result)
     within = 1e-9 * max(1.0, result.summary["initial_equity"])
     names = [f"{calendar.month_abbr[period.month]} {period.year}" for period in months.unique()]
-    expected = result.attribution[list(COLUMN_NAMES)].groupby(months.to_numpy()).sum()
+    expected = result.attribution[list(PNL_COLUMNS)].groupby(months.to_numpy()).sum()
     for trace in figure.data:
         key = trace.meta["key"]
         assert list(trace.x) == names
-        if key in COLUMN_NAMES:
+        if key in PNL_COLUMNS:
             np.testing.assert_allclose(trace.y, expected[key], atol=within)
             assert trace.marker.color == theme.COLUMNS[key].colour
     # the balance: equity less what flowed, from month to month

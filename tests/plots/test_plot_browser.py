@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from headless import open_page, page_of, screenshot
 
 from basis.plots import theme
 from basis.plots.backends import plotly_figure
 from basis.plots.figures import comparison, equity, funding, liquidation, overview, pnl, positions, returns, risk
 from basis.plots.thinning import thin
+from support.browser import open_page, page_of, screenshot
 
 CASES = ("two years", "struck", "alerts", "flows", "eth", "lending", "below zero", "stopped", "one row", "levered")
 BOOKS = ("two years", "struck", "flows", "loan", "staked", "lending", "below zero", "one row", "no trades", "levered")
@@ -33,10 +33,10 @@ def overlaps(shown, folder, width, height):
     """Figure → which of its texts overlap or are cut off."""
     page = open_page(page_of(shown, folder, width, height), folder / "profile", width)
     assert page.console == []
-    told = dict(line.split(": ", 1) for line in page.title.split("|"))
-    assert set(told) == set(shown)
-    assert all(int(text.split()[0]) >= 3 for text in told.values())
-    return {name: text for name, text in told.items() if ", " in text}
+    reported = dict(line.split(": ", 1) for line in page.title.split("|"))
+    assert set(reported) == set(shown)
+    assert all(int(text.split()[0]) >= 3 for text in reported.values())
+    return {name: text for name, text in reported.items() if ", " in text}
 
 
 @pytest.mark.parametrize(("width", "height"), [(1000, 600), (600, 400)])

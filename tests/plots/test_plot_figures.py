@@ -10,13 +10,12 @@ import pytest
 from plot_cases import FLOWS
 
 from basis.errors import InputError
-from basis.kernel.layout import COLUMN_NAMES
-from basis.plots import theme
-from basis.plots.backends import html_embed, matplotlib_figure, plotly_figure
-from basis.plots.data import RunData
-from basis.plots.figures import comparison, equity, pnl, returns, risk
-from basis.plots.picture import Line, Panel
-from basis.reports.plot_data import run_data
+from basis.plots import causes, comparison, embed, figures, prepare, theme
+from basis.plots import print as printed
+from basis.plots.pictures import Line, Panel
+from basis.plots.run import RunNumbers
+from basis.results.numbers import run_numbers
+from support.kernel_view import PNL_COLUMNS
 
 KINDS = ("equity", "drawdown", "area", "waterfall", "risk")
 MAKERS = {
@@ -90,7 +89,7 @@ def test_drawdown_is_the_series(result):
 def test_area_is_the_cumulative_attribution(result):
     figure, rounding = result.plot.attribution(rows=None), 1e-9 * max(1.0, result.summary["initial_equity"])
     total = np.zeros(len(result.equity))
-    for column in COLUMN_NAMES:
+    for column in PNL_COLUMNS:
         expected = np.cumsum(result.attribution[column].to_numpy())
         found = traces(figure, column)
         if not found:
@@ -103,8 +102,8 @@ def test_area_is_the_cumulative_attribution(result):
             assert (trace.y >= 0.0).all() if side == "above" else (trace.y <= 0.0).all()
             assert trace.line.color == theme.COLUMNS[column].colour
         shown = [trace for trace in found if trace.hoverinfo != "skip"]
-        [told] = shown
-        assert same_bits((told.y if told.customdata is None else told.customdata) + 0.0, expected + 0.0)
+        [reported] = shown
+        assert same_bits((reported.y if reported.customdata is None else reported.customdata) + 0.0, expected + 0.0)
         total += expected
     line = trace_of(figure, "pnl")
     np.testing.assert_allclose(total, line.y, rtol=0.0, atol=rounding)
@@ -199,10 +198,10 @@ def test_a_liquidation_stands_out(results):
         assert set(marks.x) == set(stamps.to_numpy())
         assert (marks.marker.symbol, marks.marker.color) == ("x", theme.CRITICAL)
         assert marks.marker.size >= 12
-        told = "".join(marks.text)
+        reported = "".join(marks.text)
         for event in events.itertuples():
-            assert f"liquidation at {event.venue}" in told
-            assert f"penalty {event.fee:,.2f} USDT" in told
+            assert f"liquidation at {event.venue}" in reported
+            assert f"penalty {event.fee:,.2f} USDT" in reported
         rules = [shape for shape in figure.layout.shapes if shape.xref == "x"]
         assert {np.datetime64(shape.x0) for shape in rules} == set(stamps.to_numpy())
     on_equity = trace_of(result.plot.equity(), "liquidation")

@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from basis.kernel.layout import COLUMN_NAMES
 from basis.plots import theme
+from support.kernel_view import PNL_COLUMNS
 
 # Colour blindness as seen, on linear RGB: Machado, Oliveira and Fernandes (2009), severity 1.
 SIGHTS = {
@@ -83,9 +83,9 @@ def test_the_distance_is_that_of_the_published_pairs(first, second, expected):
 
 
 def test_every_column_has_a_colour_in_the_order_of_the_run_folder():
-    assert tuple(theme.COLUMNS) == COLUMN_NAMES
-    assert len({words.colour for words in theme.COLUMNS.values()}) == len(COLUMN_NAMES)
-    assert len({words.name for words in theme.COLUMNS.values()}) == len(COLUMN_NAMES)
+    assert tuple(theme.COLUMNS) == PNL_COLUMNS
+    assert len({words.colour for words in theme.COLUMNS.values()}) == len(PNL_COLUMNS)
+    assert len({words.name for words in theme.COLUMNS.values()}) == len(PNL_COLUMNS)
 
 
 def test_columns_are_told_apart_by_every_reader():

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 import basis
 from basis.errors import InputError
-from basis.kernel.layout import COLUMN_NAMES
-from basis.plots.figures import comparison, equity, pnl, risk
-from basis.plots.picture import Line, Marks, Panel, Picture, Shade
+from basis.plots import comparison, prepare
+from basis.plots.pictures import Line, Marks, Panel, Picture, Shade
 from basis.plots.thinning import ROWS, extremes, thin
+from support.kernel_view import PNL_COLUMNS
 
 START = np.datetime64("2024-01-01T00", "us")
 HOUR = np.timedelta64(1, "h")
@@ -147,12 +147,12 @@ def test_totals_stay_the_balance(results):
     result = results["two years"]
     figure = result.plot.attribution()
     table = result.summary["attribution"]
-    found = dict.fromkeys(COLUMN_NAMES, 0.0)
+    found = dict.fromkeys(PNL_COLUMNS, 0.0)
     for (_, key, side), trace in lines_of(figure).items():
         if side:
             found[key] += trace.y[-1]
     within = 1e-9 * result.summary["initial_equity"]
-    assert found == pytest.approx({name: table[name] for name in COLUMN_NAMES}, abs=within)
+    assert found == pytest.approx({name: table[name] for name in PNL_COLUMNS}, abs=within)
     assert sum(found.values()) == pytest.approx(result.equity.pnl_balance.iloc[-1], abs=within)
     assert lines_of(figure)["y", "pnl", None].y[-1] == result.equity.pnl_balance.iloc[-1]
 

@@ -3,24 +3,25 @@
 from itertools import pairwise
 
 import numpy as np
-from draws import config_of, markets, policies
 from hypothesis import given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
-from made_markets import VENUES, Run, market, settings, walk
 
 from basis.engine.simulation import simulate
-from basis.kernel import layout as at
+from support.exchange_draws import config_of, markets, policies
+from support.kernel_view import RunView
+from support.runs import settings
+from support.small_markets import VENUES, market, walk
 
 EXAMPLES = 60
 
 
 def ran(panel, policy):
-    return Run(simulate(config_of(panel, policy), panel))
+    return RunView(simulate(config_of(panel, policy), panel))
 
 
 def scale_of(made):
-    return max(1.0, 100_000.0 + np.abs(made.book.head[at.FLOW]).sum())
+    return max(1.0, 100_000.0 + np.abs(made.flow).sum())
 
 
 @trials(max_examples=EXAMPLES)
@@ -44,11 +45,11 @@ def test_nobody_holds_less_than_nothing(drawn, policy):
     stop = made.stop
     tokens = [k for k in made.slots.keys if k.type == "BaseToken" and k not in made.slots.cash]
     for key in tokens:
-        assert made.q(key)[:stop].min() >= 0.0, key
-    assert made.book.transit[:, :stop].min() >= 0.0
+        assert made.quantity(key)[:stop].min() >= 0.0, key
+    assert made.all_in_transit[:, :stop].min() >= 0.0
     if policy[0]["risk.simulate_liquidation"]:
         for venue in VENUES:
-            cash, balance = made.q(f"{venue}:BaseToken:USDT")[:stop], made.balance(venue)[:stop]
+            cash, balance = made.quantity(f"{venue}:BaseToken:USDT")[:stop], made.margin_balance(venue)[:stop]
             open_ = made.short_at(venue)[:stop] != 0.0
             # a loss realised against cash is covered by the profit that is still open, or the venue has closed all
             assert balance.min() >= -1e-9 * scale_of(made), venue
@@ -68,24 +69,29 @@ def test_both_legs_are_equal_within_the_band_of_the_delta(drawn, policy):
 
 @trials(max_examples=EXAMPLES)
 @given(drawn=markets(), policy=policies())
-def test_no_entry_leaves_spot_naked(drawn, policy):
+def test_no_entry_leaves_spot_unhedged(drawn, policy):
     """No fill that enters leaves more spot without a short than a liquidation has, nor a row shorts without spot."""
     panel = drawn.panel()
     made = ran(panel, policy)
-    held = np.zeros(len(made.slots.keys))
-    perps = [made.slots.index(k) for k in made.slots.perp]
-    coins = [made.slots.index(k) for k in made.slots.keys if k.type == "BaseToken" and k.symbol == "BTC"]
-    trades = [e for e in made.events if e[at.E_KIND] in (at.FILL, at.LIQUIDATION)]
+    perps = [str(k) for k in made.slots.perp]
+    coins = [str(k) for k in made.slots.keys if k.type == "BaseToken" and k.symbol == "BTC"]
+    held = dict.fromkeys([*coins, *perps], 0.0)
+
+    def total(keys):
+        return sum(held[key] for key in keys)
+
+    trades = [e for e in made.events if e.kind in ("fill", "liquidation")]
     for e, following in pairwise([*trades, None]):
-        before = held[coins].sum() + held[perps].sum()
-        held[int(e[at.E_SLOT])] += e[at.E_QUANTITY]
-        entering = e[at.E_KIND] == at.FILL and e[at.E_ACTION] in (at.ENTRY_FULL, at.ENTRY_PARTIAL)
+        before = total(held)
+        held[e.instrument] += e.quantity
+        entering = e.kind == "fill" and e.action in ("entry_full", "entry_partial")
         if entering:
-            naked = held[coins].sum() + held[perps].sum()
-            assert naked <= max(before, 0.0) + 1e-9 * held[coins].sum()
-            if following is None or following[at.E_ROW] > e[at.E_ROW]:
-                assert naked >= -1e-9 * held[coins].sum()
-    assert np.abs(held[perps] - made.book.q[perps, made.stop - 1]).max() <= 1e-9 * max(1.0, held.max())
+            unhedged = total(held)
+            assert unhedged <= max(before, 0.0) + 1e-9 * total(coins)
+            if following is None or following.row > e.row:
+                assert unhedged >= -1e-9 * total(coins)
+    last = made.quantities(perps)[:, made.stop - 1]
+    assert np.abs([held[key] for key in perps] - last).max() <= 1e-9 * max(1.0, *held.values())
 
 
 @trials(max_examples=EXAMPLES)
@@ -94,16 +100,16 @@ def test_flows_add_up(drawn, policy):
     panel = drawn.panel()
     made = ran(panel, policy)
     stop, pairs = made.stop, policy[1]
-    flow, total = made.book.head[at.FLOW][:stop], made.book.head[at.FLOWS][:stop]
+    flow, total = made.flow[:stop], made.total_flow[:stop]
     assert np.allclose(np.cumsum(flow), total, rtol=1e-12, atol=1e-6)
     deposits = sum(amount for row, amount in pairs if amount > 0.0 and row < stop)
     asked = -sum(amount for row, amount in pairs if amount < 0.0 and row < stop)
-    paid = -made.of(at.FLOWED, at.PAID_OUT)[:, at.E_AMOUNT].sum()
-    refused = -sum(e[at.E_AMOUNT] for e in made.of(at.REJECT, at.EXCEEDS_EQUITY))
-    pending = made.book.head[at.PENDING][stop - 1]
+    paid = -made.events_of("flow", "withdrawal paid").amount.sum()
+    refused = -sum(e.amount for e in made.events_of("reject", "withdrawal exceeds equity"))
+    pending = made.pending[stop - 1]
     assert np.isclose(deposits - paid, total[-1], rtol=1e-12, atol=1e-6)
     assert np.isclose(asked, paid + refused + pending, rtol=1e-12, atol=1e-6)
-    assert (made.book.head[at.PENDING][:stop] >= 0.0).all()
+    assert (made.pending[:stop] >= 0.0).all()
 
 
 @trials(max_examples=EXAMPLES)
@@ -114,11 +120,9 @@ def test_nothing_is_opened_while_an_alert_is_critical(drawn, policy):
     made = ran(panel, ({**policy[0], "strategy.rebalance": True}, policy[1]))
     levels = {}
     for e in made.events:
-        if e[at.E_KIND] == at.ALERTED:
-            levels[e[at.E_CODE]] = e[at.E_LEVEL]
-        opens = (
-            e[at.E_KIND] == at.DECISION and e[at.E_CODE] == 0 and e[at.E_ACTION] in (at.ENTRY_FULL, at.ENTRY_PARTIAL)
-        )
+        if e.kind == "alert":
+            levels[e.detail] = e.level
+        opens = e.kind == "decision" and e.detail == "BTC" and e.action in ("entry_full", "entry_partial")
         if opens:
             assert max(levels.values(), default=0.0) < 2.0
 
@@ -143,12 +147,10 @@ def test_costs_in_proportion_make_every_row_proportional_to_the_capital(drawn, p
     more = [(row, factor * amount) for row, amount in pairs]
     other = ran(panel, ({**overrides, **FLAT, "initial_capital": factor * 100_000.0}, more))
     assert other.stop == one.stop
-    for name in ("column", "funding", "q", "cost", "transit", "delta"):
-        assert (getattr(other.book, name) == factor * getattr(one.book, name)).all(), name
-    for row in (at.EQUITY, at.GROSS, at.PENDING, at.FLOW, at.FLOWS):
-        assert (other.book.head[row] == factor * one.book.head[row]).all(), row
-    assert other.book.margin.tobytes() == one.book.margin.tobytes()
-    assert (other.events[:, at.E_KIND] == one.events[:, at.E_KIND]).all()
+    for name, values in one.in_proportion_to_capital.items():
+        assert (other.in_proportion_to_capital[name] == factor * values).all(), name
+    assert other.margin_ratios.tobytes() == one.margin_ratios.tobytes()
+    assert (other.events.kind == one.events.kind).all()
 
 
 def test_a_panel_is_not_written_to():

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from made_markets import VENUES, flows, market, run, settings, walk
 
 import basis
-from basis.kernel import layout as at
+from support.runs import run, settings
+from support.small_markets import VENUES, flows, market, walk
 
 BUCKETS = {"buckets": [[10_000, 5], [100_000, 7], [None, 13]]}
 
@@ -46,11 +46,9 @@ def test_what_is_held_earns_no_more_with_a_higher_fee(fee, seed):
     for factor in (0.0, 0.1, 0.2, 0.3) if fee == "liquidation fee" else FACTORS:
         made = run(panel, overrides={**overrides, **scaled(fee, factor)})
         assert made.rejects() == []
-        assert len(made.of(at.LIQUIDATION)) == 1
+        assert len(made.events_of("liquidation")) == 1
         finals.append(made.equity[-1])
-        booked.append(
-            sum(made.columns[c][-1] for c in ("fees", "slippage", "gas", "transfer_fees", "liquidation_loss"))
-        )
+        booked.append(sum(made.pnl[c][-1] for c in ("fees", "slippage", "gas", "transfer_fees", "liquidation_loss")))
     assert (np.diff(finals) < 0.0).all(), finals
     assert (np.diff(booked) < 0.0).all(), booked
 
@@ -78,20 +76,20 @@ def test_switched_off_costs_are_none():
     panel = market(walk(80, 3, 0.02))
     made = run(panel, overrides={"costs.enabled": False, "flows": flows(panel, (30, -20_000.0))})
     for column in ("fees", "slippage", "gas", "transfer_fees", "flash_fees"):
-        assert not made.columns[column].any(), column
-    assert (made.of(at.FILL)[:, at.E_FEE] == 0.0).all()
+        assert not made.pnl[column].any(), column
+    assert (made.events_of("fill").fee == 0.0).all()
 
 
 def test_every_cost_is_in_its_column():
     """Costs of the events add up to the columns."""
     panel = market(walk(120, 4, 0.02))
     made = run(panel, overrides={"flows": flows(panel, (30, -20_000.0), (60, 50_000.0))})
-    fills, moves = made.of(at.FILL), made.of(at.MOVE)
-    assert made.columns["fees"][-1] == pytest.approx(-fills[:, at.E_FEE].sum(), rel=1e-12)
-    assert made.columns["slippage"][-1] == pytest.approx(-fills[:, at.E_SLIPPAGE].sum(), rel=1e-12)
-    assert made.columns["transfer_fees"][-1] == pytest.approx(-moves[:, at.E_FEE].sum(), rel=1e-12)
-    assert made.columns["gas"][-1] == pytest.approx(-moves[:, at.E_GAS].sum(), rel=1e-12)
-    assert made.columns["funding_pnl"][-1] == pytest.approx(made.of(at.FUNDING_PAID)[:, at.E_AMOUNT].sum(), rel=1e-12)
+    fills, moves = made.events_of("fill"), made.events_of("transfer")
+    assert made.pnl["fees"][-1] == pytest.approx(-fills.fee.sum(), rel=1e-12)
+    assert made.pnl["slippage"][-1] == pytest.approx(-fills.slippage.sum(), rel=1e-12)
+    assert made.pnl["transfer_fees"][-1] == pytest.approx(-moves.fee.sum(), rel=1e-12)
+    assert made.pnl["gas"][-1] == pytest.approx(-moves.gas.sum(), rel=1e-12)
+    assert made.pnl["funding_pnl"][-1] == pytest.approx(made.events_of("funding").amount.sum(), rel=1e-12)
 
 
 def test_settings_reach_the_costs():

@@ -1,23 +1,18 @@
-"""Ether against perp shorts over any market: sums close, drivers agree, nothing is naked, time runs forward."""
-
-import sys
-from pathlib import Path
+"""Ether against perp shorts over any market: sums close, drivers agree, nothing stays unhedged, time runs forward."""
 
 import numpy as np
 from hypothesis import given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
-from made_markets import Run, at_row, flows, settings
-from test_property_time import changed_after, remembered, upto
-
-sys.path.append(str(Path(__file__).parent.parent / "gates"))
-
-from hedge_book import CAPITAL, COSTS, EARNS, PAYS, VENUES, hedged
-from made_onchain import grown
+from test_property_time import changed_after
 
 import basis
 from basis.engine.simulation import checkpoint, simulate
-from basis.kernel import layout as at
+from support.hedged_runs import CAPITAL, COSTS, EARNS, PAYS, VENUES, hedged
+from support.kernel_view import RunView, state_without_tier_bounds
+from support.runs import settings
+from support.small_markets import at_row, flows
+from support.staking_markets import grown
 
 ROWS = 60
 MODES = ("eth_basis", "usdt_market_neutral_no_leverage", "usdt_market_neutral")
@@ -102,7 +97,7 @@ def config_of(panel, policy, **more):
 
 
 def ran(panel, policy, **more):
-    return Run(simulate(config_of(panel, policy, **more), panel))
+    return RunView(simulate(config_of(panel, policy, **more), panel))
 
 
 @trials(max_examples=60)
@@ -111,12 +106,12 @@ def test_sums_close_and_only_own_columns_are_booked(panel, policy):
     made = ran(panel, policy)
     stop, mode = made.stop, policy[0]
     assert made.status == "complete" or made.cause.startswith("insolvent")
-    moved = CAPITAL + np.abs(made.book.head[at.FLOW]).sum()
+    moved = CAPITAL + np.abs(made.flow).sum()
     assert np.abs(made.residual[:stop]).max() <= 1e-9 * moved
     # a venue's cash may be less than nothing while its perps' profit stands for it
-    own = made.book.q[len(made.slots.cash) : at.first_perp(made.slots.shape()), :stop]
+    own = made.quantities((*made.slots.token, *made.slots.collateral, *made.slots.debt))[:, :stop]
     assert own.min() >= -1e-9 * CAPITAL
-    columns = {name: values[:stop] for name, values in made.columns.items()}
+    columns = {name: values[:stop] for name, values in made.pnl.items()}
     for name, values in columns.items():
         assert name in EARNS[mode] | PAYS[mode] | {"liquidation_loss"} or not values.any(), name
     rests = policy[1].get("execution.orders") == "maker"
@@ -134,24 +129,24 @@ def test_flows_add_up(panel, policy):
     stop, pairs = made.stop, policy[2]
     deposits = sum(amount for row, amount in pairs if amount > 0.0 and row < stop)
     asked = -sum(amount for row, amount in pairs if amount < 0.0 and row < stop)
-    paid = -made.of(at.FLOWED, at.PAID_OUT)[:, at.E_AMOUNT].sum()
-    over = -sum(e[at.E_AMOUNT] for e in made.of(at.REJECT, at.EXCEEDS_EQUITY))
-    assert np.isclose(deposits - paid, made.book.head[at.FLOWS][stop - 1], rtol=1e-12, atol=1e-6)
-    assert np.isclose(asked, paid + over + made.book.head[at.PENDING][stop - 1], rtol=1e-9, atol=1e-6)
+    paid = -made.events_of("flow", "withdrawal paid").amount.sum()
+    over = -sum(e.amount for e in made.events_of("reject", "withdrawal exceeds equity"))
+    assert np.isclose(deposits - paid, made.total_flow[stop - 1], rtol=1e-12, atol=1e-6)
+    assert np.isclose(asked, paid + over + made.pending[stop - 1], rtol=1e-9, atol=1e-6)
 
 
 @trials(max_examples=60)
 @given(panel=markets(), policy=policies(calm=True))
-def test_two_rows_after_a_shock_nothing_is_naked(panel, policy):
+def test_two_rows_after_a_shock_nothing_is_unhedged(panel, policy):
     """Where orders fill in their row, only a liquidation leaves more than a bundle costs, for two rows more at most."""
     mode, overrides, pairs = policy
     overrides = {**overrides, "fill": "same_bar", "strategy.rebalance": True}
     made = ran(panel, (mode, overrides, pairs))
     equity = made.equity[: made.stop]
-    delta = made.book.delta[made.slots.assets.index("ETH"), : made.stop] * panel.columns["spot|ETH"][: made.stop]
-    naked = (np.abs(delta) > 0.06 * np.abs(equity)) & (equity > 0.05 * CAPITAL)
-    struck = {row for row in made.rows_of(at.LIQUIDATION)}
-    for row in np.flatnonzero(naked):
+    delta = made.delta("ETH")[: made.stop] * panel.columns["spot|ETH"][: made.stop]
+    unhedged = (np.abs(delta) > 0.06 * np.abs(equity)) & (equity > 0.05 * CAPITAL)
+    struck = {row for row in made.rows_of("liquidation")}
+    for row in np.flatnonzero(unhedged):
         assert struck & {row, row - 1, row - 2}, (int(row), float(delta[row] / equity[row]))
 
 
@@ -164,7 +159,7 @@ def test_what_is_asked_for_is_paid_within_a_day(panel, policy):
     made = ran(panel, (mode, {**overrides, "strategy.rebalance": True}, sorted(pairs)))
     if made.status != "complete":
         return
-    assert made.book.head[at.PENDING][-1] == 0.0
+    assert made.pending[-1] == 0.0
 
 
 @trials(max_examples=30)
@@ -183,25 +178,24 @@ def test_both_drivers_leave_the_same_bits(panel, policy):
 @given(panel=markets(), policy=policies(), row=st.integers(0, ROWS - 2), seed=st.integers(0, 99))
 def test_no_row_knows_a_later_one(panel, policy, row, seed):
     config = config_of(panel, policy)
-    made, other = Run(simulate(config, panel)), Run(simulate(config, changed_after(panel, row, seed)))
+    made, other = RunView(simulate(config, panel)), RunView(simulate(config, changed_after(panel, row, seed)))
     assert min(made.stop, row + 1) == min(other.stop, row + 1)
     assert other.record[: row + 1].tobytes() == made.record[: row + 1].tobytes()
-    assert upto(other, row).tobytes() == upto(made, row).tobytes()
+    assert other.events_until(row) == made.events_until(row)
 
 
 @trials(max_examples=40)
 @given(panel=markets(), policy=policies(), row=st.integers(0, ROWS - 2))
 def test_a_run_cut_anywhere_goes_on_with_the_same_bits(panel, policy, row):
     config = config_of(panel, policy)
-    made = Run(simulate(config, panel))
+    made = RunView(simulate(config, panel))
     if row >= made.stop - 1:
         return
     kept = checkpoint(made.recording, at_row(panel, row))
-    rest = Run(simulate(config, panel.slice(row, ROWS - 1), resume=kept))
+    rest = RunView(simulate(config, panel.slice(row, ROWS - 1), resume=kept))
     assert (rest.status, rest.stop) == (made.status, made.stop - row)
     assert rest.record.tobytes() == made.record[row:].tobytes()
-    state = remembered(made)
-    assert rest.block[state].tobytes() == made.block[state].tobytes()
+    assert state_without_tier_bounds(rest).tobytes() == state_without_tier_bounds(made).tobytes()
 
 
 @trials(max_examples=30)

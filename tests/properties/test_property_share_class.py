@@ -1,20 +1,15 @@
 """The modes in ether over any market, in both share classes: one book, one set of orders, two numeraires."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
-from onchain_draws import config_of, markets, policies
 
 import basis
-
-sys.path.append(str(Path(__file__).parent.parent / "gates"))
-from reward_book import with_rewards
-from test_gate_share_class import are_dual
+from support.reward_runs import with_rewards
+from support.share_classes import assert_same_but_for_the_numeraire
+from support.staking_draws import config_of, markets, policies
 
 pytestmark = pytest.mark.filterwarnings("ignore::basis.errors.RunStoppedWarning")
 
@@ -58,7 +53,7 @@ def test_the_share_class_is_only_the_numeraire(case):
         basis.backtest(config_of(made, panel, (mode, {**overrides, "share_class": name}, [])), panel, positions=book)
         for name in ("USDT", "ETH")
     ]
-    are_dual(*runs, exact=1e-10)
+    assert_same_but_for_the_numeraire(*runs, exact=1e-10)
 
 
 @trials(max_examples=40)
@@ -86,10 +81,10 @@ def test_with_rewards_and_dust_the_sums_close(case, share_class):
     tokens = [name for name in result.positions if "EIGEN" in name or "ETHFI" in name]
     assert bool(tokens) == (made.lst == "weETH")
     assert not tokens or (result.positions[tokens] >= 0.0).all(axis=None)
-    told = result.events[result.events["kind"] == "reward"]
-    assert np.isclose(told["notional"].sum(), result.attribution["reward_pnl"].sum(), rtol=1e-9, atol=1e-12 * scale)
+    reported = result.events[result.events["kind"] == "reward"]
+    assert np.isclose(reported["notional"].sum(), result.attribution["reward_pnl"].sum(), rtol=1e-9, atol=1e-12 * scale)
     earning = result.status == "complete" and made.lst == "weETH" and (
         mode == "eth_leveraged" or result.positions[TOKEN.format("weETH")].iloc[28:30].min() > 0.0
     )  # fmt: skip
     if earning and result.positions[[n for n in result.positions if n.endswith("weETH")]].iloc[29].max() > 0.0:
-        assert len(told) > 0
+        assert len(reported) > 0

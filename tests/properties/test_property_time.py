@@ -4,16 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from draws import config_of, markets, policies
 from hypothesis import given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
-from made_markets import Run, at_row, flows, market, pool, settings, walk
 
 import basis
 from basis.engine.simulation import checkpoint, simulate
-from basis.kernel import layout as at
 from basis.results.folder import TABLES
+from support.exchange_draws import config_of, markets, policies
+from support.kernel_view import RunView, state_without_tier_bounds
+from support.runs import settings
+from support.small_markets import at_row, flows, market, pool, walk
 
 ROWS = 60
 
@@ -27,27 +28,16 @@ def changed_after(panel, row, seed):
     return replace(panel, columns=columns)
 
 
-def remembered(made):
-    """Rows of the state but the bounds of the tiers, which a run makes anew where it lacks them."""
-    rows = np.arange(float(len(made.block))).reshape(-1, 1)
-    b = at.book(made.slots.shape(), rows)
-    return np.setdiff1d(rows, np.concatenate((b.bound, b.cap))).astype(int)
-
-
-def upto(made, row):
-    return made.events[made.events[:, at.E_ROW] <= row]
-
-
 @trials(max_examples=60)
 @given(drawn=markets(rows=ROWS), policy=policies(rows=ROWS), row=st.integers(0, ROWS - 2), seed=st.integers(0, 99))
 def test_no_row_knows_a_later_one(drawn, policy, row, seed):
     panel = drawn.panel()
-    made = Run(simulate(config_of(panel, policy), panel))
+    made = RunView(simulate(config_of(panel, policy), panel))
     other_panel = changed_after(panel, row, seed)
-    other = Run(simulate(config_of(panel, policy), other_panel))
+    other = RunView(simulate(config_of(panel, policy), other_panel))
     assert min(made.stop, row + 1) == min(other.stop, row + 1)
     assert other.record[: row + 1].tobytes() == made.record[: row + 1].tobytes()
-    assert upto(other, row).tobytes() == upto(made, row).tobytes()
+    assert other.events_until(row) == made.events_until(row)
 
 
 @trials(max_examples=20)
@@ -59,9 +49,9 @@ def test_no_row_of_lending_knows_a_later_one(row, seed, rule):
     if rule:
         overrides["strategy.rate_rule"] = {"enabled": True, "enter": 0.05, "leave": 0.02, "window": "24h"}
     config = settings("pure_lending", overrides)
-    made, other = Run(simulate(config, panel)), Run(simulate(config, changed_after(panel, row, seed)))
+    made, other = RunView(simulate(config, panel)), RunView(simulate(config, changed_after(panel, row, seed)))
     assert other.record[: row + 1].tobytes() == made.record[: row + 1].tobytes()
-    assert upto(other, row).tobytes() == upto(made, row).tobytes()
+    assert other.events_until(row) == made.events_until(row)
 
 
 @trials(max_examples=60)
@@ -70,18 +60,15 @@ def test_a_run_cut_anywhere_goes_on_with_the_same_bits(drawn, policy, row):
     """While money travels, withdrawals wait, a rate rule remembers and orders fill in the next bar."""
     panel = drawn.panel()
     config = config_of(panel, policy)
-    made = Run(simulate(config, panel))
+    made = RunView(simulate(config, panel))
     if row >= made.stop - 1:
         return
     kept = checkpoint(made.recording, at_row(panel, row))
-    rest = Run(simulate(config, panel.slice(row, ROWS - 1), resume=kept))
+    rest = RunView(simulate(config, panel.slice(row, ROWS - 1), resume=kept))
     assert (rest.status, rest.stop) == (made.status, made.stop - row)
     assert rest.record.tobytes() == made.record[row:].tobytes()
-    state = remembered(made)
-    assert rest.block[state].tobytes() == made.block[state].tobytes()
-    tail = made.events[made.events[:, at.E_ROW] > row].copy()
-    tail[:, at.E_ROW] -= row
-    assert rest.events.tobytes() == tail.tobytes()
+    assert state_without_tier_bounds(rest).tobytes() == state_without_tier_bounds(made).tobytes()
+    assert rest.raw_events.tobytes() == made.events_after(row)
 
 
 @trials(max_examples=30)
@@ -89,9 +76,9 @@ def test_a_run_cut_anywhere_goes_on_with_the_same_bits(drawn, policy, row):
 def test_a_shorter_window_is_the_beginning_of_a_longer_one(drawn, policy, row):
     panel = drawn.panel()
     config = config_of(panel, ({**policy[0], "close_at_end": False}, policy[1]))
-    whole, part = Run(simulate(config, panel)), Run(simulate(config, panel.slice(0, row)))
+    whole, part = RunView(simulate(config, panel)), RunView(simulate(config, panel.slice(0, row)))
     assert part.record.tobytes() == whole.record[: row + 1].tobytes()
-    assert part.events.tobytes() == upto(whole, row).tobytes()
+    assert part.raw_events.tobytes() == whole.events_until(row)
 
 
 # --- tables of results -----------------------------------------------------------------------------------------------

@@ -5,15 +5,14 @@ import json
 
 import numpy as np
 import pytest
-from headless import open_page
 from test_run_report import Reader
 
 import basis
 from basis.errors import InputError
-from basis.kernel.layout import COLUMN_NAMES
 from basis.plots import theme
-from basis.reports.comparison_report import make_report
-from basis.reports.comparison_tables import attribution_rows, terminal_tables
+from basis.results.comparison_page import attribution_rows, make_page, tables
+from support.browser import open_page
+from support.kernel_view import PNL_COLUMNS
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +60,7 @@ def test_attribution_stands_side_by_side_and_sums_to_the_profit(three):
         assert total == pytest.approx(profit / summary["initial_equity"], abs=1e-12)
         assert sum(shares) == pytest.approx(total, abs=1e-9)
         by_name = dict(zip(bars.x, bars.y, strict=True))
-        for column in COLUMN_NAMES:
+        for column in PNL_COLUMNS:
             expected = three.contribution.loc[column, name]
             assert by_name.get(theme.COLUMNS[column].name, 0.0) == pytest.approx(expected, abs=1e-9)
 

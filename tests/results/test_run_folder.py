@@ -219,10 +219,10 @@ def test_differences_name_column_and_first_row():
     same = Table("x", {"timestamp": stamps, "a": np.array([0.0, np.nan, 1.0]), "b": np.arange(3)}, {})
     assert list(differences(first, same)) == []
     other = Table("x", {"timestamp": stamps, "a": np.array([-0.0, np.nan, 2.0]), "c": np.arange(3)}, {})
-    told = list(differences(first, other))
-    assert any("'b' is only in the first" in line for line in told)
-    assert any("'c' is only in the second" in line for line in told)
-    assert any("'a' differs in 2 of 3 rows, first in row 0" in line for line in told)
+    reported = list(differences(first, other))
+    assert any("'b' is only in the first" in line for line in reported)
+    assert any("'c' is only in the second" in line for line in reported)
+    assert any("'a' differs in 2 of 3 rows, first in row 0" in line for line in reported)
     shorter = Table("x", {"timestamp": stamps[:2], "a": first["a"][:2], "b": np.arange(2)}, {})
     assert list(differences(first, shorter)) == ["x: 3 rows against 2"]
 

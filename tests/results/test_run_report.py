@@ -10,13 +10,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from headless import chromium, open_page
 
 import basis
 from basis.errors import InputError, RunStoppedWarning
 from basis.plots import theme
 from basis.reports import Result, open_run, run_report
 from basis.results.folder import REPORT
+from support.browser import chromium, open_page
 
 #: Figures of every report; of those that not every book has, the names.
 ALWAYS = (
@@ -227,8 +227,8 @@ def test_a_lending_liquidation_is_one_and_in_share_class(sample_data):
     rows = page.table("time, UTC")[1:]
     assert {row[4] for row in rows} == {"–"}
     assert [row[5] for row in rows] == [f"{worth:,.2f} USDT" for worth in struck.notional]
-    told = f"{result.summary['liquidations']} liquidation"
-    assert told in page.text
+    reported = f"{result.summary['liquidations']} liquidation"
+    assert reported in page.text
 
 
 def test_rejects_are_counted_by_reason(sample_data):

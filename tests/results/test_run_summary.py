@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from basis.kernel.layout import COLUMN_NAMES
 from basis.results import measures
+from support.kernel_view import PNL_COLUMNS
 
 KEYS = (
     "run_id status cause mode share_class start end rows initial_equity final_equity net_flows total_return cagr_365 "
@@ -59,7 +59,7 @@ def test_numbers_against_the_tables(result):
     assert summary["max_drawdown"] == pytest.approx(deepest, abs=1e-14)
     assert result.drawdown.min() == summary["max_drawdown"]
     assert summary["calmar"] == pytest.approx(summary["cagr_365"] / abs(deepest), rel=1e-9)
-    assert set(COLUMN_NAMES) <= set(summary["attribution"])
+    assert set(PNL_COLUMNS) <= set(summary["attribution"])
     for name, total in summary["attribution"].items():
         assert result.attribution[name].sum() == pytest.approx(total, abs=1e-10 * summary["initial_equity"])
     assert summary["max_abs_residual"] == equity.residual.abs().max()

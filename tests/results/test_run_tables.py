@@ -6,9 +6,9 @@ import pytest
 
 from basis.assets import load_assets
 from basis.kernel.keys import parse_key
-from basis.kernel.layout import COLUMN_NAMES
-from basis.reports import Result
+from basis.results import Result
 from basis.results.folder import TABLES
+from support.kernel_view import PNL_COLUMNS
 
 CONTRACT = {
     "equity": [
@@ -31,7 +31,7 @@ CONTRACT = {
 def test_columns_are_those_of_the_contract(result):
     for name, columns in CONTRACT.items():
         assert list(getattr(result, name).columns) == columns
-    assert list(result.attribution.columns)[: len(COLUMN_NAMES)] == list(COLUMN_NAMES)
+    assert list(result.attribution.columns)[: len(PNL_COLUMNS)] == list(PNL_COLUMNS)
     assert list(result.exposure.columns)[0] == "gross"
     assert list(result.risk.columns)[:3] == ["ltv", "ltv|before", "ltv|worst"]
 
@@ -63,7 +63,7 @@ def test_units_are_those_of_the_share_class(results):
 
 
 def test_attribution_sums_to_the_balance(result):
-    equity, parts = result.equity, result.attribution[list(COLUMN_NAMES)]
+    equity, parts = result.equity, result.attribution[list(PNL_COLUMNS)]
     scale = result.summary["initial_equity"]
     assert equity.residual.abs().max() <= 1e-12 * scale * 10
     np.testing.assert_allclose(parts.to_numpy().sum(axis=1).cumsum(), equity.pnl_attributed, atol=1e-11 * scale)

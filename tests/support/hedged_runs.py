@@ -2,10 +2,11 @@
 
 import numpy as np
 import pandas as pd
-from gate_tools import YEAR_S, check_accounts, columns_of, events, held, series, utc
-from made_onchain import ether
 
 import basis
+
+from .result_checks import YEAR_S, check_accounts, columns_of, events, held, series, utc
+from .staking_markets import ether
 
 VENUES = ("binance", "bybit", "okx")
 WALLET, ETHER = "wallet:BaseToken:USDT", "wallet:BaseToken:ETH"

@@ -1,47 +1,22 @@
 """Short runs that between them take every turn of the kernel; run compiled and in plain Python by the tests.
 
-As a script: `python scenarios.py FILE` runs all and writes record and events of each to an npz file.
+As a script: `python -m support.scenarios FILE` runs all and writes what they leave to an npz file.
 """
 
 import sys
 import warnings
 
 import numpy as np
-from made_markets import FREE, flows, market, path, pool, run, steady, walk
 
-from basis.kernel import layout as at
-from basis.kernel.numba.jit import strategy
 from basis.market.panel import Panel
-from basis.strategies.base import Plan, Strategy
+
+from .kernel_view import MOST_ACTIONS, comparable_parts, raw_decision
+from .runs import FREE, run
+from .small_markets import flows, market, path, pool, steady, walk
+from .strategies import put_in_usdt, take_back_all_usdt, take_back_usdt
 
 BTC = "binance:BaseToken:BTC"
 LENT = "aave_v3:aToken:USDT"
-
-
-# --- strategies of their own: what the modes never ask for ---------------------------------------------------------
-
-
-@strategy
-def scripted(view, hour, params, actions):
-    """The same action in every row."""
-    actions[0, 0] = params[at.OWN]
-    actions[0, 1] = params[at.OWN + 1]
-    actions[0, 2] = params[at.OWN + 2]
-    return int(params[at.OWN + 3])
-
-
-def _hedged(config):
-    return (Plan("hedge", "BTC", token=BTC, market="BTCUSDT"), Plan("margin", "USDT"))
-
-
-def script(code, plan, amount, count=1, plans=_hedged):
-    """A strategy that says the same in every row."""
-    own = {at.OWN: code, at.OWN + 1: plan, at.OWN + 2: amount, at.OWN + 3: count, at.ASK_ALWAYS: 1.0}
-    return Strategy("scripted", scripted, plans, lambda config, slots: own)
-
-
-def lends(config):
-    return (Plan("lend", "USDT", "wallet:BaseToken:USDT", LENT),)
 
 
 # --- markets ---------------------------------------------------------------------------------------------------------
@@ -264,33 +239,33 @@ def _levered_oracle():
     return _levered("oracle")
 
 
-def _scripted(code, plan, amount, overrides=None, rows=30, spot=None, **more):
-    panel = market(steady(rows) if spot is None else spot)
-    return run(panel, overrides={"risk.limits": {}, **(overrides or {})}, strategy=script(code, plan, amount), **more)
+def every_row(strategy, overrides=None, rows=30, **more):
+    """A run in a market that stands still, whose strategy asks for the same in every row."""
+    return run(market(steady(rows)), overrides={"risk.limits": {}, **(overrides or {})}, strategy=strategy, **more)
 
 
 def _crowd():
     """Money called back every hour with a day's latency: the queue runs full."""
     start = {f"{v}:BaseToken:USDT": 50_000.0 for v in ("binance", "bybit", "okx")}
     slow = {f"venues.{v}.latency.withdrawal": "20h" for v in ("binance", "bybit", "okx")}
-    return _scripted(at.EXIT_PARTIAL, 1, 500.0, slow, rows=45, positions=start)
+    return every_row(take_back_usdt(amount=500.0), slow, rows=45, positions=start)
 
 
 def _tiny():
     """Transfers not worth their fee."""
     start = {f"{v}:BaseToken:USDT": 50_000.0 for v in ("binance", "bybit", "okx")}
-    return _scripted(at.EXIT_FULL, 1, 1e-3, positions=start, rows=5)
+    return every_row(take_back_all_usdt(amount=1e-3), positions=start, rows=5)
 
 
 def _overdrawn():
     """More lent than there is, and more taken back than was lent."""
     panel = pool(6)
-    first = run(panel, "pure_lending", strategy=script(at.ENTRY_PARTIAL, 0, 1e6, plans=lends))
+    first = run(panel, "pure_lending", strategy=put_in_usdt(amount=1e6))
     assert {reason for _, reason in first.rejects()} == {"not enough cash"}
     return run(
         panel,
         "pure_lending",
-        strategy=script(at.EXIT_FULL, 0, 0.0, plans=lends),
+        strategy=take_back_all_usdt,
         positions={LENT: 100.0, "wallet:BaseToken:USDT": 50.0},
     )
 
@@ -308,25 +283,22 @@ BAD_DECISIONS = {
     "amount that is none": (1, 0, np.nan, 1),
     "amount below 0": (1, 0, -1.0, 1),
     "infinite amount": (1, 0, np.inf, 1),
-    "too many": (1, 0, 1.0, at.ACTIONS + 1),
+    "too many": (1, 0, 1.0, MOST_ACTIONS + 1),
     "a negative count": (1, 0, 1.0, -1),
 }
 
 
-def misled(name):
+def run_with_bad_decision(name):
     """A run whose strategy comes back with a bad decision."""
     code, plan, amount, count = BAD_DECISIONS[name]
-    return run(market(steady(4)), strategy=script(code, plan, amount, count))
+    return run(market(steady(4)), strategy=raw_decision("btc_basis", code, plan, amount, count))
 
 
 STRUCK = {"strategy.margin_ratio_target": 0.15, "risk.limits": {"margin_ratio": {"warning": 0.1, "critical": 0.02}}}
 SCENARIOS = {
     name[1:]: made
     for name, made in list(globals().items())
-    if name.startswith("_")
-    and callable(made)
-    and name not in ("_hedged", "_levered", "_scripted")
-    and getattr(made, "__module__", None) == __name__
+    if name.startswith("_") and callable(made) and name != "_levered" and getattr(made, "__module__", None) == __name__
 }
 SCENARIOS["levered"] = _levered
 #: Books of their own, for which the compiled side of the comparison is not worth a compilation.
@@ -341,11 +313,11 @@ def run_all(names=None):
 
 
 def arrays(runs):
-    """Record and events by scenario, for npz files."""
+    """What a scenario leaves, by its name, for npz files."""
     out = {}
     for name, made in runs.items():
-        out[f"{name}.record"], out[f"{name}.events"] = made.record, made.events
-        out[f"{name}.block"], out[f"{name}.cause"] = made.block, np.array(str(made.cause))
+        out |= {f"{name}.{part}": array for part, array in comparable_parts(made.recording).items()}
+        out[f"{name}.cause"] = np.array(str(made.cause))
     return out
 
 

@@ -155,5 +155,5 @@ def install() -> str:
 
 
 if __name__ == "__main__":
-    told = install()
-    print(told, end="\n" if told else "")
+    message = install()
+    print(message, end="\n" if message else "")

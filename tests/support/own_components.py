@@ -1,12 +1,12 @@
-"""A strategy and an exchange in plain Python: those of `btc_basis` written once more, and some of their own."""
+"""Strategies and exchanges in plain Python: those of `btc_basis` a second time, and some for tests alone."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import basis
 from basis import Action, Decision
 from basis.components.deals import Fill
-from basis.kernel import layout as at
+
+from .kernel_view import asked_in_every_row
 
 
 class PlainBasis(basis.StrategyManager):
@@ -119,9 +119,7 @@ class Churn(basis.StrategyManager):
 
     @classmethod
     def definition(cls, strategy):
-        policy = strategy.policy
-        always = lambda config, slots: {**policy(config, slots), at.ASK_ALWAYS: 1.0}  # noqa: E731
-        return replace(strategy, name="churn", policy=always)
+        return asked_in_every_row(strategy, name="churn")
 
     async def make_decision(self, timestamp=None, market_data=None):
         if self.view.short("BTC") == 0.0:

@@ -1,4 +1,4 @@
-"""The same run twice: the ways there are to make it, and what has to be equal between them."""
+"""The same run made in two ways: the ways there are, and what must be equal between them."""
 
 import numpy as np
 
@@ -7,6 +7,8 @@ from basis.reports import Result
 from basis.results.folder import TABLES
 from basis.results.table import differences
 from basis.strategies.manager import StrategyManager
+
+from .kernel_view import comparable_parts
 
 
 class AskedInPython(StrategyManager):
@@ -24,8 +26,8 @@ class OwnOnChain(OnChainExecutionManager):
     """See `OwnCex`."""
 
 
-#: Tables in which the name of the run does not appear.
-NAMELESS = [name for name in TABLES if name != "events"]
+#: Tables in which the id of the run does not appear.
+TABLES_WITHOUT_RUN_ID = [name for name in TABLES if name != "events"]
 _ASKED = {"strategy_manager": AskedInPython}
 _OWN = {"cex_execution_manager": OwnCex, "onchain_execution_manager": OwnOnChain}
 #: How a run can be made other than by the compiled loop alone.
@@ -38,21 +40,22 @@ WAYS = {
 }
 
 
-def unlike(first, second):
+def first_difference(first, second):
     """Where two arrays differ in a bit; None where they do not."""
     if first.shape != second.shape:
         return f"shapes {first.shape} and {second.shape}"
-    apart = np.argwhere(np.ascontiguousarray(first).view(np.int64) != np.ascontiguousarray(second).view(np.int64))
-    if not len(apart):
+    places = np.argwhere(np.ascontiguousarray(first).view(np.int64) != np.ascontiguousarray(second).view(np.int64))
+    if not len(places):
         return None
-    place = tuple(apart[0])
-    return f"{len(apart)} numbers, first {tuple(map(int, place))}: {first[place]!r} and {second[place]!r}"
+    place = tuple(places[0])
+    return f"{len(places)} numbers, first {tuple(map(int, place))}: {first[place]!r} and {second[place]!r}"
 
 
 def assert_same_arrays(first, second):
     """Record, events, final state and end of two recordings are the same, bit for bit."""
-    for part in ("record", "events", "block"):
-        found = unlike(getattr(first, part), getattr(second, part))
+    others = comparable_parts(second)
+    for part, array in comparable_parts(first).items():
+        found = first_difference(array, others[part])
         assert found is None, f"{part}: {found}"
     assert (first.status, first.cause, first.first, first.stop) == (
         second.status, second.cause, second.first, second.stop,
@@ -73,9 +76,9 @@ def assert_same_run(first, second):
     assert_same_arrays(first._recording, second._recording)
 
 
-def assert_same_but_for_the_name(first, second):
-    """Everything but the run's name, which correlation ids begin with."""
-    assert_same_tables(first, second, NAMELESS)
+def assert_same_but_for_the_run_id(first, second):
+    """Two results are equal in everything but the id of the run, with which correlation ids begin."""
+    assert_same_tables(first, second, TABLES_WITHOUT_RUN_ID)
     assert_same_arrays(first._recording, second._recording)
     renamed = first.events.correlation_id.str.replace(first.run_id, second.run_id)
     assert renamed.equals(second.events.correlation_id)

@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
-from made_markets import flows, settings
-from made_onchain import ether, grown
+
+from .runs import settings
+from .small_markets import flows
+from .staking_markets import ether, grown
 
 MODES = ("pure_lending", "eth_staking_only", "eth_leveraged")
 CAPITAL = 100.0

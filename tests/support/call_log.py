@@ -1,4 +1,4 @@
-"""Every component and every client replaced by one that does the same and writes down what it is asked."""
+"""Engines whose components, clients and data provider log every call of a public method and do the same as ever."""
 
 import functools
 import inspect
@@ -11,7 +11,7 @@ from basis.market import DataProvider
 
 
 class Call(NamedTuple):
-    """A call of a public method: of whom, of what, with what."""
+    """A call of a public method: the part that was called, the method, the arguments."""
 
     name: str
     method: str
@@ -32,7 +32,7 @@ class Log(list):
         return Counter(call.given[0] for call in self if call.method == method)
 
 
-def _told(function, name, log):
+def _logged(function, name, log):
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
@@ -49,26 +49,26 @@ def _told(function, name, log):
     return method
 
 
-def spy(kind, name, log):
-    """A subclass whose public methods write down their calls; `name` is told by the object."""
+def logging_class(kind, name, log):
+    """A subclass whose public methods log their calls; `name` makes the caller's name from the object."""
     members = {}
     for method in dir(kind):
         function = inspect.getattr_static(kind, method)
         if not method.startswith("_") and inspect.isfunction(function):
-            members[method] = _told(function, name, log)
-    return type(f"Spy{kind.__name__}", (kind,), members)
+            members[method] = _logged(function, name, log)
+    return type(f"Logging{kind.__name__}", (kind,), members)
 
 
-def spied(config, log):
-    """`components` and `interfaces` of an engine in which nobody is the built-in one."""
-    components = {name: spy(kind, lambda self, name=name: name, log) for name, kind in COMPONENTS.items()}
+def logging_parts(config, log):
+    """`components` and `interfaces` of an engine in which every part logs its calls; none is the built-in class."""
+    components = {name: logging_class(kind, lambda self, name=name: name, log) for name, kind in COMPONENTS.items()}
     interfaces = {
-        name: spy(CLIENTS["simulation", venue.kind], lambda self: self.venue, log)
+        name: logging_class(CLIENTS["simulation", venue.kind], lambda self: self.venue, log)
         for name, venue in config.venues.items()
     }
     return {"components": components, "interfaces": interfaces}
 
 
-def spied_provider(data, config, log):
-    """A data provider that writes down its calls."""
-    return spy(DataProvider, lambda self: "data_provider", log)(data, config)
+def logging_provider(data, config, log):
+    """A data provider that logs its calls."""
+    return logging_class(DataProvider, lambda self: "data_provider", log)(data, config)

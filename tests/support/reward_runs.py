@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from gate_tools import YEAR_S, events, held, series, term
 
 from basis.market.panel import Distributions, Panel
+
+from .result_checks import YEAR_S, events, held, series, term
 
 ETHER, TOKEN, POOL = "wallet:BaseToken:ETH", "wallet:BaseToken:weETH", "aave_v3:aToken:weETH"
 #: symbol → table, its column of tokens per eETH, its day of the payout, days after it.

@@ -1,4 +1,4 @@
-"""Events in plain Python values, to compare a log with a table."""
+"""Events as plain Python values, so that a log can be compared with the event table."""
 
 import json
 import math
@@ -19,12 +19,12 @@ def of_table(result):
 
 
 def of_records(events):
-    """The same of `Event` records."""
+    """Event records, instants in seconds."""
     return [{name: _plain(value) for name, value in event._asdict().items()} for event in events]
 
 
 def of_lines(path):
-    """The same of a file of JSON lines."""
+    """Events of a file of JSON lines, instants in seconds."""
     out = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     for event in out:
         for name in ("timestamp", "effective_at"):
@@ -33,7 +33,7 @@ def of_lines(path):
 
 
 def without_infinities(events):
-    """A file of JSON has null where a number is not finite."""
+    """The events as a file of JSON holds them: null where a number is not finite."""
     return [
         {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in event.items()}
         for event in events

@@ -10,7 +10,7 @@ from basis.market.sample import example_signals
 PERP, SIGNALS = "perp/binance_btcusdt.parquet", "signals/btc_1h.parquet"
 
 
-def signalled(data: Path, folder: Path) -> Path:
+def with_example_signals(data: Path, folder: Path) -> Path:
     """Make `folder` a data set of links to all that `data` has, and of the sample's rule on its BTC perp by the hour.
 
     An hour without a bar has the price of the one before.

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
-from made_markets import VENUES, flows, market, settings
+
+from .runs import settings
+from .small_markets import VENUES, flows, market
 
 WEIGHTS = ((0.4, 0.3, 0.3), (0.1, 0.1, 0.8), (0.6, 0.25, 0.15), (1 / 3, 1 / 3, 1 - 2 / 3))
 
