@@ -15,7 +15,8 @@ import pytest
 import basis
 from basis import Action, Decision
 from basis.errors import InputError
-from basis.strategies.manager import _FLAGS, _HEAD
+from basis.strategies.view import FLAGS as _FLAGS
+from basis.strategies.view import NUMBERS as _HEAD
 
 WINDOW = {"start": "2024-02-01", "end": "2024-03-10"}
 SHORT = {"start": "2024-02-01", "end": "2024-02-05"}

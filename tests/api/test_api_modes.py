@@ -170,7 +170,7 @@ def test_help_names_every_argument_with_its_meaning(name):
 
 def test_editors_are_told_the_same():
     reported = mode_stub.STUB.read_text(encoding="utf-8")
-    assert reported == mode_stub.stub(), "run python tests/api/mode_stub.py"
+    assert reported == mode_stub.stub(), "run make stubs"
 
 
 def test_type_checkers_know_the_arguments(tmp_path):

@@ -10,7 +10,7 @@ from test_loans_inside_the_hour import dip, hold, owing_usdt
 
 import basis
 from basis.errors import InputError
-from basis.results import Result
+from basis.reports import Result
 from basis.results.folder import TABLES
 from basis.results.table import Table, differences
 from support.kernel_view import PNL_COLUMNS

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from small_market import WINDOW
 
-from basis.results import open_run
+from basis.reports import open_run
 from support.browser import chromium
 
 

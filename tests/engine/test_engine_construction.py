@@ -8,7 +8,8 @@ import pytest
 import basis
 from basis import EventDrivenStrategyEngine
 from basis.config import load_config
-from basis.engine.event_driven import COMPONENTS, EventDriver
+from basis.engine.event_driven import EventDriver
+from basis.engine.wiring import COMPONENTS
 from basis.errors import BasisError, EngineError, InputError
 from basis.execution.simulation import ExchangeSimulation
 from basis.market import DataProvider
@@ -170,7 +171,7 @@ def test_everybody_shares_one_configuration_one_provider_and_one_book(sample_dat
             continue
         assert component.config is config
         assert component.data_provider is provider
-        assert component.book is made.book
+        assert component.run is made.run
     for client in made.interfaces.values():
         assert client.config is config
         assert client.data_provider is provider

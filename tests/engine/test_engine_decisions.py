@@ -43,7 +43,7 @@ def says(decision, row=3):
             return asked_in_every_row(strategy)
 
         def make_decision(self, timestamp=None, market_data=None):
-            return decision if self.book.row == row else None
+            return decision if self.run.state.row == row else None
 
     return Says
 
@@ -129,7 +129,7 @@ def test_what_a_strategy_remembers_comes_back(driver):
 
         def make_decision(self, timestamp=None, market_data=None):
             reported.append(self.view.memory)
-            row = self.book.row
+            row = self.run.state.row
             # None keeps it, and so does a decision that says nothing of it
             return (None, Decision(), Decision((), (float(row), 0.5)))[row % 3]
 
@@ -142,12 +142,12 @@ def test_asking_the_strategy_changes_nothing():
 
     async def go():
         await engine.run_backtest()
-        before = book_bits(engine.book)
+        before = book_bits(engine.run)
         decisions = {repr(await engine.strategy_manager.make_decision()) for _ in range(3)}
         return before, decisions
 
     before, decisions = asyncio.run(go())
-    assert book_bits(engine.book) == before
+    assert book_bits(engine.run) == before
     assert len(decisions) == 1
 
 

@@ -12,8 +12,8 @@ import basis
 from basis import EventDrivenStrategyEngine, unified_health_manager
 from basis.config import load_config
 from basis.engine import simulation
-from basis.engine.event_driven import COMPONENTS
 from basis.engine.health import HealthManager
+from basis.engine.wiring import COMPONENTS
 from basis.errors import EngineError, ExecutionError, RunStoppedWarning
 from basis.execution.simulation import ExchangeSimulation
 from basis.market import DataProvider
@@ -177,7 +177,7 @@ def failing(kind, method, row):
     """A subclass whose method raises in a row."""
 
     def raises(self, *given, **named):
-        book = self.wiring.book if hasattr(self, "wiring") else self.book
+        book = (self.wiring.run if hasattr(self, "wiring") else self.run).state
         if book.row >= row:
             raise ZeroDivisionError("there is nothing to divide by")
         return getattr(kind, method)(self, *given, **named)
@@ -189,9 +189,9 @@ def check_failure(engine, name, driver, rows):
     with pytest.raises(EngineError) as caught:
         run(engine, driver=driver)
     message = str(caught.value)
-    row = engine.book.row
+    row = engine.run.state.row
     assert row in rows
-    stamp = np.datetime_as_string(np.datetime64(engine.book.timestamp, "ns"), unit="s")
+    stamp = np.datetime_as_string(np.datetime64(engine.run.state.timestamp, "ns"), unit="s")
     assert message == f"{name} failed in row {row} ({stamp}Z): there is nothing to divide by"
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     health = health_of(engine)

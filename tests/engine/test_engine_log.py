@@ -15,7 +15,7 @@ from basis.components.event_records import EVENT_COLUMNS
 from basis.errors import BasisError, EngineError, RunStoppedWarning
 from basis.execution.managers import CEXExecutionManager
 from basis.market.panel import Stop
-from basis.results import Result
+from basis.reports import Result
 from support import event_values, scenarios
 from support.kernel_view import wrong_code_in_row_8
 from support.runs import engine_of, settings
@@ -169,7 +169,7 @@ def test_the_row_of_a_bad_decision_is_in_neither_log_nor_table(driver, component
 def test_a_component_that_raises_leaves_the_events_so_far(driver, tmp_path):
     class Fails(basis.StrategyManager):
         async def make_decision(self, timestamp=None, market_data=None):
-            if self.book.row > 10:
+            if self.run.state.row > 10:
                 raise RuntimeError("enough")
             return await super().make_decision(timestamp, market_data)
 

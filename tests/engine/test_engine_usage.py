@@ -8,7 +8,7 @@ import pytest
 
 import basis
 from basis import DataProvider, EventDrivenStrategyEngine, load_config, unified_health_manager
-from basis.engine import event_driven
+from basis.engine import event_driven, wiring
 from basis.engine.blocking import run_blocking
 from basis.engine.event_driven import EventDriver
 from basis.errors import BasisError, InputError
@@ -136,7 +136,7 @@ def test_status_before_in_and_after_a_run():
         assert health["overall_status"] == "healthy"
         assert health["summary"] == {"healthy": len(health["components"]), "degraded": 0, "unhealthy": 0}
         assert set(health["components"]) == {
-            "data_provider", *event_driven.COMPONENTS, "binance", "bybit", "okx", "wallet",
+            "data_provider", *wiring.COMPONENTS, "binance", "bybit", "okx", "wallet",
         }  # fmt: skip
         assert all(set(part) == {"status", "message"} for part in health["components"].values())
         assert status["is_running"] is False
@@ -329,7 +329,7 @@ def test_engines_go_with_their_last_reference(driver):
     gc.disable()
     try:
         engine = new_engine(components={"strategy_manager": type("Own", (basis.StrategyManager,), {})})
-        parts = [engine, engine.book, engine.risk_monitor, engine.health_manager, engine.interfaces["okx"]]
+        parts = [engine, engine.run, engine.risk_monitor, engine.health_manager, engine.interfaces["okx"]]
         gone = [weakref.ref(part) for part in parts]
         name = engine.name
         result = asyncio.run(engine.run_backtest(driver=driver))

@@ -10,7 +10,7 @@ import pytest
 
 import basis
 from basis.errors import ConfigError
-from basis.strategies.base import Plan
+from basis.inputs.plans import Plan
 from support.kernel_view import asked_in_every_row, with_policy
 from support.result_checks import check_accounts, events, held, reasons, rows_of, same_tables, series, term, utc
 from support.small_markets import flows
@@ -487,7 +487,7 @@ def in_row_1(plan, action="entry_full", amount=50.0, **policy):
             return asked_in_every_row(with_policy(strategy, **policy), plans=lambda config: (plan,))
 
         def make_decision(self, timestamp=None, market_data=None):
-            return [basis.Action(action, plan.asset, amount)] if self.book.row == 1 else None
+            return [basis.Action(action, plan.asset, amount)] if self.run.state.row == 1 else None
 
     return InRow1
 

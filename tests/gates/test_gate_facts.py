@@ -4,13 +4,13 @@ import shutil
 
 import numpy as np
 import pytest
-from made_markets import market
-from made_onchain import ether, grown
 
 import basis
 from basis import config_files
 from basis.config_files import config_dir, config_file
 from basis.market.panel import Panel
+from support.small_markets import market
+from support.staking_markets import ether, grown
 
 ROWS = 49
 

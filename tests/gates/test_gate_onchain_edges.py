@@ -10,7 +10,7 @@ from basis.engine.simulation import checkpoint, simulate
 from basis.errors import ConfigError
 from basis.market import DataProvider
 from basis.market.panel import Panel
-from basis.strategies import eth_leveraged
+from basis.strategies import levered_staking
 from support.kernel_view import RunView
 from support.result_checks import check_accounts, events, held, reasons, rows_of, same_tables, term, utc
 from support.runs import settings

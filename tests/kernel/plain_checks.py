@@ -5,6 +5,7 @@ Compiled parts cannot be called one by one, and their bits are those of plain Py
 
 import math
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from basis.engine.blocking import run_blocking
-from basis.kernel import jit
-from basis.kernel.coefficients import make_coefficients
+from basis.inputs.build import with_strategy
+from basis.inputs.coefficients import MarketPrices, make_coefficients
+from basis.kernel.context import strategy
 from basis.kernel.keys import parse_key
-from basis.results import Result
+from basis.kernel.numba import jit
+from basis.reports import Result
 from support import scenarios
 from support.kernel_stages import (
     ASKED,
@@ -338,11 +341,11 @@ def test_a_decision_by_hand_that_the_kernel_refuses_is_none():
     made = scenarios.SCENARIOS["entry"]()
     engine = engine_of(made)
     run_blocking(engine.record())
-    engine.book.fork()
-    decisions = decisions_of(engine.book)
-    assert accept_decision(engine.book, 1) == BAD_DECISION
-    assert accept_decision(engine.book, 0) == END
-    assert decisions_of(engine.book) == decisions
+    engine.run.go_on()
+    decisions = decisions_of(engine.run)
+    assert accept_decision(engine.run, 1) == BAD_DECISION
+    assert accept_decision(engine.run, 0) == END
+    assert decisions_of(engine.run) == decisions
 
 
 def test_gas_is_paid_in_ether_first_and_the_rest_in_the_share_class():
@@ -450,17 +453,21 @@ def test_a_market_without_a_column_is_named():
     made = scenarios.SCENARIOS["entry"]()
     columns = {k: v for k, v in made.panel.columns.items() if k != "mark|okx:Perp:BTCUSDT"}
     with pytest.raises(ValueError, match=r"mark\|okx:Perp:BTCUSDT"):
-        make_coefficients(made.slots, columns, made.panel.timestamps / 1e9, "market")
+        make_coefficients(MarketPrices(columns, len(made.panel), made.slots, "market"), made.panel.timestamps / 1e9)
 
 
 def test_coefficients_take_rate_and_flows():
     made = scenarios.SCENARIOS["entry"]()
     rows = len(made.panel)
-    given_flows = np.arange(2.0 * rows).reshape(rows, 2)
-    seconds = made.panel.timestamps / 1e9
-    got = make_coefficients(made.slots, made.panel.columns, seconds, "market", None, np.arange(rows) / 7.0, given_flows)
+    deposit, asked = np.arange(2.0 * rows).reshape(rows, 2).T
+    prices = MarketPrices(made.panel.columns, rows, made.slots, "market")
+    bare = make_coefficients(prices, made.panel.timestamps / 1e9)
+    flows = SimpleNamespace(deposit=deposit, asked=asked, rows=np.ones(rows, dtype=bool))
+    own = SimpleNamespace(rate=np.arange(rows) / 7.0, signal=None, flows=flows)
+    got = with_strategy(made.slots, bare, own)
     assert (rate_of_hours(got, made.slots) == np.arange(rows) / 7.0).all()
-    assert (flows_of_hours(got, made.slots) == given_flows).all()
+    assert (flows_of_hours(got, made.slots) == np.column_stack([deposit, asked])).all()
+    assert not rate_of_hours(bare, made.slots).any(), "the coefficients all runs share stay as they are"
 
 
 # --- the Python side -------------------------------------------------------------------------------------------------
@@ -487,7 +494,7 @@ def test_plain_python_needs_no_compiler():
     def function():
         return 1
 
-    assert jit.strategy(function) is function
+    assert strategy(function) is function
     assert jit.compiled(function, ()) is function
 
 

@@ -7,8 +7,8 @@ import numpy as np
 
 import basis
 from basis.execution.managers import OnChainExecutionManager
+from basis.inputs.plans import Plan, Strategy
 from basis.market.panel import Panel
-from basis.strategies.base import Plan, Strategy
 from basis.strategies.manager import Action, Decision, StrategyManager
 from support.kernel_stages import planned_action, write_order
 from support.kernel_view import policy_parameters
@@ -98,7 +98,7 @@ def _decider(script: Mapping[int, Sequence[tuple[str, str, float]]], book: Book)
 
         async def make_decision(self, timestamp: Any = None, market_data: Any = None) -> Decision:
             actions = []
-            for do, symbol, amount in script.get(self.book.row_of(), ()):
+            for do, symbol, amount in script.get(self.run.state.row_of(), ()):
                 way, what = names[do]
                 whole = amount == np.inf
                 size = 1e15 if whole else amount
@@ -112,14 +112,14 @@ class _BorrowsPlainAmounts(OnChainExecutionManager):
     """Borrows and repays plain amounts of what a plan owes."""
 
     async def execute_action(self, place: int, timestamp: Any = None, market_data: Any = None) -> int:
-        action = planned_action(self.book, place)
+        action = planned_action(self.run, place)
         if action.debt < 0:
             return await super().execute_action(place, timestamp, market_data)
         if action.enters:
-            write_order(self.book, "borrow", action.debt, action.token, action.amount)
+            write_order(self.run, "borrow", action.debt, action.token, action.amount)
         else:
-            write_order(self.book, "repay", action.token, action.debt, action.amount)
-        return int(await self.execute_order(self._order(place, 0)))
+            write_order(self.run, "repay", action.token, action.debt, action.amount)
+        return int(await self.execute_order(self._order(0)))
 
 
 def run(

@@ -10,8 +10,10 @@ import pytest
 from test_plot_figures import same_bits, trace_of, traces
 
 from basis.errors import InputError
-from basis.plots import causes, distance, figures, holdings, prepare, theme
-from basis.plots.run import EVENT_KINDS, RunNumbers, month_of
+from basis.plots import theme
+from basis.plots.backends import plotly_figure
+from basis.plots.data import EVENT_KINDS, RunData, months_of
+from basis.plots.figures import funding, liquidation, overview, pnl, positions, returns
 from support.kernel_view import PNL_COLUMNS
 
 NAMES = (

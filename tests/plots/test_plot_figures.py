@@ -10,11 +10,12 @@ import pytest
 from plot_cases import FLOWS
 
 from basis.errors import InputError
-from basis.plots import causes, comparison, embed, figures, prepare, theme
-from basis.plots import print as printed
-from basis.plots.pictures import Line, Panel
-from basis.plots.run import RunNumbers
-from basis.results.numbers import run_numbers
+from basis.plots import theme
+from basis.plots.backends import html_embed, matplotlib_figure, plotly_figure
+from basis.plots.data import RunData
+from basis.plots.figures import comparison, equity, pnl, returns, risk
+from basis.plots.picture import Line, Panel
+from basis.reports.plot_data import run_data
 from support.kernel_view import PNL_COLUMNS
 
 KINDS = ("equity", "drawdown", "area", "waterfall", "risk")

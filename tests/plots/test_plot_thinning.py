@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 import basis
 from basis.errors import InputError
-from basis.plots import comparison, prepare
-from basis.plots.pictures import Line, Marks, Panel, Picture, Shade
+from basis.plots.figures import comparison, equity, pnl, risk
+from basis.plots.picture import Line, Marks, Panel, Picture, Shade
 from basis.plots.thinning import ROWS, extremes, thin
 from support.kernel_view import PNL_COLUMNS
 

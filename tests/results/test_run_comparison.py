@@ -10,7 +10,8 @@ from test_run_report import Reader
 import basis
 from basis.errors import InputError
 from basis.plots import theme
-from basis.results.comparison_page import attribution_rows, make_page, tables
+from basis.reports.comparison_report import make_report
+from basis.reports.comparison_tables import attribution_rows, terminal_tables
 from support.browser import open_page
 from support.kernel_view import PNL_COLUMNS
 

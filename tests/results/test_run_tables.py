@@ -6,7 +6,7 @@ import pytest
 
 from basis.assets import load_assets
 from basis.kernel.keys import parse_key
-from basis.results import Result
+from basis.reports import Result
 from basis.results.folder import TABLES
 from support.kernel_view import PNL_COLUMNS
 

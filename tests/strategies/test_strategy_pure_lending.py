@@ -13,7 +13,7 @@ SUPPLY, TAKE = 187_000 * 20e-9 * 3_000.0, 178_000 * 20e-9 * 3_000.0  # worth of 
 
 def lent(made):
     """Supplied balance with interest, USDT."""
-    return made.quantity(LENT) * made.panel.columns["liquidity_index|USDT"]
+    return made.quantity(LENT) * made.panel.columns["liquidity_index|aave_v3:USDT"]
 
 
 def test_it_supplies_in_row_0_and_keeps_gas_back():
@@ -43,7 +43,7 @@ def test_no_reserve_leaves_the_gas_of_the_supply_itself():
 
 def test_interest_is_the_growth_of_the_index():
     made = run(pool(24 * 30, apr=0.08), "pure_lending", FREE)
-    index = made.panel.columns["liquidity_index|USDT"]
+    index = made.panel.columns["liquidity_index|aave_v3:USDT"]
     assert made.pnl["supply_yield"] == pytest.approx(100_000.0 * (index / index[0] - 1.0), rel=1e-9, abs=1e-9)
     assert made.equity[-1] == pytest.approx(100_000.0 * index[-1] / index[0], rel=1e-12)
 

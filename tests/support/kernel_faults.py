@@ -9,23 +9,40 @@ from typing import Any
 
 import numpy as np
 
-from basis.engine import model
-from basis.kernel import coefficients, depth, exposure, fills, hour, layout, loop, pnl, risk, route, settle
+from basis.inputs import build
+from basis.kernel import closings, decision, exposure, fills, investor, loop, margin, pnl, risk, start, step
+from basis.kernel.layout.codes import COLUMN_NAMES
+from basis.kernel.layout.shape import Shape, pnl_views, state_views
+from basis.kernel.positions import (
+    exchange,
+    exchange_liquidation,
+    funding,
+    lending,
+    lending_liquidation,
+    leverage,
+    market_impact,
+    rewards,
+    staking,
+    transfer,
+)
 
-_MODULES = (coefficients, depth, exposure, fills, hour, layout, loop, pnl, risk, route, settle, model)
+_MODULES = (
+    build, closings, decision, exchange, exchange_liquidation, exposure, fills, funding, investor, lending,
+    lending_liquidation, leverage, loop, margin, market_impact, pnl, rewards, risk, staking, start, step, transfer,
+)  # fmt: skip
 #: What a stage does → its name in the kernel.
 STAGES = {
     "settle funding": "settle_funding",
     "book a trade": "book_trade",
     "book a transfer": "book_transfer",
-    "book a supply": "book_pool",
-    "liquidate": "liquidate",
-    "let transfers arrive": "arrive",
+    "book a supply": "book_lending",
+    "liquidate_venue": "liquidate_venue",
+    "let transfers arrive": "receive_arrivals",
     "attribute the hour": "attribute",
     "latency of a transfer": "latency",
     "slippage of a trade": "slippage_of",
-    "maintenance margin": "maintenance",
-    "path to a liquidation": "path_to_liquidation",
+    "maintenance margin": "maintenance_margin",
+    "path to a liquidation": "share_to_liquidation",
     "terms of the venues": "make_terms",
 }
 
@@ -48,32 +65,33 @@ def replaced(stage: str, make: Callable[[Callable], Callable]) -> Iterator[None]
             setattr(module, name, original)
 
 
-def _state(arguments: tuple) -> Any:
-    """Named views of the state, which every stage that books takes as its second argument."""
-    return layout.book(arguments[0], arguments[1])
+def _block(arguments: tuple) -> tuple[Shape, np.ndarray]:
+    """Shape and state block that a stage was given: of its run, or as its first two arguments."""
+    first = arguments[0]
+    return (first, arguments[1]) if isinstance(first, Shape) else (first.shape, first.block)
 
 
 def pnl_line(arguments: tuple, column: str) -> np.ndarray:
     """The cumulative P&L of a column in the state that a stage was given; written to in place."""
-    place = layout.COLUMN_NAMES.index(column)
-    return _state(arguments).column[place : place + 1]
+    return pnl_views(*_block(arguments))[COLUMN_NAMES.index(column)][None, :]
 
 
 def funding_lines(arguments: tuple) -> np.ndarray:
     """Cumulative funding by venue in the state that a stage was given."""
-    return _state(arguments).funding
+    return state_views(*_block(arguments)).venue_funding
 
 
 def quantities(arguments: tuple) -> np.ndarray:
     """Quantities in the state that a stage was given."""
-    return _state(arguments).q
+    return state_views(*_block(arguments)).quantity
 
 
 def scale_taker_fee_of_perps(terms: Any, factor: float) -> None:
     """Change the taker fee of perps at every venue."""
-    terms.venue[:, :, layout.PERP_TAKER] *= factor
+    terms.venue.perp_taker[:] *= factor
 
 
 def scale_gas_units(terms: Any, factor: float) -> None:
     """Change the gas of every operation."""
-    terms.gas[:] *= factor
+    for name in terms.gas.dtype.names:
+        terms.gas[name] *= factor

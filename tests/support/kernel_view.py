@@ -11,76 +11,75 @@ from typing import Any
 
 import numpy as np
 
-from basis.kernel import layout as at
-from basis.kernel.coefficients import Slots
-from basis.kernel.jit import strategy as compile_raw
-from basis.strategies.base import Strategy
+from basis.config import load_config
+from basis.inputs.plans import Strategy
+from basis.inputs.policy import measure_names
+from basis.inputs.slots import Slots
+from basis.kernel.context import strategy as compile_raw
+from basis.kernel.layout import codes
+from basis.kernel.layout.shape import pnl_views, state_views
+from basis.kernel.layout.state import POLICY
 from basis.strategies.factory import make_strategy
 
 #: Names of the attribution columns, in the order of the run folder.
-PNL_COLUMNS = at.COLUMN_NAMES
+PNL_COLUMNS = codes.COLUMN_NAMES
 #: Most actions in one decision, and numbers a strategy may keep from one decision to the next.
-MOST_ACTIONS, MEMORIES = at.ACTIONS, at.MEMORIES
+MOST_ACTIONS, MEMORIES = codes.ACTIONS, codes.MEMORIES
 #: What an order is, by its code; the last two are fills of orders that rest at a venue.
-ORDER_KINDS = (
-    "spot", "perp", "transfer", "supply", "withdraw", "swap", "stake", "unstake", "borrow", "repay",
-    "lever_stake", "lever_swap", "delever", "unwind", "stop", "take_profit",
-)  # fmt: skip
+ORDER_KINDS = (*codes.ORDER_NAMES, "stop", "take_profit")
 #: What a liquidation is, by its code.
 LIQUIDATION_KINDS = ("exchange", "lending", "lending, bad debt")
-#: A word of `policy_parameters` → its place among the parameters of a lane.
+#: A word of `policy_parameters` → its name in the policy of a lane.
 PARAMETERS = {
-    "target_margin": at.TARGET_MARGIN,
-    "margin_band_low": at.BAND_LOW,
-    "margin_band_high": at.BAND_HIGH,
-    "max_delta_drift": at.MAX_DRIFT,
-    "rebalance": at.REBALANCE,
-    "restrict_when_critical": at.RESTRICT,
-    "enter_rate": at.ENTER_RATE,
-    "leave_rate": at.LEAVE_RATE,
-    "every_row": at.ASK_ALWAYS,
-    "target_ltv": at.TARGET_LTV,
+    "target_margin": "margin_target",
+    "margin_band_low": "margin_low",
+    "margin_band_high": "margin_high",
+    "max_delta_drift": "max_drift",
+    "rebalance": "rebalance",
+    "restrict_when_critical": "restricts",
+    "enter_rate": "enter_rate",
+    "leave_rate": "leave_rate",
+    "every_row": "every_row",
+    "target_ltv": "target_ltv",
 }
 
 #: Fields of an event: name, type, and the column of the kernel's buffer; the texts are looked up.
-_EVENT_FIELDS: tuple[tuple[str, Any, int | None], ...] = (
-    ("row", np.int64, at.E_ROW),
-    ("lane", np.int64, at.E_LANE),
+_EVENT_FIELDS: tuple[tuple[str, Any, str | None], ...] = (
+    ("row", np.int64, "row"),
+    ("lane", np.int64, "lane"),
     ("kind", "U12", None),
     ("detail", "U64", None),
     ("action", "U16", None),
     ("instrument", "U48", None),
     ("destination", "U48", None),
-    ("quantity", np.float64, at.E_QUANTITY),
-    ("price", np.float64, at.E_PRICE),
-    ("reference_price", np.float64, at.E_REFERENCE),
-    ("rate", np.float64, at.E_RATE),
-    ("notional", np.float64, at.E_NOTIONAL),
-    ("fee", np.float64, at.E_FEE),
-    ("slippage", np.float64, at.E_SLIPPAGE),
-    ("gas", np.float64, at.E_GAS),
-    ("gas_units", np.float64, at.E_GAS_UNITS),
-    ("realised_cash", np.float64, at.E_CASH),
-    ("amount", np.float64, at.E_AMOUNT),
-    ("effective_at", np.float64, at.E_EFFECTIVE),
-    ("decision", np.int64, at.E_CORRELATION),
-    ("level", np.float64, at.E_LEVEL),
-    ("flash_fee", np.float64, at.E_FLASH),
-    ("peg_conversion", np.float64, at.E_PEG),
+    ("quantity", np.float64, "quantity"),
+    ("price", np.float64, "price"),
+    ("reference_price", np.float64, "reference"),
+    ("rate", np.float64, "fee_rate"),
+    ("notional", np.float64, "notional"),
+    ("fee", np.float64, "fee"),
+    ("slippage", np.float64, "slippage"),
+    ("gas", np.float64, "gas"),
+    ("gas_units", np.float64, "gas_units"),
+    ("realised_cash", np.float64, "cash"),
+    ("amount", np.float64, "amount"),
+    ("effective_at", np.float64, "effective"),
+    ("decision", np.int64, "correlation"),
+    ("level", np.float64, "level"),
+    ("flash_fee", np.float64, "flash_fee"),
+    ("peg_conversion", np.float64, "peg"),
 )
 
 
 def alert_measures(slots: Slots) -> tuple[str, ...]:
     """Names of what alerts watch, in the kernel's order."""
-    margins = (f"margin_ratio|{venue}" for venue in slots.venues)
-    deltas = (f"net_delta_ratio|{asset}" for asset in slots.assets)
-    return ("ltv", "health_factor", *margins, *deltas, "drawdown")
+    return measure_names(slots)
 
 
 # --- policy and strategies -------------------------------------------------------------------------------------------
 
 
-def policy_parameters(**values: float) -> dict[int, float]:
+def policy_parameters(**values: float) -> dict[str, float]:
     """Parameters of a strategy's policy by the words of `PARAMETERS`, as `Strategy.policy` returns them."""
     return {PARAMETERS[name]: value for name, value in values.items()}
 
@@ -96,17 +95,39 @@ def asked_in_every_row(strategy: Strategy, **changes: Any) -> Strategy:
     return replace(with_policy(strategy, every_row=1.0), **changes)
 
 
+class RawDecision:
+    """What a strategy decides with, written in the kernel's own arrays: nothing is checked.
+
+    Parameters
+    ----------
+    decide : ``decide(seen, policy, actions, notes, places)``, returns the number of actions
+    params : its own parameters
+    """
+
+    def __init__(self, decide: Any, **params: float) -> None:
+        self.decide, self.params = decide, params
+
+    def bind(self, slots: Any, plans: Any, texts: Any) -> tuple[Any, np.ndarray]:
+        return self.decide, np.zeros(1, dtype=np.int64)
+
+
+#: Where a lane's own parameters begin in its policy.
+_OWN = [item.name for item in POLICY.items].index("own")
+#: Where a view keeps what a strategy remembers.
+_MEMORY = 22
+
+
 @compile_raw
-def _write_one_action(view, hour, params, actions):
+def _write_one_action(seen, policy, actions, notes, places):
     """Write the action that the parameters hold, whether or not the kernel can accept it."""
-    actions[0, 0] = params[at.OWN]
-    actions[0, 1] = params[at.OWN + 1]
-    actions[0, 2] = params[at.OWN + 2]
-    return int(params[at.OWN + 3])
+    actions[0].code = int(policy[_OWN])
+    actions[0].plan = int(policy[_OWN + 1])
+    actions[0].amount = policy[_OWN + 2]
+    return int(policy[_OWN + 3])
 
 
 @compile_raw
-def _write_nothing(view, hour, params, actions):
+def _write_nothing(seen, policy, actions, notes, places):
     return 0
 
 
@@ -115,27 +136,29 @@ def raw_decision(mode: str, code: float, plan: float, amount: float, count: floa
 
     Nothing is checked: the public language cannot write a wrong code, plan or count.
     """
-    plans = make_strategy(mode).plans
-    own = {at.OWN: code, at.OWN + 1: plan, at.OWN + 2: amount, at.OWN + 3: count, at.ASK_ALWAYS: 1.0}
-    return Strategy("raw_decision", _write_one_action, plans, lambda config, slots: own)
+    plans = make_strategy(load_config(mode)).plans
+    decide = RawDecision(_write_one_action, code=code, plan=plan, amount=amount, count=count)
+    return Strategy("raw_decision", decide, plans, lambda config, slots: {"every_row": 1.0})
 
 
 @compile_raw
-def _write_a_wrong_code_in_row_8(view, hour, params, actions):
-    view[at.MEMORY] += 1.0
-    actions[0, 0] = 9.0
-    return 1 if view[at.MEMORY] >= 9.0 else 0
+def _write_a_wrong_code_in_row_8(seen, policy, actions, notes, places):
+    seen[_MEMORY] += 1.0
+    actions[0].code = 9
+    return 1 if seen[_MEMORY] >= 9.0 else 0
 
 
 def wrong_code_in_row_8(mode: str = "btc_basis") -> Strategy:
     """A strategy that does nothing for eight rows and then writes an action that there is not."""
-    plans = make_strategy(mode).plans
-    return Strategy("wrong_in_row_8", _write_a_wrong_code_in_row_8, plans, lambda *_: policy_parameters(every_row=1.0))
+    plans = make_strategy(load_config(mode)).plans
+    decide = RawDecision(_write_a_wrong_code_in_row_8)
+    return Strategy("wrong_in_row_8", decide, plans, lambda *_: policy_parameters(every_row=1.0))
 
 
 def idle_strategy(**values: float) -> Strategy:
     """A strategy without plans that never acts; its policy is `policy_parameters` alone."""
-    return Strategy("idle", _write_nothing, lambda config: (), lambda config, slots: policy_parameters(**values))
+    decide = RawDecision(_write_nothing)
+    return Strategy("idle", decide, lambda config: (), lambda config, slots: policy_parameters(**values))
 
 
 # --- events ----------------------------------------------------------------------------------------------------------
@@ -153,13 +176,13 @@ def raw_events(run: Any) -> np.ndarray:
 
 def kinds_of_events(log: np.ndarray) -> set[str]:
     """Names of the kinds that occur in a log as the kernel wrote it."""
-    return {at.KIND_NAMES[int(kind)] for kind in log[:, at.E_KIND]}
+    return {codes.EVENT_NAMES[kind] for kind in log["kind"]}
 
 
 def count_of_events(run: Any, *kinds: str) -> int:
     """Number of events of some kinds."""
-    codes = [at.KIND_NAMES.index(kind) for kind in kinds]
-    return int(np.isin(raw_events(run)[:, at.E_KIND], codes).sum())
+    wanted = [codes.EVENT_NAMES.index(kind) for kind in kinds]
+    return int(np.isin(raw_events(run)["kind"], wanted).sum())
 
 
 def named_events(log: np.ndarray, slots: Slots, plans: tuple[str, ...] = ()) -> np.recarray:
@@ -171,20 +194,20 @@ def named_events(log: np.ndarray, slots: Slots, plans: tuple[str, ...] = ()) -> 
     out = np.zeros(len(log), dtype=[(name, kind) for name, kind, _ in _EVENT_FIELDS]).view(np.recarray)
     for name, _, column in _EVENT_FIELDS:
         if column is not None:
-            out[name] = log[:, column]
-    code = log[:, at.E_CODE].astype(np.int64)
+            out[name] = log[column]
+    code = log["code"]
     keys = np.array([*map(str, slots.keys), ""])
-    out["kind"] = np.array(at.KIND_NAMES)[log[:, at.E_KIND].astype(np.int64)]
-    out["action"] = np.array(at.ACTION_NAMES)[log[:, at.E_ACTION].astype(np.int64)]
-    out["instrument"] = keys[log[:, at.E_SLOT].astype(np.int64)]
-    out["destination"] = keys[log[:, at.E_DEST].astype(np.int64)]
+    out["kind"] = np.array(codes.EVENT_NAMES)[log["kind"]]
+    out["action"] = np.array(codes.ACTION_NAMES)[log["action"]]
+    out["instrument"] = keys[log["slot"]]
+    out["destination"] = keys[log["destination"]]
     details: dict[str, tuple[str, ...]] = {
         "decision": plans,
         "order": ORDER_KINDS,
         "fill": ORDER_KINDS,
-        "reject": at.REASONS,
+        "reject": codes.REASONS,
         "alert": alert_measures(slots),
-        "flow": at.FLOW_NAMES,
+        "flow": codes.FLOW_NAMES,
         "liquidation": LIQUIDATION_KINDS,
     }
     for kind, names in details.items():
@@ -214,7 +237,7 @@ def final_state(run: Any) -> np.ndarray:
 
 def book_bits(book: Any) -> bytes:
     """Bits of everything an engine's book holds now."""
-    return book.block.tobytes()
+    return book.state.block.tobytes()
 
 
 def comparable_parts(run: Any) -> dict[str, np.ndarray]:
@@ -222,42 +245,48 @@ def comparable_parts(run: Any) -> dict[str, np.ndarray]:
     return {"record": recorded_rows(run), "events": raw_events(run), "final state": final_state(run)}
 
 
-def _places(slots: Slots) -> at.Book:
-    """The number of every row of the state block, by kind."""
+def _rows_of(slots: Slots, *names: str) -> np.ndarray:
+    """The numbers of the rows of the state block that hold what is named."""
     shape = slots.shape()
-    return at.book(shape, np.arange(at.rows(shape)))
+    places = state_views(shape, np.arange(shape.rows))
+    return np.concatenate([np.atleast_1d(getattr(places, name)) for name in names])
 
 
 def state_without_tier_bounds(run: Any) -> np.ndarray:
     """The final state but the bounds of the margin tiers, which a resumed run works out anew."""
-    places = _places(run.slots)
-    return np.delete(final_state(run), np.concatenate((places.bound, places.cap)), axis=0)
+    return np.delete(final_state(run), _rows_of(run.slots, "maintenance_bound", "bounded_notional"), axis=0)
 
 
 def state_without_margin_ratios(state: np.ndarray, slots: Slots) -> np.ndarray:
     """A state but its margin ratios, which are divided out only for the lane that is recorded."""
-    places = _places(slots)
-    return np.delete(state, np.concatenate((places.margin, places.worst)), axis=0)
+    return np.delete(state, _rows_of(slots, "margin_ratio", "worst_margin_ratio"), axis=0)
 
 
 def state_without_event_count(state: np.ndarray, slots: Slots) -> np.ndarray:
     """A state but the number of its events, which is not kept of funding where there is no buffer."""
-    return np.delete(state, _places(slots).stat[at.EVENTS], axis=0)
+    return np.delete(state, _rows_of(slots, "events"), axis=0)
 
 
 def record_without_totals(run: Any) -> np.ndarray:
-    """Recorded rows from the attribution columns on: without equity, alerts and the other totals before them."""
-    return recorded_rows(run)[:, at.HEAD :]
+    """Recorded rows without equity, alerts and the other totals: attribution, and all that is by slot or venue."""
+    shape = run.slots.shape()
+    totals = range(shape.state.equity, shape.state.venue_funding)
+    return np.delete(recorded_rows(run), totals, axis=1)
 
 
-def state_without_memory(checkpoint: Any) -> np.ndarray:
+def state_without_memory(checkpoint: Any, slots: Slots | None = None) -> np.ndarray:
     """The state of a checkpoint but what the strategy keeps for itself."""
-    return np.delete(checkpoint.state, slice(at.MEMORY, at.HEAD))
+    first = len(codes.COLUMN_NAMES) + _MEMORY_OF_STATE
+    return np.delete(checkpoint.state, slice(first, first + codes.MEMORIES))
+
+
+#: Place of the memory among the rows of a lane's state.
+_MEMORY_OF_STATE = 13
 
 
 def quantities_of_checkpoint(checkpoint: Any, slots: Slots) -> dict[str, float]:
     """Quantity by instrument key."""
-    held = at.book(slots.shape(), checkpoint.state.reshape(-1, 1)).q[:, 0]
+    held = state_views(slots.shape(), checkpoint.state.reshape(-1, 1)).quantity[:, 0]
     return dict(zip(checkpoint.keys, held.tolist(), strict=True))
 
 
@@ -272,7 +301,8 @@ class RunView:
         self.slots: Slots = recording.slots
         self.panel = recording.panel
         self.status, self.cause, self.stop = recording.status, recording.cause, recording.stop
-        self._state = at.book(self.slots.shape(), recorded_rows(recording).T)
+        rows = recorded_rows(recording).T
+        self._state, self._pnl = state_views(self.slots.shape(), rows), pnl_views(self.slots.shape(), rows)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.recording, name)
@@ -296,81 +326,78 @@ class RunView:
     def events_until(self, row: int) -> bytes:
         """Bits of the events up to and with a row."""
         log = self.raw_events
-        return log[log[:, at.E_ROW] <= row].tobytes()
+        return log[log["row"] <= row].tobytes()
 
     def events_after(self, row: int) -> bytes:
         """Bits of the events after a row, that row counted as row 0."""
         log = self.raw_events
-        rest = log[log[:, at.E_ROW] > row].copy()
-        rest[:, at.E_ROW] -= row
+        rest = log[log["row"] > row].copy()
+        rest["row"] -= row
         return rest.tobytes()
 
     # totals
-    def _total(self, place: int) -> np.ndarray:
-        return self._state.head[place]
-
     @property
     def equity(self) -> np.ndarray:
         """Worth of everything held, share class."""
-        return self._total(at.EQUITY)
+        return self._state.equity
 
     @property
     def gross(self) -> np.ndarray:
         """Gross exposure, share class."""
-        return self._total(at.GROSS)
+        return self._state.gross
 
     @property
     def ltv(self) -> np.ndarray:
-        return self._total(at.LTV)
+        return self._state.ltv
 
     @property
     def health_factor(self) -> np.ndarray:
-        return self._total(at.HEALTH_FACTOR)
+        return self._state.health_factor
 
     @property
     def flow(self) -> np.ndarray:
         """What the investor brought (> 0) or took in the row, share class."""
-        return self._total(at.FLOW)
+        return self._state.net_flow
 
     @property
     def total_flow(self) -> np.ndarray:
         """The sum of the flows up to the row, share class."""
-        return self._total(at.FLOWS)
+        return self._state.net_flows
 
     @property
     def pending(self) -> np.ndarray:
         """What is owed to the investor and not paid yet, share class."""
-        return self._total(at.PENDING)
+        return self._state.withdrawal_pending
 
     @functools.cached_property
     def pnl(self) -> dict[str, np.ndarray]:
         """Cumulative P&L by attribution column, share class."""
-        return dict(zip(at.COLUMN_NAMES, self._state.column, strict=True))
+        return dict(zip(codes.COLUMN_NAMES, self._pnl, strict=True))
 
     @property
     def capital(self) -> float:
         """What the run accounts for at its start, share class."""
-        return float(at.book(self.slots.shape(), self.final_state).stat[at.CAPITAL, 0])
+        return float(state_views(self.slots.shape(), self.final_state).capital[0])
 
     @property
     def residual(self) -> np.ndarray:
         """Balance-based less attributed P&L, share class."""
-        return self.equity - self.capital - self.total_flow - self._state.column.sum(axis=0)
+        return self.equity - self.capital - self.total_flow - np.array(self._pnl).sum(axis=0)
 
     # by instrument
     def quantity(self, key: Any) -> np.ndarray:
         """Stored quantity of an instrument."""
-        return self._state.q[self.slots.index(key)]
+        return self._state.quantity[self.slots.index(key)]
 
     def quantities(self, keys: Iterable[Any] | None = None) -> np.ndarray:
         """(instruments, rows) stored quantities, of every instrument or of some."""
         if keys is None:
-            return self._state.q
-        return self._state.q[[self.slots.index(key) for key in keys]]
+            return self._state.quantity
+        return self._state.quantity[[self.slots.index(key) for key in keys]]
 
     def cost(self, key: Any) -> np.ndarray:
         """Cost of a perp: quantity times average entry price, USDT."""
-        return self._state.cost[self.slots.index(key) - at.first_perp(self.slots.shape())]
+        return self._state.cost[self.slots.index(key) - self.slots.shape().first_perp]
 
     def in_transit(self, key: Any) -> np.ndarray:
         """Units of a token that are under way to where the key says."""
@@ -387,11 +414,11 @@ class RunView:
 
     def margin_ratio(self, venue: str) -> np.ndarray:
         """Margin ratio of a venue after each row's fills."""
-        return self._state.margin[self.slots.venues.index(venue)]
+        return self._state.margin_ratio[self.slots.venues.index(venue)]
 
     def funding(self, venue: str) -> np.ndarray:
         """Cumulative funding of a venue, share class."""
-        return self._state.funding[self.slots.venues.index(venue)]
+        return self._state.venue_funding[self.slots.venues.index(venue)]
 
     def alert_level(self, measure: str) -> np.ndarray:
         """Reported level of a measure of `alert_measures`: 0, 1 warning, 2 critical."""
@@ -406,7 +433,12 @@ class RunView:
     def in_proportion_to_capital(self) -> Mapping[str, np.ndarray]:
         """Everything that doubles where capital and flows double and no cost has steps."""
         state = self._state
-        units = {"pnl": state.column, "funding": state.funding, "quantity": state.q, "cost": state.cost}
+        units = {
+            "pnl": np.array(self._pnl),
+            "funding": state.venue_funding,
+            "quantity": state.quantity,
+            "cost": state.cost,
+        }
         units |= {"in transit": state.transit, "delta": state.delta}
         names = ("equity", "gross", "pending", "flow", "total_flow")
         return units | {name: getattr(self, name) for name in names}
@@ -414,7 +446,7 @@ class RunView:
     @property
     def margin_ratios(self) -> np.ndarray:
         """(venues, rows) margin ratios after each row's fills."""
-        return self._state.margin
+        return self._state.margin_ratio
 
     # of a hedge of one coin in BTC
     @property

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import basis
 from basis import Action, Decision
-from basis.components.deals import Fill
+from basis.components.orders import Fill
 
 from .kernel_view import asked_in_every_row
 
