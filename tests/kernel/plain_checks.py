@@ -400,8 +400,8 @@ def test_no_entries_while_an_alert_is_critical():
     limits = {"margin_ratio": {"warning": 0.9, "critical": 0.8}}
     start = {"wallet:BaseToken:USDT": 50_000.0, "binance:BaseToken:USDT": 30_000.0, scenarios.BTC: 1.0,
              "binance:Perp:BTCUSDT": -1.0, "binance:Perp:BTCUSDT|cost": -60_000.0}  # fmt: skip
-    for strategy in (enter_hedge(amount=0.1), add_to_hedge(amount=0.1)):
-        made = scenarios.every_row(strategy, {"risk.limits": limits}, rows=4, positions=start)
+    for rule in (enter_hedge(amount=0.1), add_to_hedge(amount=0.1)):
+        made = scenarios.every_row(rule, {"risk.limits": limits}, rows=4, positions=start)
         assert made.rejects() == [(row, "critical alert: only reductions") for row in range(4)]
         assert len(made.events_of("fill")) == 0
 
