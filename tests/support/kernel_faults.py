@@ -36,7 +36,7 @@ STAGES = {
     "book a trade": "book_trade",
     "book a transfer": "book_transfer",
     "book a supply": "book_lending",
-    "liquidate_venue": "liquidate_venue",
+    "liquidate": "liquidate_venue",
     "let transfers arrive": "receive_arrivals",
     "attribute the hour": "attribute",
     "latency of a transfer": "latency",
