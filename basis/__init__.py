@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from basis.engine.health import unified_health_manager
     from basis.execution.simulation import SimulationClient
     from basis.market import DataProvider
-    from basis.results import Comparison, compare
+    from basis.reports import Comparison, compare
     from basis.strategies.compiled import compiled
     from basis.strategies.manager import Action, Decision, StrategyManager
 
@@ -74,8 +74,8 @@ _HOMES = {
     "unified_health_manager": "basis.engine.health",
     "SimulationClient": "basis.execution.simulation",
     "DataProvider": "basis.market",
-    "Comparison": "basis.results",
-    "compare": "basis.results",
+    "Comparison": "basis.reports",
+    "compare": "basis.reports",
     "compiled": "basis.strategies.compiled",
     "Action": "basis.strategies.manager",
     "Decision": "basis.strategies.manager",

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from basis.results.page import BROWSERS
+from basis.reports.pdf import BROWSERS
 
 #: Options of a browser that runs in a container and asks nobody for anything.
 QUIET = (

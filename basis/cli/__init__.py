@@ -154,7 +154,7 @@ def report(
     pdf: Annotated[bool, typer.Option("--pdf", help="Print it to PDF with a headless Chromium or Chrome.")] = False,
 ) -> None:
     """Write a run's report: figures, attribution, events and data on one page that needs no network."""
-    from basis.results import open_run
+    from basis.reports import open_run
 
     open_run(run).report(out, pdf)
     typer.echo(out if out is not None else Path(run) / ("report.pdf" if pdf else "report.html"))
@@ -166,7 +166,7 @@ def explain(
     timestamp: Annotated[str, typer.Argument(metavar="T", help="Instant of the row, UTC: '2024-08-05 02:00'.")],
 ) -> None:
     """Tell one row of a run: market, settlements, risk, fills, and P&L by column with the numbers that make it."""
-    from basis.results import open_run
+    from basis.reports import open_run
 
     typer.echo(open_run(run).explain(timestamp))
 
@@ -180,13 +180,13 @@ def compare(
 ) -> None:
     """Compare runs: metrics, P&L by cause, and what differs in their configuration."""
     from basis.cli.show import print_comparison
-    from basis.results import compare as side_by_side
-    from basis.results.comparison_page import tables
+    from basis.reports import compare as side_by_side
+    from basis.reports.comparison_tables import terminal_tables
 
     comparison = side_by_side(*runs)
     if out is not None:
         comparison.report(out)
-    print_comparison(tables(comparison), comparison.notes)
+    print_comparison(terminal_tables(comparison), comparison.notes)
     if out is not None:
         typer.echo(out)
 

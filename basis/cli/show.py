@@ -1,4 +1,4 @@
-"""Tables for the terminal. May import rich; knows the fields of a run's summary and nothing else of the package."""
+"""Tables for the terminal. May import rich and the number formats of the figures; knows the fields of a summary."""
 
 import math
 import sys
@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from basis.plots.theme import decimals
+
 #: Wide enough for any line: text that goes to a file or a pipe is not folded.
 _UNFOLDED = 500
-#: Digits after the point of an amount, by share class.
-_PLACES = {"USDT": 2, "ETH": 6}
 
 
 def console() -> Console:
@@ -60,7 +60,7 @@ def print_comparison(tables: Iterable[tuple[Sequence[str], Sequence[Sequence[str
 def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Name and value of each line under the headline; the causes are those that the P&L above them is the sum of."""
     unit = summary["share_class"]
-    places = _PLACES.get(unit, 6)
+    places = decimals(unit)
     causes = {name: value for name, value in summary["attribution"].items() if "|" not in name}
     coverage = sorted(summary["funding_coverage"].items())
     return [
@@ -107,4 +107,4 @@ def _percent(value: float | None) -> str:
 
 def _cover(cover: Mapping[str, float]) -> str:
     own, resolved = cover["own"], cover["resolved"]
-    return _percent(own) if own == resolved else f"{_percent(own)}, with stand-ins {_percent(resolved)}"
+    return _percent(own) if own == resolved else f"{_percent(own)}, with fallbacks {_percent(resolved)}"

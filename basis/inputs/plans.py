@@ -70,8 +70,8 @@ class Strategy:
     Attributes
     ----------
     name : of the strategy
-    decide : what decides, see `strategies.compiled.CompiledStrategy`: ``bind(slots, plans, texts)`` gives what the kernel
-        calls and the places of what it names, `params` are its own parameters
+    decide : what decides, see `strategies.compiled.CompiledStrategy`: ``bind(slots, plans, texts)`` gives what the
+        kernel calls and the places of what it names, `params` are its own parameters
     plans : configuration → plans; an action names a plan by its asset
     policy : configuration and slots → what its policy sets beside the configuration's, by the names of
         `kernel.layout.state.POLICY`

@@ -1,6 +1,6 @@
-"""Pictures of a run: plotly for the screen, matplotlib for print, one theme and one preparation for both.
+"""Figures of a run: plotly for the screen, matplotlib for print, with one theme and the same numbers for both.
 
-`prepare` makes a `pictures.Picture` from a run's numbers, `figures` draws it with plotly, `print` with matplotlib and
-`embed` in a page; so no number is worked out twice, and no drawing needs a run. Takes arrays, not results: of the
-package it imports `basis.errors` only, and plotly and matplotlib no sooner than a figure is drawn.
+`figures` turns the numbers of a run (`data.RunData`) into a `picture.Picture`, and `backends` draws it. No number is
+computed twice, and drawing needs no run. The package takes arrays, not results: it imports only `basis.errors` of the
+rest of `basis`, and plotly and matplotlib only when a figure is drawn.
 """

@@ -1,10 +1,10 @@
-"""Figures in notebooks: drawn by JupyterLab itself, and in an exported page without a network."""
+"""Figures in notebooks: drawn by JupyterLab, and in an exported page that needs no network."""
 
 from typing import Any
 
 from basis.errors import InputError
 
-#: The plotting library as a text, which a page that has no other takes for its script. JupyterLab brings its own.
+#: The plotting library as inert text. A page without plotly runs it as a script; JupyterLab has its own copy.
 _LIBRARY = """<script type="text/plain" class="basis-plotly">{library}</script>
 <script>
 (() => {{
@@ -18,32 +18,32 @@ _LIBRARY = """<script type="text/plain" class="basis-plotly">{library}</script>
 
 
 def show_figures() -> None:
-    """Make plotly show the figures of a notebook where it is looked at: in JupyterLab, and as an exported page.
+    """Make plotly show the figures of a notebook, in JupyterLab and in an exported page without a network.
 
-    It is said once, in a cell at the top, and leaves the plotting library (5 MB) in the output of that cell. With
-    plotly's own ``plotly_mimetype+notebook`` JupyterLab, which has the library, reads it a second time (the page stands
-    still for a second or two), and an exported page asks the network for MathJax.
+    Call it once, in a cell at the top. It leaves the plotting library (5 MB) in the output of that cell. Plotly's own
+    renderer ``plotly_mimetype+notebook`` makes JupyterLab load the library a second time, which freezes the page for a
+    second or two, and makes an exported page load MathJax from the network.
 
     Raises
     ------
     InputError
-        Outside of IPython, where nothing can be shown.
+        Outside of IPython.
     """
     from IPython.core.getipython import get_ipython
     from IPython.display import display_html
     from plotly import io
     from plotly.io.base_renderers import MimetypeRenderer
 
-    from basis.plots.embed import plotly_js
+    from basis.plots.backends.html_embed import plotly_js
 
     if get_ipython() is None:
         raise InputError(
-            "show_figures() was called outside of a notebook. It is for cells; elsewhere show a figure with "
-            "figure.show(), which opens a browser, or save it with figure.write_html(file)."
+            "show_figures() works only in a notebook. Elsewhere, show a figure with figure.show(), which opens a "
+            "browser, or save it with figure.write_html(file)."
         )
 
     class Page(MimetypeRenderer):
-        """Figures of an exported page, which asks the network for nothing."""
+        """Figures of an exported page that loads nothing from the network."""
 
         def to_mimebundle(self, fig_dict: Any) -> dict[str, str]:
             html = io.to_html(

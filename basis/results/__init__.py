@@ -1,25 +1,5 @@
-"""What a run leaves: tables, summary, the run folder, and (in `replay`) running it again.
+"""What a run is: its tables, summary, measures and folder, and running it again.
 
-Above the engine, below the public API.
+Above the engine; below `basis.reports`, which turns a run into frames, figures and reports. This package imports
+nothing of `basis.reports` and `basis.plots`.
 """
-
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from basis.results.comparison import Comparison, compare
-    from basis.results.result import Result, open_run
-
-__all__ = ["Comparison", "Result", "compare", "open_run"]
-
-
-def __getattr__(name: str) -> Any:
-    """Load on first use, so that what needs no result imports no engine."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name in ("Comparison", "compare"):
-        from basis.results import comparison
-
-        return getattr(comparison, name)
-    from basis.results import result
-
-    return getattr(result, name)

@@ -1,15 +1,15 @@
-"""The event table of a run (`basis.components.event_records` names the events)."""
+"""The event table of a run. `basis.components.event_records` defines the events."""
 
 import numpy as np
 
 from basis.components.event_records import EVENT_COLUMNS, render
 from basis.results.table import Column, Table, Text
-from basis.results.tables import Rows
+from basis.results.tables import RunRows
 from basis.results.units import unit
 
 
-def events(rows: Rows, run_id: str) -> Table:
-    """Every event of the rows that were run, in order; the last of a run that stopped itself says why."""
+def event_table(rows: RunRows, run_id: str) -> Table:
+    """Every event of the run in order. The last event of a run that stopped itself gives the cause."""
     recording = rows.recording
     log = recording.events
     log = log[(log["row"] >= recording.first) & (log["row"] < recording.stop)]

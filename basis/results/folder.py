@@ -1,4 +1,7 @@
-"""The run folder: it appears whole or not at all. Imports `basis.errors` and its siblings only."""
+"""Reading and writing a run folder, which appears complete or not at all.
+
+Imports only `basis.errors` and, for the nearest name in a message, `basis.config.fields`.
+"""
 
 import json
 import os
@@ -9,64 +12,86 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from basis.config.fields import nearest
 from basis.errors import InputError
 
 #: Tables of a run folder, one parquet file each.
 TABLES = ("equity", "attribution", "positions", "exposure", "risk", "events", "panel")
 SUMMARY, MANIFEST, CONFIG = "summary.json", "manifest.json", "config.yaml"
-#: What a summary has whatever the run was.
+#: Keys that every summary has.
 SUMMARY_KEYS = (
     "run_id", "status", "cause", "mode", "share_class", "start", "end", "rows", "initial_equity", "final_equity",
     "net_flows", "total_return", "cagr_365", "volatility_365", "sharpe_365", "max_drawdown", "attribution", "fills",
     "liquidations", "alerts", "min_health_factor", "min_margin_ratio",
 )  # fmt: skip
-#: Made from the rest: a folder without it is whole.
+#: The report is made from the other files: a folder without it is complete.
 REPORT = "report.html"
 
 
 def check_target(path: str | Path, force: bool = False) -> Path:
-    """The folder to write, checked before a run is made for it.
+    """Check, before a run is made, that its folder can be written. Returns the absolute path.
 
     Raises
     ------
     InputError
-        Where it exists already (with `force`: exists and is no run folder), or its parent cannot be written.
+        If the folder exists (with `force`: if it exists and is not a run folder), or if its parent cannot be written.
     """
     target = Path(path).absolute()
     if os.path.lexists(target):
         if not force:
             raise InputError(f"{path} exists already. Name another folder, or replace it with force.")
         if not target.is_dir() or not ((target / MANIFEST).is_file() or not any(target.iterdir())):
-            raise InputError(f"{path} exists and is no run folder (it has no {MANIFEST}): it is not replaced.")
+            raise InputError(f"{path} exists and is not a run folder (it has no {MANIFEST}), so it is not replaced.")
     parent = target.parent
     while not os.path.lexists(parent):
         parent = parent.parent
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise InputError(f"Cannot write {path}: {parent} is no folder that can be written.")
+        raise InputError(f"Cannot write {path}: {parent} is not a folder that can be written.")
     return target
 
 
-def write_whole(path: str | Path, fill: Callable[[Path], None], force: bool = False) -> Path:
-    """Let `fill` write into a temporary sibling, then give it the name `path`. A failure leaves what was there before.
-
-    Folders above it that are missing are made.
+def check_run_folder(path: str | Path) -> Path:
+    """Check that a folder holds all files of a run. Returns the absolute path.
 
     Raises
     ------
     InputError
-        See `check_target`; also where writing fails for want of room or rights.
+        If it does not; the message names the missing files, or the nearest run folder.
+    """
+    folder = Path(path)
+    needed = [MANIFEST, SUMMARY, CONFIG, *(f"{name}.parquet" for name in TABLES)]
+    missing = [name for name in needed if not (folder / name).is_file()]
+    if not missing:
+        return folder.absolute()
+    if folder.exists():
+        raise InputError(f"{path} is not a run folder: it has no {', '.join(missing)}.")
+    near = nearest(folder.name, (held.parent.name for held in folder.parent.glob(f"*/{MANIFEST}")))
+    hint = f" Did you mean {folder.parent / near}?" if near else ""
+    raise InputError(f"{path} is not a run folder: it does not exist.{hint}")
+
+
+def write_whole(path: str | Path, fill: Callable[[Path], None], force: bool = False) -> Path:
+    """Write a folder completely or not at all, replacing one that exists if `force` is set.
+
+    `fill` writes into a temporary folder beside `path`, which is then renamed. If anything fails, the old folder stays.
+    Missing folders above it are made.
+
+    Raises
+    ------
+    InputError
+        As of `check_target`; also if the disk is full or a permission is missing.
     """
     target = check_target(path, force)
     mark = f".{target.name}.{secrets.token_hex(4)}"
-    made, old = target.with_name(mark + ".partial"), target.with_name(mark + ".old")
+    partial, old = target.with_name(mark + ".partial"), target.with_name(mark + ".old")
     try:
-        with _folders_above(target), _gone_after(made):
-            made.mkdir()
-            fill(made)
+        with _make_parents(target), _remove_afterwards(partial):
+            partial.mkdir()
+            fill(partial)
             if os.path.lexists(target):
                 os.rename(target, old)
             try:
-                os.rename(made, target)
+                os.rename(partial, target)
             except BaseException:
                 if os.path.lexists(old):
                     os.rename(old, target)
@@ -78,36 +103,37 @@ def write_whole(path: str | Path, fill: Callable[[Path], None], force: bool = Fa
 
 
 def write_file(path: str | Path, content: str | Callable[[Path], None]) -> Path:
-    """Write a file whole or not at all; one that is there is replaced, folders above it that are missing are made.
+    """Write a file completely or not at all. An existing file is replaced, and missing folders above it are made.
 
     Parameters
     ----------
-    content : its text, or what writes a file of the name it is given
+    content : str or Callable[[Path], None]
+        The text, or a function that writes the file at the path it is given.
 
     Raises
     ------
     InputError
-        Where it cannot be written; also what `content` raises.
+        If the file cannot be written; also any error of `content`.
     """
     target = Path(path).absolute()
     if not target.name or target.is_dir():
         raise InputError(f"Cannot write {path}: it is a folder. Give the name of a file.")
-    made = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
-        with _folders_above(target), _gone_after(made):
+        with _make_parents(target), _remove_afterwards(partial):
             if isinstance(content, str):
-                made.write_text(content, encoding="utf-8")
+                partial.write_text(content, encoding="utf-8")
             else:
-                content(made)
-            os.replace(made, target)
+                content(partial)
+            os.replace(partial, target)
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error}.") from error
     return target
 
 
 @contextmanager
-def _folders_above(target: Path) -> Iterator[None]:
-    """Make the folders above a path that are missing; where what is done in them fails, they go again."""
+def _make_parents(target: Path) -> Iterator[None]:
+    """Make the missing folders above a path; remove them again if the body fails."""
     missing = [folder for folder in target.parents if not os.path.lexists(folder)]
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -120,36 +146,36 @@ def _folders_above(target: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _gone_after(made: Path) -> Iterator[None]:
-    """Remove what was written for the time being, if it is still there."""
+def _remove_afterwards(path: Path) -> Iterator[None]:
+    """Remove a temporary file or folder if it still exists after the body."""
     try:
         yield
     finally:
         with suppress(OSError):
-            made.unlink(missing_ok=True)
-        shutil.rmtree(made, ignore_errors=True)
+            path.unlink(missing_ok=True)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON that any reader takes: no NaN, no infinity."""
+    """Write standard JSON, which has no NaN and no infinity."""
     path.write_text(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path, *needed: str) -> dict[str, Any]:
-    """Read a JSON file of a run folder that has to have the keys `needed`.
+    """Read a JSON file of a run folder, which must have the keys `needed`.
 
     Raises
     ------
     InputError
-        Where it is missing, no JSON, or not what a run writes.
+        If the file is missing, is not JSON, or lacks a key.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         missing = [key for key in needed if not isinstance(content, dict) or key not in content]
         if missing:
-            raise InputError(f"{path.parent} is no run folder: {path.name} has no {', '.join(missing)}.")
+            raise InputError(f"{path.parent} is not a run folder: {path.name} has no {', '.join(missing)}.")
         return content
     except FileNotFoundError:
-        raise InputError(f"{path.parent} is no run folder: it has no {path.name}.") from None
+        raise InputError(f"{path.parent} is not a run folder: it has no {path.name}.") from None
     except (OSError, ValueError) as error:
         raise InputError(f"Cannot read {path}: {error}.") from error

@@ -1,4 +1,4 @@
-"""The tables of a run as frames, in which what is misspelt is told. Imports pandas: on use only."""
+"""Pandas frames and series whose error for a misspelt name gives the nearest one. Imports pandas."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,14 +9,17 @@ from basis.config.fields import nearest
 
 
 def _utc(value: Any) -> Any:
-    """An instant without a zone as UTC, as everywhere in the package."""
+    """An instant; without a time zone it is UTC, as everywhere in the package."""
     if isinstance(value, str) or getattr(value, "tzinfo", value) is None:
         return pd.to_datetime(value, utc=True)
     return value
 
 
 class _Instants(pd.Series):
-    """Instants of a query: what pandas refuses there, but takes in ``events["timestamp"] >= "2024-02-03"``."""
+    """Instants inside a query.
+
+    Pandas compares instants with text in ``events["timestamp"] >= "2024-02-03"``, but not in a query; this class does.
+    """
 
     def isin(self, values: Any) -> pd.Series:
         return pd.Series(self).isin([_utc(value) for value in values])
@@ -34,10 +37,10 @@ for _name in ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"):
 
 
 class Frame(pd.DataFrame):
-    """A pandas frame with two helps.
+    """A pandas frame with two additions.
 
-    `query` and `eval` take an instant without a zone for UTC, as in ``query("timestamp >= '2024-02-03'")``, and a
-    column that is not there is told with the nearest that is.
+    In `query` and `eval`, an instant without a time zone is UTC: ``query("timestamp >= '2024-02-03'")``. The error for
+    an unknown column names the nearest one.
     """
 
     @property
@@ -51,7 +54,7 @@ class Frame(pd.DataFrame):
             wanted = key if isinstance(key, list) else [key]
             missing = [name for name in wanted if isinstance(name, str) and name not in self.columns]
             if missing:
-                error.args = (f"No column {missing[0]!r}{_near(missing[0], self.columns)}",)
+                error.args = (f"There is no column {missing[0]!r}{_near(missing[0], self.columns)}",)
             raise
 
     def __getattr__(self, name: str) -> Any:
@@ -68,29 +71,29 @@ class Frame(pd.DataFrame):
         if isinstance(self.index, pd.DatetimeIndex) and self.index.name is not None:
             instants[self.index.name] = _Instants(self.index, self.index)
         kwargs["resolvers"] = (*kwargs.pop("resolvers", ()), instants)
-        # one more frame between the caller and pandas, which looks there for @names
+        # pandas looks for @names in the frame of the caller, which is one level further away
         kwargs["level"] = kwargs.pop("level", 0) + 1
         try:
             return super().eval(expr, **kwargs)
         except pd.errors.UndefinedVariableError as error:
             name = str(error).split("'")[1]
             if not str(error).startswith("local"):
-                error.args = (f"No column {name!r}{_near(name, [*instants, *self.columns])}",)
+                error.args = (f"There is no column {name!r}{_near(name, [*instants, *self.columns])}",)
             raise
 
 
-class Named(pd.Series):
-    """A pandas series by name, in which a name that is not there is told with the nearest that is."""
+class NamedSeries(pd.Series):
+    """A pandas series whose error for an unknown name gives the nearest one."""
 
     @property
-    def _constructor(self) -> "type[Named]":
-        return Named
+    def _constructor(self) -> "type[NamedSeries]":
+        return NamedSeries
 
     def __getitem__(self, key: Any) -> Any:
         try:
             return super().__getitem__(key)
         except KeyError as error:
-            _tell(error, key, self.index)
+            _explain_missing(error, key, self.index)
             raise
 
     def __getattr__(self, name: str) -> Any:
@@ -102,15 +105,16 @@ class Named(pd.Series):
             raise
 
 
-def _tell(error: KeyError, key: Any, names: Iterable[Any]) -> None:
-    """Let an error name what is missing, and what is near it."""
+def _explain_missing(error: KeyError, key: Any, names: Iterable[Any]) -> None:
+    """Rewrite the message of a KeyError: the missing name and the nearest known one."""
     wanted = key if isinstance(key, list) else [key]
     known = [name for name in names if isinstance(name, str)]
     missing = [name for name in wanted if isinstance(name, str) and name not in known]
     if missing:
-        error.args = (f"No {missing[0]!r} among them{_near(missing[0], known)}",)
+        error.args = (f"There is no {missing[0]!r}{_near(missing[0], known)}",)
 
 
 def _near(name: str, names: Iterable[str]) -> str:
+    """The end of a message: the nearest name, or all names."""
     near = nearest(name, names)
     return f"; did you mean {near!r}?" if near else f"; there are {', '.join(names)}."

@@ -1,4 +1,4 @@
-"""What a run was made of: identity, hashes, versions, coverage. Of all this only `created` depends on the clock."""
+"""The manifest of a run: identity, hashes, versions and coverage of the data. Only `created` depends on the clock."""
 
 import functools
 import hashlib
@@ -40,14 +40,14 @@ def package_hash() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes and writes; of pandas only where it is loaded."""
+    """Versions of Python and of the libraries that compute and write; of pandas only if it is loaded."""
     names = ["numpy", "numba", "pyarrow"] + ["pandas"] * ("pandas" in sys.modules)
     found = {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
     return found | {"platform": f"{platform.system()} {platform.machine()}"}
 
 
 def make_manifest(recording: Recording, run_id: str, files: Mapping[str, str]) -> dict[str, Any]:
-    """The manifest of a run; `files` are the sha256 of the table files."""
+    """The manifest of a run; `files` holds the sha256 of each table file."""
     panel, config, resumed = recording.panel, recording.config, recording.resumed
     return {
         "run_id": run_id,
@@ -71,7 +71,7 @@ def make_manifest(recording: Recording, run_id: str, files: Mapping[str, str]) -
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Keep the checkpoint that a run resumed."""
+    """Write the checkpoint that a run resumed from."""
     np.savez(
         path,
         timestamp=np.int64(checkpoint.timestamp),
@@ -83,12 +83,12 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read what `write_checkpoint` wrote.
+    """Read a checkpoint written by `write_checkpoint`.
 
     Raises
     ------
     InputError
-        Where the file is missing or not what it should be.
+        If the file is missing or damaged.
     """
     try:
         with np.load(path, allow_pickle=False) as held:
@@ -97,4 +97,4 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 tuple(map(str, held["keys"])), np.array(held["state"]),
             )  # fmt: skip
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"Cannot read {path}: {error}. The run was resumed from it.") from error
+        raise InputError(f"Cannot read {path}, the checkpoint that the run resumed from: {error}.") from error

@@ -1,8 +1,8 @@
-"""Returns and what is measured on them, as plain numpy functions. Imports numpy only.
+"""Returns and measures of them, as plain numpy functions. Imports numpy only.
 
-A row's return is time-weighted: (E_t − flow_t) / E_{t−1} − 1, row 0 against the capital. A day ends at 00:00 UTC: its
-return compounds the rows in (00:00, 00:00 of the next day]; row 0 belongs to the day that follows it. A year has 365
-days, and the riskless rate is 0.
+The return of a row is time-weighted: (E_t − flow_t) / E_{t−1} − 1, where E is the equity; row 0 is measured against the
+capital. A day ends at 00:00 UTC. Its return compounds the rows in (00:00, 00:00 of the next day]; row 0 belongs to the
+day that follows it. A year has 365 days, and the risk-free rate is 0.
 """
 
 import math
@@ -12,48 +12,50 @@ import numpy as np
 
 DAYS = 365.0
 _DAY = np.timedelta64(1, "D")
-#: Less than this share of the start is no investment: what is earned on it is no return.
-_NOTHING = 1e-9
+#: Equity below this share of the capital counts as zero: a return on it would mean nothing.
+_ZERO_EQUITY = 1e-9
 
 
 def row_returns(equity: np.ndarray, flow: np.ndarray, start: float) -> np.ndarray:
-    """(rows,) time-weighted return of each row, fraction; 0 where nothing was invested, NaN where less than that."""
+    """(rows,) time-weighted return of each row, fraction; 0 after an equity of zero, NaN after a negative one."""
     before = np.concatenate(([start], equity[:-1]))[: len(equity)]
     out = np.zeros(len(equity))
-    np.divide(equity - flow, before, out=out, where=before > _NOTHING * start)
-    some = before > _NOTHING * start
-    out[some] -= 1.0
-    out[before < -_NOTHING * start] = np.nan
+    np.divide(equity - flow, before, out=out, where=before > _ZERO_EQUITY * start)
+    out[before > _ZERO_EQUITY * start] -= 1.0
+    out[before < -_ZERO_EQUITY * start] = np.nan
     return out
 
 
 def total_return(equity: np.ndarray, flow: np.ndarray, start: float) -> float:
-    """Time-weighted return of the whole, fraction: telescoped between flows, so without any it is E_end / start − 1."""
+    """Time-weighted return of the whole run, fraction.
+
+    It multiplies the growth between flows; without flows it is E_end / start − 1 exactly.
+    """
     if not len(equity):
         return 0.0
     growth, base = 1.0, start
     for row in np.flatnonzero(flow):
-        if base > _NOTHING * start:
+        if base > _ZERO_EQUITY * start:
             growth *= (equity[row] - flow[row]) / base
         base = equity[row]
     if not flow.any():
         return float(equity[-1] / base - 1.0)
-    return float(growth * (equity[-1] / base if base > _NOTHING * start else 1.0) - 1.0)
+    return float(growth * (equity[-1] / base if base > _ZERO_EQUITY * start else 1.0) - 1.0)
 
 
 def wealth(returns: np.ndarray) -> np.ndarray:
-    """(rows,) what 1 has grown to."""
+    """(rows,) growth of 1."""
     return np.cumprod(1.0 + returns)
 
 
 def drawdown(returns: np.ndarray) -> np.ndarray:
-    """(rows,) wealth against its highest so far (1 at the start), fraction <= 0."""
+    """(rows,) fall of the growth from its highest value so far (1 at the start), fraction <= 0."""
     grown = wealth(returns)
     return grown / np.maximum(np.maximum.accumulate(grown), 1.0) - 1.0 if len(grown) else grown
 
 
 def daily_returns(stamps: np.ndarray, returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ends (datetime64[us], 00:00 UTC) and returns of the days; the first and the last may be parts of a day."""
+    """Ends (datetime64[us], 00:00 UTC) and returns of the days; the first and the last may be incomplete."""
     return period_returns(stamps, returns, _DAY)
 
 
@@ -75,7 +77,7 @@ def period_returns(stamps: np.ndarray, returns: np.ndarray, step: np.timedelta64
 
 
 class DailyMeasures(NamedTuple):
-    """What the returns of days are like; None where it is not defined, as all are where a day has no return."""
+    """Measures of daily returns; None if one is not defined. All are None if a day has no return."""
 
     best_day: float | None
     worst_day: float | None
@@ -95,22 +97,22 @@ def measure_days(days: np.ndarray) -> DailyMeasures:
     -----
     Skew and kurtosis are the adjusted Fisher-Pearson coefficients, the second in excess of the normal distribution's.
     Value at risk is the historical quantile at 5 % (linear between neighbours) and expected shortfall the mean of the
-    days at or below it; both are returns, so that a loss is negative. Under water is a day that ends below the highest
-    end so far (1 at the start); the longest stretch of such days is counted in days.
+    days at or below it. Both are returns, so a loss is negative. A day is under water if it ends below the highest
+    end of a day so far (1 at the start); `longest_under_water` is the longest run of such days.
     """
     count = len(days)
     if not count or not np.isfinite(days).all():
         return DailyMeasures(*(None,) * 9)
-    apart = days - days.mean()
-    square = float((apart**2).sum())
+    deviations = days - days.mean()
+    square = float((deviations**2).sum())
     skew = kurtosis = None
-    # equal days differ by rounding only, of which no shape can be told
+    # if all days are equal up to rounding, skew and kurtosis are not defined
     if square > count * (1e-14 * max(1.0, float(np.abs(days).max()))) ** 2:
         if count > 2:
-            skew = count * math.sqrt(count - 1) / (count - 2) * float((apart**3).sum()) / square**1.5
+            skew = count * math.sqrt(count - 1) / (count - 2) * float((deviations**3).sum()) / square**1.5
         if count > 3:
             scale = (count - 1) / ((count - 2) * (count - 3))
-            kurtosis = scale * (count * (count + 1) * float((apart**4).sum()) / square**2 - 3 * (count - 1))
+            kurtosis = scale * (count * (count + 1) * float((deviations**4).sum()) / square**2 - 3 * (count - 1))
     quantile = float(np.quantile(days, 0.05))
     under = drawdown(days) < 0.0
     edges = np.flatnonzero(np.diff(np.concatenate(([0], under.astype(np.int8), [0]))))
@@ -121,7 +123,7 @@ def measure_days(days: np.ndarray) -> DailyMeasures:
 
 
 class Measures(NamedTuple):
-    """Annualised measures; None where they are not defined."""
+    """Measures of a run; None if one is not defined."""
 
     cagr_365: float | None
     volatility_365: float | None
@@ -138,7 +140,7 @@ def measure(stamps: np.ndarray, returns: np.ndarray, total: float) -> Measures:
     ----------
     stamps : (rows,) datetime64[us] UTC
     returns : (rows,) fractions by row
-    total : fraction of the whole
+    total : time-weighted return of the whole run, fraction
 
     Notes
     -----

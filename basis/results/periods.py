@@ -1,4 +1,4 @@
-"""Returns of periods from those of rows. pandas is imported on use."""
+"""Returns by period from returns by row. pandas is imported on use."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -16,15 +16,15 @@ _EXAMPLES = "such as 4h, 1D, W or ME"
 _INSTANT = np.timedelta64(1, "us")
 
 
-def compounded(stamps: np.ndarray, returns: np.ndarray, freq: "str | None", bar: timedelta) -> "pd.Series":
-    """Returns by period; see `Result.returns`.
+def returns_by_period(stamps: np.ndarray, returns: np.ndarray, freq: "str | None", bar: timedelta) -> "pd.Series":
+    """Compounded returns by period, as `Result.returns` describes them.
 
     Parameters
     ----------
     stamps : (rows,) datetime64[us] UTC
     returns : (rows,) fractions by row
-    freq : pandas frequency, None for the rows themselves
-    bar : step of the rows
+    freq : pandas frequency; None for the rows themselves
+    bar : length of a bar, the time from row to row
     """
     import pandas as pd
 
@@ -36,7 +36,7 @@ def compounded(stamps: np.ndarray, returns: np.ndarray, freq: "str | None", bar:
             ends, values = measures.period_returns(stamps, returns, step)
         else:
             values = returns
-            # a row at 00:00 ends the day before it; row 0 begins one
+            # a row at 00:00 belongs to the day before it; row 0 belongs to its own
             days = np.where(np.arange(len(stamps)) > 0, stamps - _INSTANT, stamps)
             grouped = pd.Series(1.0 + values, pd.DatetimeIndex(days)).resample(freq).prod() - 1.0
             ends, values = grouped.index.to_numpy().astype("M8[us]"), grouped.to_numpy()
@@ -46,12 +46,12 @@ def compounded(stamps: np.ndarray, returns: np.ndarray, freq: "str | None", bar:
 
 
 def _step(freq: str, bar: timedelta) -> "np.timedelta64 | None":
-    """Length of a period that is a number of bars; None for one of the calendar.
+    """Length of a period that is a number of bars; None for a calendar period such as a month.
 
     Raises
     ------
     InputError
-        For what is no frequency, or no multiple of the bar.
+        If `freq` is not a frequency, or not a multiple of the bar.
     """
     from pandas.tseries.frequencies import to_offset
     from pandas.tseries.offsets import Day, Tick
@@ -59,10 +59,10 @@ def _step(freq: str, bar: timedelta) -> "np.timedelta64 | None":
     try:
         offset = to_offset(freq)
     except (ValueError, TypeError) as error:
-        raise InputError(f"freq {freq!r} is no frequency; give one of pandas, {_EXAMPLES}.") from error
+        raise InputError(f"freq={freq!r} is not a pandas frequency. Give one {_EXAMPLES}.") from error
     if not isinstance(offset, Day | Tick):
         return None
     step = timedelta(days=offset.n) if isinstance(offset, Day) else timedelta(microseconds=offset.nanos / 1000)
     if step < bar or step % bar:
-        raise InputError(f"freq {freq!r} is no multiple of the bar ({format_duration(bar)}); give one, {_EXAMPLES}.")
+        raise InputError(f"freq={freq!r} is not a multiple of the bar ({format_duration(bar)}). Give one {_EXAMPLES}.")
     return np.timedelta64(step)

@@ -1,4 +1,4 @@
-"""Replay: run what a folder holds again in a fresh process, and say what is not as it was, bit for bit."""
+"""Replay: repeat the run of a folder in a fresh process, and report every difference, bit for bit."""
 
 import argparse
 import os
@@ -13,23 +13,25 @@ from typing import Any
 import basis
 from basis.errors import BasisError
 from basis.results.folder import CONFIG, TABLES
-from basis.results.result import Result, open_run
+from basis.results.manifest import package_hash, sha256_of_file, versions
+from basis.results.rerun import data_folder, rerun
+from basis.results.run import Run
 from basis.results.table import differences
 
 
 @dataclass(frozen=True)
 class ReplayReport:
-    """What a replay found.
+    """Findings of a replay.
 
     Attributes
     ----------
     run_id : str
     identical : bool
-        Data, configuration and every table are what they were.
+        Whether data, configuration and every table are unchanged.
     messages : tuple[str, ...]
-        What differs, a sentence each; also versions that changed, which alone do not count.
+        Each difference in a sentence; also changed versions, which alone do not count as a difference.
     differing : dict[str, tuple[str, ...]]
-        Table → its differences: column, number of rows, first row.
+        Table to its differences: column, number of rows, first row.
     """
 
     run_id: str
@@ -42,8 +44,8 @@ class ReplayReport:
         return "\n".join([f"{self.run_id}: {verdict}", *(f"  {message}" for message in self.messages)])
 
 
-def compare_tables(first: Result, second: Result) -> dict[str, tuple[str, ...]]:
-    """Tables that differ between two results, with what differs in them."""
+def compare_tables(first: Run, second: Run) -> dict[str, tuple[str, ...]]:
+    """Tables that differ between two runs, each with its differences."""
     found = {name: tuple(differences(first.table(name), second.table(name))) for name in TABLES}
     return {name: lines for name, lines in found.items() if lines}
 
@@ -59,15 +61,13 @@ def replay(path: str | Path, data: str | Path | None = None) -> ReplayReport:
     Raises
     ------
     InputError
-        Where `path` is no run folder, its data folder is not here, or it cannot be repeated at all.
+        If `path` is not a run folder, its data folder is missing, or the run cannot be repeated.
     """
-    from basis.results.rerun import data_folder
-
     folder = Path(path)
-    result = open_run(folder)
+    original = Run.from_folder(folder)
     where = data_folder(folder, data)
-    wrong = _changed(folder, result, where)
-    notes = _other_versions(result.manifest)
+    wrong = _changed_files(folder, original.manifest, where)
+    notes = _version_notes(original.manifest)
     differing: dict[str, tuple[str, ...]] = {}
     with tempfile.TemporaryDirectory(prefix="basis-replay-") as scratch:
         again = Path(scratch) / "run"
@@ -75,21 +75,20 @@ def replay(path: str | Path, data: str | Path | None = None) -> ReplayReport:
         if failed:
             wrong.append(f"the run could not be repeated: {failed}")
         else:
-            repeated = open_run(again)
-            new = sorted(set(repeated.manifest["data"]) - set(result.manifest["data"]))
-            wrong += [f"data: {name} was not there when the run was made" for name in new]
-            differing = compare_tables(result, repeated)
+            repeated = Run.from_folder(again)
+            new = sorted(set(repeated.manifest["data"]) - set(original.manifest["data"]))
+            wrong += [f"data: {name} did not exist when the run was made" for name in new]
+            differing = compare_tables(original, repeated)
             wrong += [line for lines in differing.values() for line in lines]
-            if repeated.status != result.status or repeated.cause != result.cause:
-                wrong.append(f"status: {result.status} ({result.cause}) against {repeated.status} ({repeated.cause})")
-    return ReplayReport(result.run_id, not wrong, (*wrong, *notes), differing)
+            if (repeated.status, repeated.cause) != (original.status, original.cause):
+                statuses = (f"{run.status} ({run.cause})" for run in (original, repeated))
+                wrong.append(f"status: {' against '.join(statuses)}")
+    return ReplayReport(original.run_id, not wrong, (*wrong, *notes), differing)
 
 
-def _changed(folder: Path, result: Result, data: Path) -> list[str]:
-    """Files that are not what the manifest says."""
-    from basis.results.manifest import sha256_of_file
-
-    manifest, wrong = result.manifest, []
+def _changed_files(folder: Path, manifest: Mapping[str, Any], data: Path) -> list[str]:
+    """Files that differ from their hash in the manifest."""
+    wrong = []
     expected = {name: (data / name, digest, "data: ") for name, digest in manifest["data"].items()}
     expected |= {name: (folder / name, digest, "run folder: ") for name, digest in manifest["tables"].items()}
     expected[CONFIG] = (folder / CONFIG, manifest["config"]["sha256"], "run folder: ")
@@ -101,10 +100,9 @@ def _changed(folder: Path, result: Result, data: Path) -> list[str]:
     return wrong
 
 
-def _other_versions(manifest: Mapping[str, Any]) -> list[str]:
-    """What computes is not what it was: worth knowing where tables differ."""
+def _version_notes(manifest: Mapping[str, Any]) -> list[str]:
+    """Versions and sources that have changed, which may explain a difference."""
     from basis.kernel.numba.cache import kernel_hash
-    from basis.results.manifest import package_hash, versions
 
     then, now = dict(manifest["versions"]), versions()
     pairs = [(name, then.get(name), now.get(name)) for name in then if name != "pandas"]
@@ -118,7 +116,7 @@ def _other_versions(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _run_child(folder: Path, data: Path, out: Path) -> str | None:
-    """Run it again in a fresh process; returns why it could not."""
+    """Repeat the run in a fresh process. Returns an error message, or None if it succeeded."""
     package = str(Path(basis.__file__).resolve().parents[1])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     command = [
@@ -142,17 +140,15 @@ def _run_child(folder: Path, data: Path, out: Path) -> str | None:
 
 
 def _child(arguments: list[str]) -> int:
-    """The fresh process."""
-    from basis.results.rerun import rerun
-
-    parser = argparse.ArgumentParser(description="Run what a run folder holds once more.")
+    """Main function of the fresh process."""
+    parser = argparse.ArgumentParser(description="Repeat the run of a folder.")
     for name in ("--child", "--data", "--out"):
         parser.add_argument(name, required=True, type=Path)
     given = parser.parse_args(arguments)
     try:
-        # events carry the name of the run, so the repeated one keeps it
-        run_id = open_run(given.child).run_id
-        Result.from_recording(rerun(given.child, given.data), run_id).save(given.out, report=False)
+        # events hold the id of the run, so the repeated run keeps it
+        run_id = Run.from_folder(given.child).run_id
+        Run.from_recording(rerun(given.child, given.data), run_id).save(given.out)
     except BasisError as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Run what a run folder holds once more: its configuration on its data from its start."""
+"""Repeating the run of a folder: the same configuration on the same data."""
 
 from pathlib import Path
 
@@ -12,37 +12,42 @@ from basis.results.manifest import read_checkpoint
 
 
 def data_folder(folder: Path, data: str | Path | None = None) -> Path:
-    """Folder of the data set a run was made from: the one given, else the one the manifest names.
+    """Data folder of a run: the one given, or the one that the manifest names.
 
     Raises
     ------
     InputError
-        Where there is none, or the run cannot be repeated from a folder.
+        If the data folder is missing, or if the run cannot be repeated from its folder.
     """
     manifest = read_json(folder / MANIFEST)
     if manifest["strategy"] is not None:
         raise InputError(
-            f"{folder} was run with a strategy of its own ({manifest['strategy']}): it cannot be repeated."
+            f"{folder} was run with your own strategy ({manifest['strategy']}), which is not in the folder: it "
+            "cannot be repeated."
         )
     own = ", ".join(f"{name} {code}" for name, code in manifest.get("own_code", {}).items())
     if own:
-        raise InputError(f"{folder} was run with code of its own ({own}): it cannot be repeated from the folder.")
-    named = data if data is not None else manifest["data_dir"]
-    if named is None:
-        raise InputError(f"{folder} was run on arrays in memory, not on a data folder: it cannot be repeated.")
-    found = Path(named)
+        raise InputError(
+            f"{folder} was run with your own code ({own}), which is not in the folder: it cannot be repeated."
+        )
+    given = data if data is not None else manifest["data_dir"]
+    if given is None:
+        raise InputError(f"{folder} was run on arrays in memory and not on a data folder: it cannot be repeated.")
+    found = Path(given)
     if not found.is_dir():
-        raise InputError(f"{folder}: its data folder {found} is not here. Name the folder that holds the data now.")
+        raise InputError(
+            f"The data folder {found} of {folder} does not exist. Name the folder that holds the data now."
+        )
     return found
 
 
 def rerun(folder: Path, data: str | Path | None = None) -> Recording:
-    """Run it again in this process.
+    """Repeat the run of a folder in this process.
 
     Raises
     ------
     InputError
-        Where configuration, data or checkpoint are not usable any more.
+        If the configuration, the data or the checkpoint cannot be used any more.
     """
     where = data_folder(folder, data)
     manifest = read_json(folder / MANIFEST)

@@ -1,29 +1,39 @@
-"""Headline and risk metrics of a run, with their names and units in words. Imports numpy only."""
+"""Headline and risk metrics of a run, with their names and units. Imports numpy; pandas on use."""
 
-import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from basis.plots import theme
 from basis.results import measures
+from basis.results.table import Table
 
 if TYPE_CHECKING:
-    from basis.results.result import Result
+    import pandas as pd
 
-#: Costs of execution (accounting §5): what trading takes, without what a liquidation takes.
+#: Costs of trading (accounting §5), without losses of liquidations.
 COSTS = ("fees", "slippage", "gas", "transfer_fees", "flash_fees")
-#: A P&L below this share of the capital is rounding, and no share of it can be told.
+#: A P&L below this share of the capital is a rounding error, and fractions of it mean nothing.
 _ROUNDING = 1e-9
 
 
 class Stat(NamedTuple):
-    """A metric: its name in words, and what its number is (``percent``: a fraction)."""
+    """A metric.
+
+    Attributes
+    ----------
+    label : str
+        Name as displayed.
+    kind : str
+        How it is displayed: ``money``, ``percent`` (of a fraction), ``ratio``, ``days``, ``times``, ``count``.
+    unit : str
+        Unit of the number; empty for money, which is in share class.
+    """
 
     label: str
     kind: str
     unit: str = ""
 
 
-#: Metrics in the order of `stats`; the units are those of the numbers, ``money`` is in share class.
+#: Metrics in the order of `Result.stats`.
 STATS = {
     "initial_equity": Stat("equity at start", "money"),
     "final_equity": Stat("equity at end", "money"),
@@ -54,54 +64,43 @@ STATS = {
 }
 
 
-def make_stats(result: "Result") -> dict[str, float | None]:
-    """The metrics of a run by name, None where one is not defined; `Result.stats` says what each is."""
-    summary, table = result.summary, result.table("equity")
-    returns = measures.row_returns(table["equity"], table["net_flow"], summary["initial_equity"])
-    _, days = measures.daily_returns(table["timestamp"], returns)
-    start, earned = summary["initial_equity"], summary["attribution"]
+def make_stats(summary: Mapping[str, Any], equity: Table) -> dict[str, float | None]:
+    """The metrics of a run by name; None for one that is not defined. `Result.stats` explains each.
+
+    Parameters
+    ----------
+    summary : Mapping[str, Any]
+        Summary of the run.
+    equity : Table
+        Its equity table.
+    """
+    start, by_column = summary["initial_equity"], summary["attribution"]
+    returns = measures.row_returns(equity["equity"], equity["net_flow"], start)
+    _, days = measures.daily_returns(equity["timestamp"], returns)
     pnl = summary["final_equity"] - start - summary["net_flows"]
-    told = abs(pnl) > _ROUNDING * max(1.0, start)
+    has_shares = abs(pnl) > _ROUNDING * max(1.0, start)
     found = {
         **{name: summary[name] for name in STATS if name in summary},
         **measures.measure_days(days)._asdict(),
         "pnl": pnl,
         "critical_alerts": summary["alerts"]["critical"],
-        # 0 less the sum, so that a run without costs has none and not -0
-        "costs": 0.0 - sum(earned[name] for name in COSTS) / start if start > 0.0 else None,
-        "funding_share": earned["funding_pnl"] / pnl if told else None,
+        # 0 less the sum, so that a run without costs has 0 and not -0
+        "costs": 0.0 - sum(by_column[name] for name in COSTS) / start if start > 0.0 else None,
+        "funding_share": by_column["funding_pnl"] / pnl if has_shares else None,
     }
     return {name: found[name] for name in STATS}
 
 
+def stats_series(stats: Mapping[str, float | None], share_class: str, name: str) -> "pd.Series":
+    """Metrics as a pandas series called `name`; NaN for one that is not defined, units in ``.attrs['units']``."""
+    from basis.results.frame import NamedSeries
+
+    numbers = [float("nan") if value is None else float(value) for value in stats.values()]
+    series = NamedSeries(numbers, list(stats), name=name)
+    series.attrs["units"] = units(share_class)
+    return series
+
+
 def units(share_class: str) -> dict[str, str]:
-    """Unit of every metric."""
+    """Unit of each metric."""
     return {name: stat.unit or share_class for name, stat in STATS.items()}
-
-
-def shown(name: str, value: Any, share_class: str) -> str:
-    """A metric as it is displayed, with its unit."""
-    kind = STATS[name].kind
-    if value is None or not math.isfinite(value):
-        return "–"
-    if kind == "money":
-        return money(value, share_class)
-    if kind == "percent":
-        return percent(value)
-    if kind in ("count", "days"):
-        return f"{value:,.0f}" + ((" day" if value == 1 else " days") if kind == "days" else "")
-    return f"{value:,.2f}" + ("×" if kind == "times" else "")
-
-
-def money(value: float, share_class: str) -> str:
-    """An amount with its unit: cents of USDT, six places of anything else."""
-    places = theme.places(share_class)
-    return f"{round(value, places) + 0.0:,.{places}f} {share_class}"
-
-
-def percent(value: float | None) -> str:
-    """A fraction in percent, small ones with a place more; an undefined one is a dash."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    places = 2 if abs(value) >= 0.01 else 3
-    return f"{round(value, places + 2) + 0.0:,.{places}%}"

@@ -11,11 +11,11 @@ from basis.kernel.layout.codes import COLUMN_NAMES
 from basis.market.sources.clock import iso
 from basis.results import measures
 from basis.results.table import Table
-from basis.results.tables import Rows
+from basis.results.tables import RunRows
 
 
 def finite(value: Any) -> Any:
-    """The value with plain Python numbers and None where a number is not finite, as JSON has no other."""
+    """The value with plain Python numbers, and None for a number that is not finite, which JSON cannot hold."""
     if isinstance(value, Mapping):
         return {str(key): finite(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -25,20 +25,20 @@ def finite(value: Any) -> Any:
     return int(value) if isinstance(value, np.integer) else value
 
 
-def make_summary(rows: Rows, run_id: str, tables: Mapping[str, Table]) -> dict[str, Any]:
+def make_summary(rows: RunRows, run_id: str, tables: Mapping[str, Table]) -> dict[str, Any]:
     """Headline numbers.
 
     Parameters
     ----------
-    tables : mapping
-        `equity`, `risk` and `events` of the run.
+    tables : Mapping[str, Table]
+        The tables `equity`, `risk` and `events` of the run.
 
     Notes
     -----
-    `turnover` is the notional of all fills over the mean equity; `liquidations` counts venues and rows in which one was
-    liquidated; `bad_debt` is what was owed without any collateral after the last of them, share class; `components_s`
-    and `peak_memory_mb` are of runs through the components; the smallest risk measures are over after fills, before
-    decisions and the hour's extremes.
+    `turnover` is the notional of all fills divided by the mean equity. `liquidations` counts each venue once in each
+    row in which it was liquidated. `bad_debt` is the debt left without collateral after the last liquidation, share
+    class. `components_s` and `peak_memory_mb` exist only for runs of the event driver. The lowest risk measures are
+    taken over the values after fills, before decisions and at the extremes of each hour.
     """
     recording = rows.recording
     equity, risk, events = tables["equity"], tables["risk"], tables["events"]
@@ -49,9 +49,9 @@ def make_summary(rows: Rows, run_id: str, tables: Mapping[str, Table]) -> dict[s
     log = recording.events
     log = log[(log["row"] >= recording.first) & (log["row"] < recording.stop)]
     fills, liquidated = log[log["kind"] == codes.FILL], log[log["kind"] == codes.LIQUIDATION]
-    # a lending liquidation (code 1) has an event per leg, whose destinations differ
+    # a liquidated loan has one event per leg, with different destinations
     venue = np.where(liquidated["code"] == codes.PERPS_LIQUIDATED, liquidated["destination"], -1)
-    ruined = liquidated[liquidated["code"] == codes.BAD_DEBT]
+    bad_debts = liquidated[liquidated["code"] == codes.BAD_DEBT]
     traded = float(fills["notional"].sum())
     mean = float(held.mean()) if len(held) else 0.0
     span = recording.panel.timestamps[[recording.first, max(recording.stop - 1, recording.first)]]
@@ -74,9 +74,9 @@ def make_summary(rows: Rows, run_id: str, tables: Mapping[str, Table]) -> dict[s
         "fills": len(fills),
         "turnover": traded / mean if mean > 0.0 else None,
         "liquidations": len(np.unique(np.column_stack((liquidated["row"], venue)), axis=0)),
-        "bad_debt": float(ruined["amount"][-1]) if len(ruined) else 0.0,
-        "min_health_factor": _least(risk, "health_factor"),
-        "min_margin_ratio": {venue: _least(risk, f"margin_ratio|{venue}") for _, venue in rows.margined},
+        "bad_debt": float(bad_debts["amount"][-1]) if len(bad_debts) else 0.0,
+        "min_health_factor": _lowest(risk, "health_factor"),
+        "min_margin_ratio": {venue: _lowest(risk, f"margin_ratio|{venue}") for _, venue in rows.margined},
         "funding_coverage": {
             series: dict(share) for series, share in recording.panel.coverage.items() if series.startswith("funding/")
         },
@@ -91,8 +91,8 @@ def make_summary(rows: Rows, run_id: str, tables: Mapping[str, Table]) -> dict[s
     return finite(summary)
 
 
-def _totals(rows: Rows) -> dict[str, float]:
-    """What each column earned in the rows of the run, share class."""
+def _totals(rows: RunRows) -> dict[str, float]:
+    """Total of each attribution column over the rows of the run, share class."""
     lines = dict(zip(COLUMN_NAMES, rows.pnl_before, strict=True))
     lines |= {f"funding_pnl|{venue}": rows.state_before.venue_funding[v] for v, venue in rows.margined}
     if not len(rows):
@@ -100,5 +100,6 @@ def _totals(rows: Rows) -> dict[str, float]:
     return {name: line[-1] - (line[0] if rows.first else 0.0) for name, line in lines.items()}
 
 
-def _least(risk: Table, measure: str) -> float:
+def _lowest(risk: Table, measure: str) -> float:
+    """Lowest value of a risk measure over its three columns."""
     return min(float(risk[name].min(initial=np.inf)) for name in (measure, f"{measure}|before", f"{measure}|worst"))

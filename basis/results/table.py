@@ -1,7 +1,7 @@
 """A table of a run: named numpy columns with units, to and from parquet and frames. Imports numpy and `basis.errors`.
 
-pyarrow, pandas and polars are imported where they are used. Columns go to parquet by their buffers: pyarrow's own way
-in from numpy would import pandas, which a run from the command line does not need.
+pyarrow, pandas and polars are imported on use. Columns are handed to pyarrow as buffers, because its own conversion
+from numpy imports pandas, which a run from the command line does not need.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ STAMPS = ("timestamp", "effective_at")
 
 @dataclass(frozen=True)
 class Text:
-    """A column of texts: ``labels[codes[i]]`` in row i."""
+    """A column of texts: row i holds ``labels[codes[i]]``."""
 
     codes: np.ndarray
     labels: tuple[str, ...]
@@ -95,7 +95,7 @@ class Table:
         Raises
         ------
         InputError
-            Where the file is missing or no parquet.
+            If the file is missing or not parquet.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -103,7 +103,7 @@ class Table:
         try:
             table = pq.ParquetFile(path).read(use_threads=False)
         except (OSError, pa.ArrowException) as error:
-            raise InputError(f"Cannot read {path}: {error}. A run folder holds it; save the run again.") from error
+            raise InputError(f"Cannot read {path}: {error}. Save the run again.") from error
         units = {f.name: (f.metadata or {}).get(b"unit", b"").decode() for f in table.schema}
         columns = {name: _from_arrow(table.column(name)) for name in table.schema.names}
         return cls(path.stem, columns, units)
@@ -150,10 +150,10 @@ def _to_arrow(values: Column) -> "pa.Array":
     import pyarrow as pa
 
     if isinstance(values, Text):
-        words = [label.encode() for label in values.labels] or [b""]
-        ends = np.concatenate(([0], np.cumsum([len(word) for word in words]))).astype(np.int32)
+        texts = [label.encode() for label in values.labels] or [b""]
+        ends = np.concatenate(([0], np.cumsum([len(text) for text in texts]))).astype(np.int32)
         labels = pa.Array.from_buffers(
-            pa.string(), len(words), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(words))]
+            pa.string(), len(texts), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
         )
         codes = pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(np.ascontiguousarray(values.codes))])
         return pa.DictionaryArray.from_arrays(codes, labels).cast(pa.string())
@@ -194,7 +194,7 @@ def _buffer(array: Any, dtype: Any) -> np.ndarray:
 
 
 def differences(first: Table, second: Table) -> Iterator[str]:
-    """What differs between two tables, bit for bit (a NaN equals a NaN of the same bits), one line per column."""
+    """Differences between two tables, bit for bit (a NaN equals a NaN of the same bits), one sentence per column."""
     for name in [*first.columns, *(n for n in second.columns if n not in first.columns)]:
         if name not in second.columns or name not in first.columns:
             yield f"{first.name}: column {name!r} is only in the {'second' if name in second.columns else 'first'}"
@@ -208,13 +208,13 @@ def differences(first: Table, second: Table) -> Iterator[str]:
         if a.dtype != b.dtype:
             yield f"{first.name}: column {name!r} is {a.dtype} against {b.dtype}"
             continue
-        apart = a != b if a.dtype == object else _bits(a) != _bits(b)
-        if apart.any():
-            row = int(np.argmax(apart))
+        different = a != b if a.dtype == object else _bits(a) != _bits(b)
+        if different.any():
+            row = int(np.argmax(different))
             when = f" ({first['timestamp'][row]}Z)" if "timestamp" in first.columns else ""
             yield (
-                f"{first.name}: column {name!r} differs in {int(apart.sum())} of {rows} rows, first in row {row}"
-                f"{when}: {_shown(a[row])} against {_shown(b[row])}"
+                f"{first.name}: column {name!r} differs in {int(different.sum())} of {rows} rows, first in row {row}"
+                f"{when}: {_format(a[row])} against {_format(b[row])}"
             )
         if first.units.get(name) != second.units.get(name):
             yield f"{first.name}: column {name!r} is in {first.units.get(name)!r} against {second.units.get(name)!r}"
@@ -224,5 +224,5 @@ def _bits(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     return repr(float(value)) if isinstance(value, np.floating) else repr(str(value))

@@ -1,7 +1,7 @@
 """Tables of a run from its recording: equity, attribution, positions, exposure, risk, panel. Plain numpy.
 
-Rows are those of the run, from `first` to before `stop`; a resumed run's row 0 is the checkpoint's and only what the
-first increments are taken from.
+The rows are those from `first` to before `stop`. Row 0 of a resumed run is that of the checkpoint; it is in no table
+and serves only for the changes of the first row.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,8 +15,8 @@ from basis.results.table import Column, Table, Text
 from basis.results.units import unit
 
 
-class Rows(StateRows):
-    """A recording seen as named rows.
+class RunRows(StateRows):
+    """The rows of a recording by name.
 
     Attributes
     ----------
@@ -31,41 +31,36 @@ class Rows(StateRows):
 
     @property
     def started_from(self) -> float:
-        """Equity before the first row: the capital, or the checkpoint's equity."""
+        """Equity before the first row: the initial capital, or the equity of the checkpoint."""
         return float(self.state_before.equity[0]) if self.first else self.capital
 
     def table(self, name: str, columns: Mapping[str, Column]) -> Table:
-        """A table on the rows' instants."""
+        """A table with the timestamps of the rows."""
         made: dict[str, Column] = {"timestamp": self.stamps}
         for column, values in columns.items():
             made[column] = values if isinstance(values, Text) else np.ascontiguousarray(values)
         return Table(name, made, {column: unit(name, column, self.share_class) for column in made})
 
 
-def _of_state(name: str, columns: Callable[[StateRows], dict[str, np.ndarray]]) -> Callable[[Rows], Table]:
-    def build(rows: Rows) -> Table:
-        return rows.table(name, columns(rows))
-
-    build.__doc__ = columns.__doc__
-    return build
+def _state_table(name: str) -> Callable[[RunRows], Table]:
+    """The function that makes a table of the recorded state, with the columns of `state_tables`."""
+    columns = getattr(state_tables, name)
+    return lambda rows: rows.table(name, columns(rows))
 
 
-equity = _of_state("equity", state_tables.equity)
-attribution = _of_state("attribution", state_tables.attribution)
-positions = _of_state("positions", state_tables.positions)
-exposure = _of_state("exposure", state_tables.exposure)
-risk = _of_state("risk", state_tables.risk)
+def panel_table(rows: RunRows) -> Table:
+    """The market data that the run saw.
 
-
-def panel(rows: Rows) -> Table:
-    """What the run saw; where a value comes from and how old it is, where that is not the first source or not fresh."""
+    A value has a source column if it ever came from another than its first source, and an age column if it was ever
+    carried forward.
+    """
     market = rows.recording.panel
     columns: dict[str, Column] = {}
     for name, values in market.columns.items():
         columns[name] = values[rows.span]
         source = market.sources.get(name)
         if source is not None and (source[rows.span] > 0).any():
-            # -1, no value, takes the last label
+            # -1 stands for no value and gets the last label, an empty text
             columns[f"{name}|source"] = Text(
                 (source[rows.span] % (len(market.source_names[name]) + 1)).astype(np.int32),
                 (*market.source_names[name], ""),
@@ -74,3 +69,10 @@ def panel(rows: Rows) -> Table:
         if age is not None and (age[rows.span] > 0.0).any():
             columns[f"{name}|age_s"] = age[rows.span]
     return rows.table("panel", columns)
+
+
+#: Name of a table of the run folder to the function that makes it. Events are made by `events`.
+TABLE_MAKERS: dict[str, Callable[[RunRows], Table]] = {
+    **{name: _state_table(name) for name in ("equity", "attribution", "positions", "exposure", "risk")},
+    "panel": panel_table,
+}

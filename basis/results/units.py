@@ -1,4 +1,4 @@
-"""Units of the columns of the run folder. Imports no frames."""
+"""Units of the columns of a run folder. Imports no pandas."""
 
 from basis.kernel.keys import QUOTE_ASSET as QUOTE
 from basis.kernel.keys import Key, parse_key
@@ -51,7 +51,7 @@ def unit_of_quantity(key: Key) -> str:
 
 
 def unit(table: str, column: str, share_class: str) -> str:
-    """Unit of a column of a table; the share class where it is money."""
+    """Unit of a column of a table; the share class for money."""
     if column == "timestamp":
         return "UTC"
     measure, _, rest = column.partition("|")

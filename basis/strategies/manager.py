@@ -59,7 +59,8 @@ class Decision:
     Attributes
     ----------
     actions : tuple of Action
-    memory : at most `kernel.layout.codes.MEMORIES` numbers the strategy wants to see again in its next view; None keeps the last
+    memory : at most `kernel.layout.codes.MEMORIES` numbers that the strategy wants to see again in its next view; None
+        keeps the last
 
     Examples
     --------
@@ -77,7 +78,7 @@ class Decision:
 
 
 def _is_amount(value: Any) -> bool:
-    return isinstance(value, Real) and math.isfinite(value) and 0.0 <= value < codes.TOO_LARGE
+    return isinstance(value, Real) and math.isfinite(value) and 0.0 <= float(value) < codes.TOO_LARGE
 
 
 class StrategyManager:

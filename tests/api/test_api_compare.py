@@ -81,8 +81,8 @@ def test_modes_differ_by_key_and_not_by_every_number_of_a_venue(mixed):
 def test_share_classes_are_said_and_not_mixed(mixed, lean, ether):
     assert mixed.share_classes == {"btc_basis": "USDT", "eth_leveraged": "ETH"}
     assert mixed.stats.loc["final_equity", "eth_leveraged"] == ether.equity["equity"].iloc[-1]
-    assert "own share class: btc_basis in USDT, eth_leveraged in ETH" in repr(mixed)
-    assert "own share class" in mixed._repr_html_()
+    assert "share class of each run: btc_basis in USDT, eth_leveraged in ETH" in repr(mixed)
+    assert "share class of each run" in mixed._repr_html_()
     assert "different windows" in repr(mixed)
 
 
@@ -102,7 +102,7 @@ def test_folders_and_ids_are_opened(lean, flowing, tmp_path, monkeypatch):
     for table in ("stats", "attribution", "contribution", "equity", "config", "runs"):
         pd.testing.assert_frame_equal(getattr(stored, table), getattr(memory, table))
     assert repr(stored) == repr(memory)
-    with pytest.raises(InputError, match=f"No run {lean.run_id[:-1]}x, .*Did you mean {lean.run_id}"):
+    with pytest.raises(InputError, match=f"There is no run {lean.run_id[:-1]}x: .*Did you mean {lean.run_id}"):
         basis.compare(lean, lean.run_id[:-1] + "x")
 
 
@@ -124,7 +124,10 @@ def test_wrong_use_is_told(lean, runs, names, words):
         assert word in str(caught.value)
 
 
-@pytest.mark.parametrize(("what", "words"), [(7, "7 is no run"), ("nowhere/at/all", "no run folder"), (None, "no run")])
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [(7, "Cannot compare 7"), ("nowhere/at/all", "not a run folder"), (None, "Cannot compare None")],
+)
 def test_what_is_no_run_is_told(lean, what, words):
     with pytest.raises(InputError, match=words):
         basis.compare(lean, what)

@@ -12,8 +12,8 @@ from basis.config.modes import constructors
 #: Modules whose docstrings have examples.
 MODULES = (
     "basis", "basis.api", "basis.config.loader", "basis.config.models", "basis.config.modes", "basis.engine.health",
-    "basis.execution.simulation", "basis.market.provider", "basis.plots.accessor", "basis.results.comparison",
-    "basis.results.result", "basis.strategies.compiled", "basis.strategies.manager",
+    "basis.execution.simulation", "basis.market.provider", "basis.plots.accessor", "basis.reports.comparison",
+    "basis.reports.result", "basis.strategies.compiled", "basis.strategies.manager",
 )  # fmt: skip
 
 

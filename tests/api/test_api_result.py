@@ -11,7 +11,7 @@ from test_loans_inside_the_hour import dip, hold, owing_usdt
 import basis
 from basis.errors import InputError
 from basis.kernel.layout import COLUMN_NAMES
-from basis.results import Result
+from basis.reports import Result
 from basis.results.folder import TABLES
 from basis.results.table import Table, differences
 
@@ -123,7 +123,7 @@ def test_a_number_that_was_booked_wrong_does_not_pass(lean, monkeypatch):
     row = len(lean.equity) // 2
     funding = table["funding_pnl"].copy()
     funding[row] += 1e-3
-    made._made["attribution"] = Table("attribution", {**table.columns, "funding_pnl": funding}, table.units)
+    made._tables["attribution"] = Table("attribution", {**table.columns, "funding_pnl": funding}, table.units)
     hour = made.explain(lean.equity.index[row])
     assert not hour.check.closes
     assert "DOES NOT CLOSE" in repr(hour)
@@ -183,7 +183,7 @@ def test_a_run_that_went_on_says_what_it_cannot_compute_again(lean):
     hour = later.explain(later.equity.index[0])
     assert hour.pnl["recomputed"].isna().all()
     assert hour.check.closes
-    assert "went on from a checkpoint" in repr(hour)
+    assert "resumed from a checkpoint" in repr(hour)
     hour = later.explain(later.equity.index[1])
     np.testing.assert_allclose(hour.pnl["recomputed"], hour.pnl["booked"], rtol=0, atol=1e-7)
 
@@ -205,8 +205,8 @@ def test_an_instant_may_be_said_in_many_ways(lean, instant):
     ("instant", "words"),
     [
         ("2024-02-05 02:30", ["2024-02-05T02:00:00Z and 2024-02-05T03:00:00Z", "no row"]),
-        ("2023-02-05", ["nearest is 2024-02-01T00:00:00Z"]),
-        ("2030-02-05", ["nearest is 2024-02-14T00:00:00Z"]),
+        ("2023-02-05", ["nearest row is 2024-02-01T00:00:00Z"]),
+        ("2030-02-05", ["nearest row is 2024-02-14T00:00:00Z"]),
         ("tomorrow", ["tomorrow"]),
     ],
 )
@@ -252,11 +252,11 @@ def test_a_month_compounds_its_days(run):
 @pytest.mark.parametrize(
     ("freq", "words"),
     [
-        ("90min", "no multiple of the bar (1h)"),
+        ("90min", "not a multiple of the bar (1h)"),
         ("30min", "(1h)"),
-        ("x", "no frequency"),
-        ("", "no frequency"),
-        (3, "no"),
+        ("x", "not a pandas frequency"),
+        ("", "not a pandas frequency"),
+        (3, "not"),
     ],
 )
 def test_a_frequency_that_cannot_be_is_told(lean, freq, words):
@@ -326,7 +326,7 @@ def test_a_result_goes_to_another_process_and_back(flowing, tmp_path):
     assert stored.equity.equals(flowing.equity)
     assert sorted(stored.manifest["tables"]) == sorted(f"{name}.parquet" for name in TABLES)
     assert pickle.loads(pickle.dumps(stored)).folder == stored.folder
-    with pytest.raises(InputError, match="save it to have a folder, and open that with open_run"):
+    with pytest.raises(InputError, match=r"Save it with save\(path\), then open it with open_run\(path\)"):
         again.checkpoint()
 
 
@@ -338,7 +338,7 @@ def test_a_pickled_run_that_went_on_keeps_what_it_went_on_from(flowing, sample_d
 
 
 def test_formatted_stats_are_those_of_the_card(lean):
-    from basis.results.card import HEADLINE
+    from basis.reports.notebook_html import HEADLINE
     from basis.results.stats import STATS
 
     card, texts = lean._repr_html_(), lean.stats(formatted=True)

@@ -57,7 +57,7 @@ def test_more_than_there_is_is_cut_to_it_and_counted(mode, asset, sample_data):
     result = basis.backtest(mode, sample_data, **WINDOW, strategy=Greedy)
     orders = result.events.query("kind == 'order'")
     assert len(orders) >= 1
-    assert any("no more is traded than there is" in line for line in result.warnings)
+    assert any("Orders larger than the balance are cut to it" in line for line in result.warnings)
 
 
 def test_an_amount_that_is_text_names_action_and_asset(sample_data):
@@ -95,9 +95,9 @@ def test_a_misspelt_metric_is_told_with_the_nearest(sample_data, formatted):
     result = basis.backtest("btc_basis", sample_data, **WINDOW)
     stats = result.stats(formatted)
     near, wrong = ("Sharpe", "Sharp") if formatted else ("sharpe_365", "sharp")
-    with pytest.raises(KeyError, match=rf"No '{wrong}' among them; did you mean '{near}'\?"):
+    with pytest.raises(KeyError, match=rf"There is no '{wrong}'; did you mean '{near}'\?"):
         stats[wrong]
-    with pytest.raises(KeyError, match=rf"No '{wrong}'"):
+    with pytest.raises(KeyError, match=rf"There is no '{wrong}'"):
         stats[[near, wrong]]
     assert stats[near] == stats.iloc[list(stats.index).index(near)]
     if not formatted:
@@ -112,7 +112,7 @@ def test_a_misspelt_metric_is_told_with_the_nearest(sample_data, formatted):
 def test_a_backend_in_the_place_of_another_argument_is_told(sample_data):
     plot = basis.backtest("btc_basis", sample_data, **WINDOW).plot
     for figure, argument in ((plot.liquidation_map, "timestamp"), (plot.attribution, "kind")):
-        with pytest.raises(InputError, match=rf"is {argument}, not the backend; write \w+\(backend='matplotlib'\)"):
+        with pytest.raises(InputError, match=rf"is {argument}, not the backend. Write \w+\(backend='matplotlib'\)"):
             figure("matplotlib")
     with pytest.raises(InputError, match="Did you mean 'plotly'"):
         plot.equity("plotli")
@@ -191,7 +191,8 @@ def test_a_misspelt_driver_is_told():
 
 
 def test_a_misspelt_table_is_told(lean):
-    with pytest.raises(InputError, match=r"No table 'equty'; there are equity, attribution.* Did you mean equity\?"):
+    message = r"There is no table 'equty'\. The tables are equity, attribution.* Did you mean equity\?"
+    with pytest.raises(InputError, match=message):
         lean.table("equty")
     with pytest.raises(AttributeError, match="Did you mean exposure"):
         lean.exposrue
@@ -200,9 +201,9 @@ def test_a_misspelt_table_is_told(lean):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("funding", "No column 'funding'; did you mean 'funding_pnl'?"),
-        (["fees", "slipage"], "No column 'slipage'; did you mean 'slippage'?"),
-        ("zzz", "No column 'zzz'; there are funding_pnl, "),
+        ("funding", "There is no column 'funding'; did you mean 'funding_pnl'?"),
+        (["fees", "slipage"], "There is no column 'slipage'; did you mean 'slippage'?"),
+        ("zzz", "There is no column 'zzz'; there are funding_pnl, "),
     ],
 )
 def test_a_misspelt_column_is_told(lean, name, told):
@@ -215,7 +216,7 @@ def test_a_misspelt_column_is_told(lean, name, told):
 
 
 def test_a_misspelt_column_of_a_query_is_told(lean):
-    with pytest.raises(NameError, match="No column 'knd'; did you mean 'kind'"):
+    with pytest.raises(NameError, match="There is no column 'knd'; did you mean 'kind'"):
         lean.events.query("knd == 'fill'")
     with pytest.raises(NameError, match="local variable 'fill' is not defined"):
         lean.events.query("kind == @fill")

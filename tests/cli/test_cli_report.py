@@ -6,7 +6,7 @@ import pytest
 from headless import chromium
 from small_market import WINDOW
 
-from basis.results import open_run
+from basis.reports import open_run
 
 
 def test_a_run_says_where_its_report_is(basis, small_data, tmp_path):
@@ -91,7 +91,7 @@ def test_what_is_no_run_is_told(basis, tmp_path):
     done = basis("report", tmp_path / "nowhere")
     assert done.code == 2
     assert done.err.startswith("Error: ")
-    assert "no run folder" in done.err
+    assert "not a run folder" in done.err
     assert done.out == ""
 
 
@@ -144,4 +144,4 @@ def test_one_run_is_no_comparison(basis, tmp_path):
     assert "two or more" in done.err
     done = basis("compare", tmp_path / "one", tmp_path / "two")
     assert done.code == 2
-    assert "no run folder" in done.err
+    assert "not a run folder" in done.err

@@ -20,7 +20,7 @@ from basis.execution.managers import CEXExecutionManager
 from basis.kernel import layout as at
 from basis.kernel.numba.jit import strategy as compiled_strategy
 from basis.market.panel import Stop
-from basis.results import Result
+from basis.reports import Result
 from basis.strategies.base import Strategy
 
 DRIVERS = ("kernel", "event")

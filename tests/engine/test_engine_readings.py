@@ -16,7 +16,7 @@ from basis.kernel import layout as at
 from basis.kernel.loop import EVENTS_PER_ROW
 from basis.kernel.numba.jit import strategy as compiled_strategy
 from basis.market.panel import Stop
-from basis.results import Result
+from basis.reports import Result
 from basis.results.folder import TABLES
 from basis.results.table import differences
 from basis.strategies.base import Strategy

@@ -24,8 +24,7 @@ from basis.kernel.coefficients import make_coefficients
 from basis.kernel.frame import DECISION
 from basis.kernel.keys import parse_key
 from basis.kernel.loop import Loop
-from basis.kernel.numba import jit
-from basis.results import Result
+from basis.reports import Result
 from basis.strategies.manager import StrategyManager
 
 assert os.environ.get("NUMBA_DISABLE_JIT") == "1", "run me with NUMBA_DISABLE_JIT=1"

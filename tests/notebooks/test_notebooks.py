@@ -90,7 +90,7 @@ def test_figures_are_shown_in_notebooks_only():
     from plotly import io
 
     before = io.renderers.default
-    with pytest.raises(InputError, match=r"outside of a notebook.*figure\.show\(\)"):
+    with pytest.raises(InputError, match=r"works only in a notebook.*figure\.show\(\)"):
         show_figures()
     assert io.renderers.default == before
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from basis.execution.managers import CEXExecutionManager, OnChainExecutionManager
-from basis.results import Result
+from basis.reports import Result
 from basis.results.folder import TABLES
 from basis.results.table import differences
 from basis.strategies.manager import StrategyManager

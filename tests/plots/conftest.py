@@ -6,7 +6,7 @@ from plot_cases import CASES, FEBRUARY, FLOWS, holed, levered
 import basis
 import basis.config
 from basis.errors import RunStoppedWarning
-from basis.results.numbers import run_numbers
+from basis.reports.plot_data import run_data
 
 NAMES = (*CASES, "stopped", "resumed")
 
@@ -36,7 +36,7 @@ def modes(sample_data):
 
 @pytest.fixture(scope="session")
 def numbers(results):
-    return {**{name: run_numbers(result) for name, result in results.items()}, "levered": levered()}
+    return {**{name: run_data(result) for name, result in results.items()}, "levered": levered()}
 
 
 @pytest.fixture(scope="session", params=NAMES)

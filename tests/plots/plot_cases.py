@@ -7,7 +7,7 @@ import numpy as np
 from basis.config import load_config
 from basis.market import DataProvider
 from basis.market.panel import Stop
-from basis.plots.run import BookNumbers, RunNumbers
+from basis.plots.data import PositionData, RunData
 
 FEBRUARY = {"start": "2024-02-01", "end": "2024-02-14"}
 FLOWS = [
@@ -60,7 +60,7 @@ def holed(data, mode, overrides, row):
     return config, replace(panel, stop=Stop(row, "perp/okx_btcusdt", int(panel.timestamps[row]), 4 * 3600.0))
 
 
-def levered(rows: int = 500, seed: int = 0) -> RunNumbers:
+def levered(rows: int = 500, seed: int = 0) -> RunData:
     """Numbers of a hedged, levered book: debt, a health factor, alerts, a margin ratio that is huge for a while."""
     draw = np.random.default_rng(seed)
     stamps = np.datetime64("2024-01-01T00", "us") + np.arange(rows) * np.timedelta64(1, "h")
@@ -102,15 +102,16 @@ def levered(rows: int = 500, seed: int = 0) -> RunNumbers:
     risk |= {"liquidation_distance": np.where(owes, 1.0 - 1.0 / health, 1.0), "days_to_liquidation": 900.0 * owes}
     collateral, debt, perp = "aave_v3:aToken:weETH", "aave_v3:debtToken:WETH", "binance:Perp:ETHUSDT"
     worth = {collateral: 10.0 * equity, debt: -9.0 * equity, perp: np.zeros(rows)}
-    book = BookNumbers(
+    book = PositionData(
         values=worth,
-        units={collateral: worth[collateral] / 3_100.0, debt: -worth[debt] / 3_000.0, perp: -equity / 3_000.0},
+        quantities={collateral: worth[collateral] / 3_100.0, debt: -worth[debt] / 3_000.0, perp: -equity / 3_000.0},
         gross=10.0 * equity, funding={"binance": parts["funding_pnl"]},
-        rates={perp: np.where(np.arange(rows) % 8 == 0, 1e-4, 0.0)}, sides={"binance": np.full(rows, -1.0)},
-        growth={collateral: np.full(rows, 0.03), debt: np.full(rows, 0.025)},
+        funding_rates={perp: np.where(np.arange(rows) % 8 == 0, 1e-4, 0.0)},
+        net_to_gross={"binance": np.full(rows, -1.0)},
+        growth_rates={collateral: np.full(rows, 0.03), debt: np.full(rows, 0.025)},
     )  # fmt: skip
     grown = equity / 100_000.0
-    return RunNumbers(
+    return RunData(
         "levered, 2024-01-01 to 2024-01-21 UTC", "USDT", stamps, 100_000.0, equity, np.zeros(rows),
         grown / np.maximum(np.maximum.accumulate(grown), 1.0) - 1.0, parts, risk,
         {"ETH": draw.normal(0.0, 0.005, rows)}, events,
@@ -118,5 +119,5 @@ def levered(rows: int = 500, seed: int = 0) -> RunNumbers:
             "health_factor": (1.08, 1.04), "ltv": (0.94, 0.95), "margin_ratio|binance": (0.32, 0.2),
             "net_delta_ratio|ETH": (0.03, 0.05),
         },
-        returns=equity / before - 1.0, open_book=lambda: book,
+        returns=equity / before - 1.0, load_positions=lambda: book,
     )  # fmt: skip

@@ -11,23 +11,25 @@ from test_plot_figures import same_bits, trace_of, traces
 
 from basis.errors import InputError
 from basis.kernel.layout import COLUMN_NAMES
-from basis.plots import causes, distance, figures, holdings, prepare, theme
-from basis.plots.run import EVENT_KINDS, RunNumbers, month_of
+from basis.plots import theme
+from basis.plots.backends import plotly_figure
+from basis.plots.data import EVENT_KINDS, RunData, months_of
+from basis.plots.figures import funding, liquidation, overview, pnl, positions, returns
 
 NAMES = (
     "overview", "monthly", "share", "monthly_returns", "funding", "exposure", "positions", "liquidation_distance",
     "liquidation_map",
 )  # fmt: skip
 MAKERS = {
-    "overview": prepare.overview,
-    "monthly": causes.monthly,
-    "share": causes.share,
-    "monthly_returns": causes.monthly_returns,
-    "funding": causes.funding,
-    "exposure": holdings.exposure,
-    "positions": holdings.positions,
-    "liquidation_distance": distance.liquidation_distance,
-    "liquidation_map": distance.liquidation_map,
+    "overview": overview.overview,
+    "monthly": pnl.monthly,
+    "share": pnl.share,
+    "monthly_returns": returns.monthly_returns,
+    "funding": funding.funding,
+    "exposure": positions.exposure,
+    "positions": positions.positions,
+    "liquidation_distance": liquidation.liquidation_distance,
+    "liquidation_map": liquidation.liquidation_map,
 }
 
 
@@ -42,7 +44,7 @@ def profit(result):
     return summary["final_equity"] - summary["initial_equity"] - summary["net_flows"]
 
 
-def earned(figure, kind):
+def drawn_pnl(figure, kind):
     """Total of each column as a figure of the attribution has it."""
     found = {}
     for trace in figure.data:
@@ -59,7 +61,7 @@ def check_totals(result):
     table = {name: result.summary["attribution"][name] for name in COLUMN_NAMES}
     assert sum(table.values()) == pytest.approx(profit(result), abs=within)
     for kind in ("area", "waterfall", "monthly", "share"):
-        found = earned(drawn(result, kind), kind)
+        found = drawn_pnl(drawn(result, kind), kind)
         assert sum(found.values()) == pytest.approx(profit(result), abs=within), kind
         for name, total in table.items():
             assert found.get(name, 0.0) == pytest.approx(total, abs=within), (kind, name)
@@ -88,36 +90,36 @@ def test_every_run_draws_in_both_backends(result, name):
     drawn(result, name, backend="matplotlib").canvas.draw()
 
 
-def bare(run: RunNumbers, rows: int, **changes) -> RunNumbers:
+def bare(run: RunData, rows: int, **changes) -> RunData:
     """The first rows of a run."""
 
     def cut(values):
         return {key: line[:rows] for key, line in values.items()}
 
-    book = run.book
+    book = run.positions
     held = type(book)(
-        cut(book.values), cut(book.units), book.gross[:rows], cut(book.funding), cut(book.rates), cut(book.sides),
-        cut(book.growth),
+        cut(book.values), cut(book.quantities), book.gross[:rows], cut(book.funding), cut(book.funding_rates),
+        cut(book.net_to_gross), cut(book.growth_rates),
     )  # fmt: skip
     given = {
         "name": run.name, "share_class": run.share_class, "stamps": run.stamps[:rows], "initial_equity": 100.0,
         "equity": run.equity[:rows], "net_flow": run.net_flow[:rows], "drawdown": run.drawdown[:rows],
         "attribution": cut(run.attribution), "risk": cut(run.risk), "net_delta": cut(run.net_delta),
         "events": {name: values[:0] for name, values in run.events.items()}, "limits": run.limits,
-        "returns": run.returns[:rows], "open_book": lambda: held,
+        "returns": run.returns[:rows], "load_positions": lambda: held,
     }  # fmt: skip
-    return RunNumbers(**{**given, **changes})
+    return RunData(**{**given, **changes})
 
 
 @pytest.mark.parametrize("rows", [0, 1])
 def test_a_run_without_rows_or_with_one_draws(numbers, rows):
-    from basis.plots import print as printed
+    from basis.plots.backends import matplotlib_figure
 
     for name in ("levered", "two years", "loan"):
         for make in MAKERS.values():
             picture = make(bare(numbers[name], rows))
-            figures.figure(picture).to_json()
-            printed.figure(picture).canvas.draw()
+            plotly_figure.draw_figure(picture).to_json()
+            matplotlib_figure.draw_figure(picture).canvas.draw()
 
 
 def test_a_run_whose_risk_is_nan_draws(numbers):
@@ -127,7 +129,7 @@ def test_a_run_whose_risk_is_nan_draws(numbers):
     }
     blind = bare(run, len(run), risk=risk)
     for name, make in MAKERS.items():
-        figure = figures.figure(make(blind))
+        figure = plotly_figure.draw_figure(make(blind))
         if name in ("liquidation_distance", "liquidation_map"):
             assert not figure.data
             assert "no perps and no debt" in figure.layout.annotations[0].text.lower()
@@ -136,7 +138,7 @@ def test_a_run_whose_risk_is_nan_draws(numbers):
 # --- by month
 
 
-def months_of(result):
+def pandas_months(result):
     """Period of each row by pandas: an hour that ends at midnight belongs to the month before."""
     ends = result.equity.index.tz_localize(None)
     periods = (ends - pd.Timedelta("1us")).to_period("M").to_series(index=result.equity.index)
@@ -148,7 +150,7 @@ def months_of(result):
 
 
 def test_months_are_those_of_the_calendar(result):
-    figure, months = result.plot.attribution("monthly"), months_of(result)
+    figure, months = result.plot.attribution("monthly"), pandas_months(result)
     within = 1e-9 * max(1.0, result.summary["initial_equity"])
     names = [f"{calendar.month_abbr[period.month]} {period.year}" for period in months.unique()]
     expected = result.attribution[list(COLUMN_NAMES)].groupby(months.to_numpy()).sum()
@@ -167,12 +169,12 @@ def test_months_are_those_of_the_calendar(result):
 
 def test_the_first_of_a_month_belongs_to_the_one_before():
     stamps = np.array(["2024-01-01T00", "2024-01-31T23", "2024-02-01T00", "2024-02-01T01"], "M8[us]")
-    assert month_of(stamps).astype(str).tolist() == ["2024-01", "2024-01", "2024-01", "2024-02"]
+    assert months_of(stamps).astype(str).tolist() == ["2024-01", "2024-01", "2024-01", "2024-02"]
 
 
 def test_returns_by_month_compound_to_those_of_the_run(result):
-    months = months_of(result)
-    returns = pd.Series(result._row_returns, result.equity.index)
+    months = pandas_months(result)
+    returns = pd.Series(result.row_returns, result.equity.index)
     expected = (1.0 + returns).groupby(months.to_numpy()).agg(lambda rows: np.prod(rows.to_numpy())) - 1.0
     if not np.isfinite(expected).any():
         assert "no returns" in result.plot.monthly_returns().layout.annotations[0].text
@@ -265,10 +267,10 @@ def test_the_legend_of_the_overview_names_the_causes_of_some_size(result):
     listed = {trace.name for trace in result.plot.overview().data if trace.showlegend and trace.meta.get("side")}
     largest = max(sizes.values(), default=0.0)
     most = sorted(sizes, key=lambda name: -sizes[name])[:8]
-    assert listed == {theme.column(name).name for name in most if sizes[name] >= 0.02 * largest}
+    assert listed == {theme.column_label(name).name for name in most if sizes[name] >= 0.02 * largest}
     # the figure of the attribution names all of them
     area = {trace.name for trace in result.plot.attribution().data if trace.showlegend is not False}
-    assert {theme.column(name).name for name in found} <= area
+    assert {theme.column_label(name).name for name in found} <= area
 
 
 def test_the_overview_has_one_axis_of_time_and_the_lowest_ratio(results):
@@ -336,7 +338,7 @@ def test_every_kind_of_event_has_words(modes, results):
 
 
 def test_an_event_that_is_none_is_told(results):
-    with pytest.raises(InputError, match=r"'fil' is no kind of event.*Did you mean 'fill'"):
+    with pytest.raises(InputError, match=r"Unknown kind of event 'fil'.*Did you mean 'fill'"):
         results["one row"].plot.equity(events=("fil",))
     assert traces(results["flows"].plot.equity(events="fill"), "fill")
 
@@ -437,16 +439,16 @@ def test_the_map_of_a_loan_meets_the_recorded_distance_and_days(results):
     there = np.isfinite(edge.x)
     along = risk.health_factor * (1.0 + edge.x[there]) * np.exp((supply - edge.y[there]) * 20.0 / 365.0)
     np.testing.assert_allclose(along, 1.0, rtol=1e-12)
-    state = distance.loan_state(_numbers(result), result.risk.index.get_loc(when))
+    state = liquidation.loan_health(_numbers(result), result.risk.index.get_loc(when))
     # a rate that does not grow the debt against the collateral leaves the recorded fall; the recorded days leave 1
-    assert state.after(-risk.liquidation_distance, supply, 1.0) == pytest.approx(1.0, abs=1e-12)
-    assert state.after(0.0, borrow, risk.days_to_liquidation / 365.0) == pytest.approx(1.0, abs=1e-9)
+    assert state.health_after(-risk.liquidation_distance, supply, 1.0) == pytest.approx(1.0, abs=1e-12)
+    assert state.health_after(0.0, borrow, risk.days_to_liquidation / 365.0) == pytest.approx(1.0, abs=1e-9)
 
 
 def _numbers(result):
-    from basis.results.numbers import run_numbers
+    from basis.reports.plot_data import run_data
 
-    return run_numbers(result)
+    return run_data(result)
 
 
 def test_the_map_takes_the_nearest_and_tells_what_there_is_not(results):
@@ -455,9 +457,9 @@ def test_the_map_takes_the_nearest_and_tells_what_there_is_not(results):
     assert f", {min(near, key=near.get).split('|')[1]}," in plot.liquidation_map().layout.title.text
     with pytest.raises(InputError, match=r"'kraken' held nothing.*binance, bybit, okx"):
         plot.liquidation_map(venue="kraken")
-    with pytest.raises(InputError, match="outside the run: it has 2024-01-01 00:00 to 2024-03-01 00:00 UTC"):
+    with pytest.raises(InputError, match="outside the run, which has 2024-01-01 00:00 to 2024-03-01 00:00 UTC"):
         plot.liquidation_map("2025-01-01")
-    with pytest.raises(InputError, match="no instant"):
+    with pytest.raises(InputError, match="as an instant"):
         plot.liquidation_map("soon")
     with pytest.raises(InputError, match="days=0"):
         plot.liquidation_map(days=0)
@@ -469,19 +471,19 @@ def test_the_map_takes_the_nearest_and_tells_what_there_is_not(results):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_twin_for_print_holds_the_same_numbers(run, name):
-    from basis.plots import print as printed
+    from basis.plots.backends import matplotlib_figure
 
     picture = MAKERS[name](run)
-    axes = printed.figure(picture).get_axes()
+    axes = matplotlib_figure.draw_figure(picture).get_axes()
     for panel, ax in zip(picture.panels, axes, strict=False):
         lines = {line.get_gid(): line for line in ax.get_lines() if line.get_gid()}
         for line in panel.lines:
             assert same_bits(lines[line.key].get_ydata(), line.values)
-        if panel.grid is not None:
+        if panel.heatmap is not None:
             [mesh] = [c for c in ax.collections if c.get_gid() == "grid"]
-            assert same_bits(np.nan_to_num(np.ma.filled(mesh.get_array(), np.nan)), np.nan_to_num(panel.grid.values))
-        if panel.stack is not None:
-            for part in panel.stack.parts:
+            assert same_bits(np.nan_to_num(np.ma.filled(mesh.get_array(), np.nan)), np.nan_to_num(panel.heatmap.values))
+        if panel.category_bars is not None:
+            for part in panel.category_bars.series:
                 bars = [patch for patch in ax.patches if patch.get_gid() == part.key]
-                sizes = [bar.get_width() if panel.stack.lying else bar.get_height() for bar in bars]
+                sizes = [bar.get_width() if panel.category_bars.horizontal else bar.get_height() for bar in bars]
                 np.testing.assert_allclose(sizes, part.values[np.isfinite(part.values)], rtol=1e-12, atol=1e-9)

@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 from headless import open_page, page_of, screenshot
 
-from basis.plots import causes, comparison, distance, figures, holdings, prepare, theme
+from basis.plots import theme
+from basis.plots.backends import plotly_figure
+from basis.plots.figures import comparison, equity, funding, liquidation, overview, pnl, positions, returns, risk
 from basis.plots.thinning import thin
 
 CASES = ("two years", "struck", "alerts", "flows", "eth", "lending", "below zero", "stopped", "one row", "levered")
 BOOKS = ("two years", "struck", "flows", "loan", "staked", "lending", "below zero", "one row", "no trades", "levered")
-MAKERS = (prepare.equity, prepare.drawdown, prepare.attribution_area, prepare.waterfall, prepare.risk)
+MAKERS = (equity.equity, equity.drawdown, pnl.attribution_area, pnl.waterfall, risk.risk)
 OF_BOOKS = (
-    prepare.overview, causes.monthly, causes.share, causes.monthly_returns, causes.funding, holdings.exposure,
-    holdings.positions, distance.liquidation_distance, distance.liquidation_map,
+    overview.overview, pnl.monthly, pnl.share, returns.monthly_returns, funding.funding, positions.exposure,
+    positions.positions, liquidation.liquidation_distance, liquidation.liquidation_map,
 )  # fmt: skip
 
 
@@ -20,7 +22,7 @@ OF_BOOKS = (
 def drawn(numbers):
     """Every figure of the cases."""
     return {
-        f"{name} {make.__name__}": figures.figure(thin(make(numbers[name])))
+        f"{name} {make.__name__}": plotly_figure.draw_figure(thin(make(numbers[name])))
         for names, makers in ((CASES, MAKERS), (BOOKS, OF_BOOKS))
         for name in names
         for make in makers
@@ -46,7 +48,7 @@ def test_runs_beside_each_other_draw_without_overlaps(numbers, tmp_path):
     runs = {name: numbers[name] for name in ("two years", "alerts", "eth")}
     makers = (comparison.overview, comparison.growth, comparison.drawdown, comparison.attribution)
     for width, height in ((1000, 600), (600, 400)):
-        shown = {make.__name__: figures.figure(thin(make(runs))) for make in makers}
+        shown = {make.__name__: plotly_figure.draw_figure(thin(make(runs))) for make in makers}
         assert overlaps(shown, tmp_path, width, height) == {}
 
 
@@ -64,7 +66,7 @@ def test_a_liquidation_and_a_breach_are_seen(drawn, tmp_path):
     assert near(risk, theme.CRITICAL) > 250
     assert near(flows, theme.CRITICAL) == 0
     tint = "#" + "".join(
-        f"{round(255 + (int(theme.CRITICAL[at : at + 2], 16) - 255) * theme.SHADES[2]):02x}" for at in (1, 3, 5)
+        f"{round(255 + (int(theme.CRITICAL[at : at + 2], 16) - 255) * theme.SHADE_OPACITY[2]):02x}" for at in (1, 3, 5)
     )
     assert near(struck, tint, 3) > 20_000  # the shade of the breach
     assert near(flows, tint, 3) == 0

@@ -11,19 +11,20 @@ from plot_cases import FLOWS
 
 from basis.errors import InputError
 from basis.kernel.layout import COLUMN_NAMES
-from basis.plots import causes, comparison, embed, figures, prepare, theme
-from basis.plots import print as printed
-from basis.plots.pictures import Line, Panel
-from basis.plots.run import RunNumbers
-from basis.results.numbers import run_numbers
+from basis.plots import theme
+from basis.plots.backends import html_embed, matplotlib_figure, plotly_figure
+from basis.plots.data import RunData
+from basis.plots.figures import comparison, equity, pnl, returns, risk
+from basis.plots.picture import Line, Panel
+from basis.reports.plot_data import run_data
 
 KINDS = ("equity", "drawdown", "area", "waterfall", "risk")
 MAKERS = {
-    "equity": prepare.equity,
-    "drawdown": prepare.drawdown,
-    "area": prepare.attribution_area,
-    "waterfall": prepare.waterfall,
-    "risk": prepare.risk,
+    "equity": equity.equity,
+    "drawdown": equity.drawdown,
+    "area": pnl.attribution_area,
+    "waterfall": pnl.waterfall,
+    "risk": risk.risk,
 }
 
 
@@ -279,7 +280,7 @@ def test_a_low_panel_has_two_numbers_at_least():
         low, span = draw.normal(0.0, 10.0 ** draw.uniform(-3, 6)), 10.0 ** draw.uniform(-4, 6)
         panel = Panel("worth, USDT", "money", lines=(Line("worth", "worth", np.array([low, low + span]), "#000000"),))
         for least in (2, 3):
-            axis = figures._scale(panel, least)
+            axis = plotly_figure._low_panel_axis(panel, least)
             foot, top = axis.get("range", (low - 0.05 * span, low + 1.05 * span))
             rough = (top - foot) / axis["nticks"]
             power = 10.0 ** math.floor(math.log10(rough))
@@ -293,15 +294,15 @@ def test_a_hole_in_the_drawdown_is_not_filled(numbers):
     run = numbers["levered"]
     hole = np.isin(np.arange(len(run)), [*range(100, 140), 250])
     holed = replace(run, drawdown=np.where(hole, np.nan, run.drawdown))
-    figure = figures.figure(prepare.drawdown(holed))
+    figure = plotly_figure.draw_figure(equity.drawdown(holed))
     (line,), (area,) = traces(figure, "drawdown"), traces(figure, "fill")
     assert (line.fill, area.fill, area.showlegend) == (None, "tozeroy", False)
     assert same_bits(line.y, holed.drawdown)
     assert same_bits(area.y, np.where(hole, 0.0, run.drawdown))
-    assert embed.packed(prepare.drawdown(holed))
+    assert html_embed.pack_figure(equity.drawdown(holed))
     # an end without values is none
     ended = replace(run, drawdown=np.where(np.arange(len(run)) > 300, np.nan, run.drawdown))
-    figure = figures.figure(prepare.drawdown(ended))
+    figure = plotly_figure.draw_figure(equity.drawdown(ended))
     assert traces(figure, "fill") == []
     assert trace_of(figure, "drawdown").fill == "tozeroy"
 
@@ -310,10 +311,10 @@ def test_panels_without_a_number_are_not_drawn(numbers):
     run = numbers["two years"]
     nan = {name: np.full(len(run), np.nan) for name in ("equity", "drawdown", "returns")}
     blind = replace(run, **nan, attribution={name: run.equity * np.nan for name in run.attribution})
-    for make in (*MAKERS.values(), causes.monthly, causes.share, causes.monthly_returns):
+    for make in (*MAKERS.values(), pnl.monthly, pnl.share, returns.monthly_returns):
         picture = make(blind)
-        assert all(panel.reach is not None for panel in picture.panels if panel.timed)
-        figure = figures.figure(picture)
+        assert all(panel.value_range is not None for panel in picture.panels if panel.over_time)
+        figure = plotly_figure.draw_figure(picture)
         assert figure.data or figure.layout.annotations[0].text.startswith("There are no ")
 
 
@@ -322,7 +323,7 @@ def test_the_bar_is_called_by_its_name(numbers):
     events = {name: values[:0] for name, values in run.events.items()}
     rare = replace(run, stamps=run.stamps[0] + 2 * (run.stamps - run.stamps[0]), events=events)
     for each, word in ((run, "hour"), (rare, "bar")):
-        panels = prepare.risk(each).panels
+        panels = risk.risk(each).panels
         assert panels[0].note == f"strong: worst of the {word}; thin: after fills"
         assert {line.name.split(", ")[1] for line in panels[0].lines} == {"after fills", f"worst of the {word}"}
 
@@ -341,12 +342,12 @@ def test_one_row_is_a_point_in_the_middle_of_its_day(results):
 
 
 def test_one_row_beside_other_runs_is_a_point(results):
-    both = {name: run_numbers(results[name]) for name in ("one row", "no trades")}
+    both = {name: run_data(results[name]) for name in ("one row", "no trades")}
     for make in (comparison.overview, comparison.growth, comparison.drawdown):
-        drawn = figures.figure(make(both))
+        drawn = plotly_figure.draw_figure(make(both))
         modes = {trace.name: trace.mode for trace in drawn.data}
         assert modes == {"one row": "lines+markers", "no trades": "lines"}
-        paper = printed.figure(make(both))
+        paper = matplotlib_figure.draw_figure(make(both))
         lines = [line for ax in paper.axes for line in ax.lines if line.get_label().strip("_") in both]
         assert {(line.get_label().strip("_"), line.get_marker()) for line in lines} == {
             ("one row", "o"), ("no trades", ""),
@@ -366,7 +367,7 @@ def test_units_are_on_axes_and_in_hovers(results):
 
 
 def test_debt_has_its_panels(numbers):
-    figure = figures.figure(prepare.risk(numbers["levered"]))
+    figure = plotly_figure.draw_figure(risk.risk(numbers["levered"]))
     run = numbers["levered"]
     for key in ("health_factor", "health_factor|worst", "ltv", "ltv|worst", "margin_ratio|binance|worst"):
         assert same_bits(np.nan_to_num(trace_of(figure, key).y), np.nan_to_num(finite(run.risk[key])))
@@ -376,7 +377,7 @@ def test_debt_has_its_panels(numbers):
 
 
 def test_an_axis_is_not_ruled_by_a_huge_ratio(numbers):
-    figure = figures.figure(prepare.risk(numbers["levered"]))
+    figure = plotly_figure.draw_figure(risk.risk(numbers["levered"]))
     low, high = figure.layout.yaxis.range
     assert low == 0.0
     assert 0.32 < high < 3.0
@@ -385,16 +386,16 @@ def test_an_axis_is_not_ruled_by_a_huge_ratio(numbers):
 
 def test_nothing_is_clipped_below(numbers):
     for name in ("struck", "alerts", "two years"):
-        panel = prepare.risk(numbers[name]).panels[0]
-        assert panel.window[0] <= min(np.nanmin(line.values) for line in panel.lines)
+        panel = risk.risk(numbers[name]).panels[0]
+        assert panel.axis_range[0] <= min(np.nanmin(line.values) for line in panel.lines)
 
 
 def test_a_band_too_low_to_be_seen_paints_no_other(numbers):
     """An outline of half a pixel along a spike of another cause gave it a wrong colour."""
     for name in ("staked", "levered", "two years"):
-        picture = prepare.attribution_area(numbers[name])
-        low, high = picture.panels[0].reach or (0.0, 0.0)
-        figure, thin = figures.figure(picture), 0
+        picture = pnl.attribution_area(numbers[name])
+        low, high = picture.panels[0].value_range or (0.0, 0.0)
+        figure, thin = plotly_figure.draw_figure(picture), 0
         for band in picture.panels[0].bands:
             seen = np.abs(band.values).max() > 0.005 * (high - low)
             assert {trace.line.width > 0.0 for trace in traces(figure, band.key)} == {seen}
@@ -420,13 +421,13 @@ def test_a_run_without_rows_draws(numbers):
     run = numbers["lending"]
     empty = {name: getattr(run, name)[:0] for name in ("stamps", "equity", "net_flow", "drawdown")}
     parts = {name: {key: values[:0] for key, values in getattr(run, name).items()} for name in ("attribution", "risk")}
-    none = RunNumbers(
+    none = RunData(
         run.name, "USDT", empty["stamps"], 100.0, empty["equity"], empty["net_flow"], empty["drawdown"],
         parts["attribution"], parts["risk"], {}, run.events,
     )  # fmt: skip
     for make in MAKERS.values():
-        figures.figure(make(none)).to_json()
-    assert [bar.value for bar in prepare.waterfall(none).panels[0].bars] == [100.0, 100.0]
+        plotly_figure.draw_figure(make(none)).to_json()
+    assert [bar.value for bar in pnl.waterfall(none).panels[0].waterfall] == [100.0, 100.0]
 
 
 # --- the twin for print
@@ -436,10 +437,10 @@ def test_a_run_without_rows_draws(numbers):
 def test_the_twin_for_print_holds_the_same_numbers(run, kind, tmp_path):
     from matplotlib.figure import Figure
 
-    from basis.plots import print as printed
+    from basis.plots.backends import matplotlib_figure
 
     picture = MAKERS[kind](run)
-    figure = printed.figure(picture)
+    figure = matplotlib_figure.draw_figure(picture)
     assert type(figure) is Figure
     figure.savefig(tmp_path / "figure.png", dpi=40)
     figure.savefig(tmp_path / "figure.pdf")
@@ -451,7 +452,7 @@ def test_the_twin_for_print_holds_the_same_numbers(run, kind, tmp_path):
         for marks in panel.marks:
             assert same_bits(lines[marks.kind].get_ydata(), marks.values)
         bars = {patch.get_gid(): patch for patch in ax.patches if patch.get_gid()}
-        for bar in panel.bars:
+        for bar in panel.waterfall:
             assert bars[bar.key].get_height() == pytest.approx(bar.value, abs=1e-9 * max(1.0, abs(bar.end)))
         assert {band.key for band in panel.bands if band.values.any()} <= {c.get_gid() for c in ax.collections}
     if picture.panels and len(picture.panels) == 1:

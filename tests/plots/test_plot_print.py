@@ -6,17 +6,29 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from basis.plots import causes, comparison, distance, holdings, marks, prepare, theme
-from basis.plots import print as printed
-from basis.plots.pictures import Bar, Line, Panel, Part, Picture, Stack
-from basis.plots.run import EVENT_KINDS
+from basis.plots import theme
+from basis.plots.backends import matplotlib_figure
+from basis.plots.data import EVENT_KINDS
+from basis.plots.figures import (
+    annotations,
+    comparison,
+    equity,
+    funding,
+    liquidation,
+    overview,
+    pnl,
+    positions,
+    returns,
+    risk,
+)
+from basis.plots.picture import BarSeries, CategoryBars, Line, Panel, Picture, WaterfallStep
 from basis.plots.thinning import thin
 
 CASES = ("two years", "struck", "alerts", "flows", "loan", "staked", "below zero", "no trades", "one row", "levered")
 MAKERS = (
-    prepare.overview, prepare.equity, prepare.drawdown, prepare.attribution_area, prepare.waterfall, prepare.risk,
-    causes.monthly, causes.share, causes.monthly_returns, causes.funding, holdings.exposure, holdings.positions,
-    distance.liquidation_distance, distance.liquidation_map,
+    overview.overview, equity.equity, equity.drawdown, pnl.attribution_area, pnl.waterfall, risk.risk,
+    pnl.monthly, pnl.share, returns.monthly_returns, funding.funding, positions.exposure, positions.positions,
+    liquidation.liquidation_distance, liquidation.liquidation_map,
 )  # fmt: skip
 
 
@@ -60,7 +72,7 @@ def test_no_words_overlap_on_paper(numbers, name):
     for make in MAKERS:
         picture = thin(make(numbers[name]))
         for wide, high in ((8.0, 4.8), (6.0, 4.0)) if name in ("two years", "levered") else ((6.0, 4.0),):
-            assert wrong(printed.figure(picture), wide, high) == [], make.__name__
+            assert wrong(matplotlib_figure.draw_figure(picture), wide, high) == [], make.__name__
 
 
 @pytest.mark.filterwarnings("error")
@@ -71,7 +83,7 @@ def test_ticks_do_not_touch_at_the_end_of_a_month(days):
     for shift in range(0, 31, 5):
         moved = stamps + np.timedelta64(24 * shift + 3, "h")
         picture = Picture("equity", "Equity", "run", "USDT", moved, (Panel("equity, USDT", "money", lines=lines),))
-        figure = printed.figure(picture)
+        figure = matplotlib_figure.draw_figure(picture)
         assert wrong(figure, 6.0, 4.0) == []
         assert len([text for text in figure.get_axes()[0].get_xticklabels() if text.get_text()]) >= 2
 
@@ -79,22 +91,24 @@ def test_ticks_do_not_touch_at_the_end_of_a_month(days):
 def test_the_words_of_a_fall_to_nothing_stand_above_the_names():
     steps = (("start", 0.0, 1e5, True), ("basis", 1e5, -6e4, False), ("slippage", 4e4, -39_000.0, False),
              ("gas", 1_000.0, -1.25, False), ("end", 0.0, 998.75, True))  # fmt: skip
-    bars = tuple(Bar(name, name, base, value, f"{value:,.2f}", "#777777", level) for name, base, value, level in steps)
-    panel = Panel("equity, USDT", "money", bars=bars)
+    bars = tuple(
+        WaterfallStep(name, name, base, value, f"{value:,.2f}", "#777777", level) for name, base, value, level in steps
+    )
+    panel = Panel("equity, USDT", "money", waterfall=bars)
     picture = Picture("waterfall", "From start to end", "run", "USDT", np.empty(0, "M8[us]"), (panel,))
     for wide, high in ((8.0, 4.8), (6.0, 4.0)):
-        assert wrong(printed.figure(picture), wide, high) == []
+        assert wrong(matplotlib_figure.draw_figure(picture), wide, high) == []
 
 
 def test_a_bar_of_a_month_ends_inside_its_panel(numbers):
-    parts = tuple(Part(name, name, np.array(values), "#777777", ("", "")) for name, values in (
+    parts = tuple(BarSeries(name, name, np.array(values), "#777777", ("", "")) for name, values in (
         ("basis", [-9e4, 9e4]), ("gas", [-1.0, 1.0]),
     ))  # fmt: skip
-    stack = Stack(("Mar 2025", "Apr 2025"), parts)
-    panel = Panel("P&L of the month, USDT", "money", stack=stack)
+    stack = CategoryBars(("Mar 2025", "Apr 2025"), parts)
+    panel = Panel("P&L of the month, USDT", "money", category_bars=stack)
     made = Picture("monthly", "P&L by month", "run", "USDT", np.empty(0, "M8[us]"), (panel,))
-    for picture in (made, *(causes.monthly(numbers[name]) for name in ("struck", "two years", "levered"))):
-        ax = printed.figure(picture).get_axes()[0]
+    for picture in (made, *(pnl.monthly(numbers[name]) for name in ("struck", "two years", "levered"))):
+        ax = matplotlib_figure.draw_figure(picture).get_axes()[0]
         low, high = ax.get_ylim()
         ends = [end for bar in ax.patches for end in (bar.get_y(), bar.get_y() + bar.get_height())]
         room = 0.03 * (max(ends) - min(ends))
@@ -106,7 +120,7 @@ def test_no_words_of_runs_beside_each_other_overlap(numbers):
     runs = {name: numbers[name] for name in ("two years", "alerts", "eth", "staked", "loan", "levered")}
     for make in (comparison.overview, comparison.growth, comparison.drawdown, comparison.attribution):
         for wide, high in ((8.0, 4.8), (6.0, 4.0)):
-            assert wrong(printed.figure(thin(make(runs))), wide, high) == [], make.__name__
+            assert wrong(matplotlib_figure.draw_figure(thin(make(runs))), wide, high) == [], make.__name__
 
 
 def test_no_words_of_a_table_overlap(numbers):
@@ -118,7 +132,7 @@ def test_no_words_of_a_table_overlap(numbers):
             {name: numbers[name] for name in names}, [(*row, *("none",) * (len(names) - 2)) for row in rows]
         )
         for wide, high in ((8.0, 7.6), (8.0, 4.8), (6.0, 4.0)):
-            assert wrong(printed.figure(picture), wide, high) == []
+            assert wrong(matplotlib_figure.draw_figure(picture), wide, high) == []
 
 
 def image_of(figure):
@@ -138,12 +152,14 @@ def near(image, colour, within=30):
 def test_a_table_of_one_year_is_coloured(numbers):
     """A single row of cells has no neighbour that says how high it is."""
     for name in ("one row", "struck"):
-        assert near(image_of(printed.figure(causes.monthly_returns(numbers[name]))), theme.LIGHT_MAP[0]) > 3_000
+        image = image_of(matplotlib_figure.draw_figure(returns.monthly_returns(numbers[name])))
+        assert near(image, theme.LIGHT_HEATMAP[0]) > 3_000
 
 
 def test_the_areas_of_one_row_are_dots(numbers):
-    picture = holdings.exposure(numbers["one row"])
-    dots = [line for line in printed.figure(picture).get_axes()[0].get_lines() if line.get_marker() == "o"]
+    picture = positions.exposure(numbers["one row"])
+    lines = matplotlib_figure.draw_figure(picture).get_axes()[0].get_lines()
+    dots = [line for line in lines if line.get_marker() == "o"]
     tops = np.cumsum([band.values[0] for band in picture.panels[0].bands])
     assert [line.get_color() for line in dots[:3]] == [band.colour for band in picture.panels[0].bands]
     np.testing.assert_allclose([line.get_ydata()[0] for line in dots[:3]], tops)
@@ -160,7 +176,7 @@ def test_a_line_is_seen_below_hundreds_of_events(numbers):
     from matplotlib.lines import Line2D
 
     run = numbers["two years"]
-    figure = printed.figure(thin(marks.with_events(run, prepare.equity(run), EVENT_KINDS)))
+    figure = matplotlib_figure.draw_figure(thin(annotations.with_event_marks(run, equity.equity(run), EVENT_KINDS)))
     shown = [line for line in figure.get_axes()[0].get_lines() if line.get_gid() in EVENT_KINDS]
     assert {"decision", "fill", "funding"} <= {line.get_gid() for line in shown}
     for line in shown:
@@ -178,6 +194,8 @@ def test_a_line_is_seen_below_hundreds_of_events(numbers):
 def test_an_alert_does_not_pass_for_funding(numbers):
     """Both are diamonds of a like colour: as with plotly the one is hollow."""
     run = numbers["alerts"]
-    figure = printed.figure(thin(marks.with_events(run, prepare.equity(run), ("alert", "funding"))))
+    figure = matplotlib_figure.draw_figure(
+        thin(annotations.with_event_marks(run, equity.equity(run), ("alert", "funding")))
+    )
     faces = {line.get_gid(): line.get_markerfacecolor() for line in figure.get_axes()[0].get_lines()}
     assert (faces["alert"], faces["funding"]) == ("none", theme.MARKS["funding"])

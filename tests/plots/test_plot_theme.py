@@ -95,7 +95,7 @@ def test_columns_are_told_apart_by_every_reader():
 
 
 def test_venues_and_levels_are_told_apart_by_every_reader():
-    venues = [colour for name, colour in theme.VENUES.items() if name != "wallet"]
+    venues = list(theme.VENUES.values())
     assert nearest([*venues, theme.WARNING, theme.CRITICAL]) > 9.0
     # what stands beside venues in the figure of risk
     assert nearest([*venues, theme.LTV, theme.ASSETS[0], theme.WARNING, theme.CRITICAL]) > 9.0
@@ -103,19 +103,19 @@ def test_venues_and_levels_are_told_apart_by_every_reader():
 
 def test_events_are_seen_and_told_apart():
     """By colour or by shape; kinds of one shape by colour."""
-    from basis.plots.figures import _MARKS
-    from basis.plots.run import EVENT_KINDS
+    from basis.plots.backends.plotly_traces import MARK_SYMBOLS
+    from basis.plots.data import EVENT_KINDS
 
     for kind in EVENT_KINDS:
         assert contrast(theme.MARKS[kind], theme.LIGHT.paper) > 1.9
-    assert len({(_MARKS[kind][0], theme.MARKS[kind]) for kind in EVENT_KINDS}) == len(EVENT_KINDS)
+    assert len({(MARK_SYMBOLS[kind][0], theme.MARKS[kind]) for kind in EVENT_KINDS}) == len(EVENT_KINDS)
     filled = ("fill", "transfer", "arrival", "funding", "reward", "order")
     assert nearest([theme.MARKS[kind] for kind in filled]) > 9.0
 
 
 def test_the_year_of_months_is_said_once():
-    assert theme.under_axis(["Nov 2024", "Dec 2024", "Jan 2025"]) == ["Nov\n2024", "Dec", "Jan\n2025"]
-    assert theme.under_axis(["staking yield", "borrow yield", "P&L"]) == ["staking\nyield", "borrow\nyield", "P&L"]
+    assert theme.axis_labels(["Nov 2024", "Dec 2024", "Jan 2025"]) == ["Nov\n2024", "Dec", "Jan\n2025"]
+    assert theme.axis_labels(["staking yield", "borrow yield", "P&L"]) == ["staking\nyield", "borrow\nyield", "P&L"]
 
 
 def test_nothing_vanishes_on_either_ground():
@@ -140,9 +140,9 @@ def test_plotly_and_matplotlib_take_it():
     import plotly.graph_objects as go
 
     for ground in (theme.LIGHT, theme.DARK):
-        made = go.layout.Template(theme.template(ground))
+        made = go.layout.Template(theme.plotly_template(ground))
         assert made.layout.paper_bgcolor == ground.paper
         assert list(made.layout.colorway) == [words.colour for words in theme.COLUMNS.values()]
-        with mpl.rc_context(theme.rc(ground)):
+        with mpl.rc_context(theme.matplotlib_settings(ground)):
             assert mpl.rcParams["figure.facecolor"] == ground.paper
             assert mpl.rcParams["text.color"] == made.layout.font.color

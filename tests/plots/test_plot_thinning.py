@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 import basis
 from basis.errors import InputError
 from basis.kernel.layout import COLUMN_NAMES
-from basis.plots import comparison, prepare
-from basis.plots.pictures import Line, Marks, Panel, Picture, Shade
+from basis.plots.figures import comparison, equity, pnl, risk
+from basis.plots.picture import Line, Marks, Panel, Picture, Shade
 from basis.plots.thinning import ROWS, extremes, thin
 
 START = np.datetime64("2024-01-01T00", "us")
@@ -47,7 +47,7 @@ def test_ends_gaps_and_marks_stay():
     marks = Marks("liquidation", "liquidation", marked, np.zeros(2), ("a", "b"))
     made = thin(picture(values, (marks,)), 2_000)
     rows = ((made.stamps - START) // HOUR).astype(int)
-    assert made.of_rows == 20_000
+    assert made.total_rows == 20_000
     assert len(rows) <= 2_000
     assert {0, 19_999, 777, 12_345, 5_000, 5_001, 5_003, 5_004} <= set(rows)
     for line, original in zip(made.panels[0].lines, values, strict=True):
@@ -74,14 +74,14 @@ def test_of_many_alerts_in_a_column_the_worst_stays():
     made = thin(picture(np.zeros((1, rows)), (marks,)), 4_000).panels[0].marks[0]
     assert len(made.values) < 1_000
     assert (made.values.min(), made.values.max()) == (values.min(), values.max())
-    assert made.words == tuple(map(str, made.values))
+    assert made.hover_texts == tuple(map(str, made.values))
 
 
 @pytest.mark.parametrize("name", ["two years"])
 def test_a_run_s_extremes_survive(numbers, name):
     run = numbers[name]
     assert len(run) == 17_545
-    for make in (prepare.equity, prepare.drawdown, prepare.attribution_area, prepare.risk):
+    for make in (equity.equity, equity.drawdown, pnl.attribution_area, risk.risk):
         whole = make(run)
         small = thin(whole)
         assert len(small.stamps) <= ROWS
@@ -196,5 +196,5 @@ def test_how_many_rows_may_be_said(results):
     print_rows = plot.equity(backend="matplotlib").get_axes()[0].get_lines()[0].get_xdata()
     assert len(print_rows) == sizes[1]
     for rows in (1, 0, -5, True, 2.5, "all"):
-        with pytest.raises(InputError, match="2 or more, or None for every row"):
+        with pytest.raises(InputError, match="2 or more, or None for all"):
             plot.equity(rows=rows)

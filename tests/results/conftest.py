@@ -6,7 +6,7 @@ from run_cases import CASES
 from basis.config import load_config
 from basis.engine.simulation import simulate
 from basis.market import DataProvider
-from basis.results import Result
+from basis.reports import Result
 
 
 @pytest.fixture(scope="session")

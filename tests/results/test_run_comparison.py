@@ -12,7 +12,8 @@ import basis
 from basis.errors import InputError
 from basis.kernel.layout import COLUMN_NAMES
 from basis.plots import theme
-from basis.results.comparison_page import attribution_rows, make_page, tables
+from basis.reports.comparison_report import make_report
+from basis.reports.comparison_tables import attribution_rows, terminal_tables
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_differences_are_a_table_of_texts(three, results):
 
 
 def test_the_page_has_the_numbers_of_the_runs(three):
-    page = Reader(make_page(three))
+    page = Reader(make_report(three))
     assert all(target.startswith("#") for target in page.refers)
     assert [row[1:] for row in page.table("metric")[1:]] == three.formatted.to_numpy().tolist()
     *rows, total = page.table("cause")[1:]
@@ -87,7 +88,7 @@ def test_the_page_has_the_numbers_of_the_runs(three):
     for line in content["data"]:
         values = np.frombuffer(base64.b64decode(line["y"]["bdata"]), "f8")
         assert np.isfinite(values).any()
-    assert "own share class" in page.text
+    assert "in the share class of each run" in page.text
 
 
 def test_the_page_opens_without_a_complaint(three, tmp_path):
@@ -101,5 +102,7 @@ def test_the_page_opens_without_a_complaint(three, tmp_path):
 
 
 def test_tables_for_a_terminal_leave_out_what_is_the_same(three, results):
-    assert [head[0] for head, _ in tables(three)] == ["run", "metric", "P&L by cause", "configuration"]
-    assert [head[0] for head, _ in tables(basis.compare(results["plain"], results["plain"]))][-1] == "P&L by cause"
+    assert [head[0] for head, _ in terminal_tables(three)] == ["run", "metric", "P&L by cause", "configuration"]
+    assert [head[0] for head, _ in terminal_tables(basis.compare(results["plain"], results["plain"]))][
+        -1
+    ] == "P&L by cause"

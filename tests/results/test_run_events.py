@@ -5,7 +5,7 @@ import pytest
 from run_auditor import rebuild
 from run_cases import CASES
 
-from basis.results import Result
+from basis.reports import Result
 
 
 def test_events_tell_every_change_of_a_quantity(result, recording):

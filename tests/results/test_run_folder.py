@@ -14,7 +14,8 @@ import pytest
 
 from basis.config import load_config
 from basis.errors import InputError
-from basis.results import Result, folder, open_run
+from basis.reports import Result, open_run
+from basis.results import folder
 from basis.results.folder import TABLES, write_file, write_whole
 from basis.results.table import Table, differences
 
@@ -107,7 +108,7 @@ def test_an_existing_folder_is_kept_unless_forced(results, tmp_path):
 def test_force_replaces_no_folder_that_is_none_of_ours(results, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("all of it")
-    with pytest.raises(InputError, match="no run folder"):
+    with pytest.raises(InputError, match="not a run folder"):
         results["lending"].save(tmp_path / "mine", force=True)
     assert names(tmp_path / "mine") == ["thesis.tex"]
 
@@ -233,7 +234,7 @@ import sys
 from basis.config import load_config
 from basis.engine.simulation import simulate
 from basis.market import DataProvider
-from basis.results import Result, open_run
+from basis.reports import Result, open_run
 config = load_config("pure_lending", {{"start": "2024-02-01", "end": "2024-02-03"}}, environ={{}})
 result = Result.from_recording(simulate(config, DataProvider({str(sample_data)!r}, config)))
 open_run(result.save({str(tmp_path / "run")!r})).table("events")

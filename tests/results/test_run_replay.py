@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from basis.errors import InputError
-from basis.results import Result, open_run
+from basis.reports import Result, open_run
 from basis.results.replay import replay
 
 WINDOW = {"start": "2024-02-01", "end": "2024-02-04"}
@@ -97,11 +97,11 @@ def test_a_missing_file_and_a_changed_table_are_named(make_run, own_data, tmp_pa
 def test_data_at_another_place(make_run, own_data, tmp_path, sample_data):
     target = Result.from_recording(make_run("pure_lending", WINDOW, data=own_data)).save(tmp_path / "run")
     own_data.rename(tmp_path / "moved")
-    with pytest.raises(InputError, match="is not here"):
+    with pytest.raises(InputError, match="does not exist"):
         replay(target)
     assert replay(target, tmp_path / "moved").identical
 
 
 def test_what_is_no_run_is_told(tmp_path):
-    with pytest.raises(InputError, match="no run folder"):
+    with pytest.raises(InputError, match="not a run folder"):
         replay(tmp_path)

@@ -15,7 +15,7 @@ from headless import chromium, open_page
 import basis
 from basis.errors import InputError, RunStoppedWarning
 from basis.plots import theme
-from basis.results import Result, open_run, report
+from basis.reports import Result, open_run, run_report
 from basis.results.folder import REPORT
 
 #: Figures of every report; of those that not every book has, the names.
@@ -92,7 +92,7 @@ def two_years(sample_data, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def pages(results):
-    return {name: Reader(report.make_report(result)) for name, result in results.items()}
+    return {name: Reader(run_report.make_report(result)) for name, result in results.items()}
 
 
 @pytest.fixture(scope="session")
@@ -117,7 +117,7 @@ def test_it_is_one_file_that_refers_to_nothing_else(two_years):
 
 def test_its_parts_are_there_in_order(page):
     headings = "Headline figures|Equity|Drawdown|Attribution|Risk|Events|Liquidations|Critical alerts|Rejected orders"
-    places = [page.text.find(name) for name in f"{headings}|Data|Stand-ins|Configuration and manifest".split("|")]
+    places = [page.text.find(name) for name in f"{headings}|Data|Fallbacks|Configuration and manifest".split("|")]
     assert -1 not in places
     assert page.tags.count("h1") == 1
     assert {"main", "header", "nav", "section", "figure", "figcaption", "details", "caption"} <= set(page.tags)
@@ -136,22 +136,22 @@ def test_headline_figures_are_the_stats(page, result):
 
 def test_the_attribution_table_sums_to_the_profit(page, result):
     rows = {row[0]: row[1:] for row in page.table("cause")[1:]}
-    summary, places = result.summary, theme.places(result.summary["share_class"])
+    summary, decimals = result.summary, theme.decimals(result.summary["share_class"])
     within = 1e-9 * max(1.0, summary["initial_equity"])
     columns = {row[0]: number(row[1]) for name, row in rows.items() if row[0] and "|" not in row[0]}
     for column, total in columns.items():
         assert total == pytest.approx(summary["attribution"][column], abs=within)
     profit = summary["final_equity"] - summary["initial_equity"] - summary["net_flows"]
     assert number(rows["sum of the columns"][1]) == pytest.approx(profit, abs=within)
-    assert number(rows["P&L by the balance"][1]) == pytest.approx(profit, abs=within)
+    assert number(rows["balance-based P&L"][1]) == pytest.approx(profit, abs=within)
     # as printed, digit by digit
     assert sum(columns.values()) == pytest.approx(profit, abs=within)
-    assert len(rows["sum of the columns"][1].rpartition(".")[2]) >= places
+    assert len(rows["sum of the columns"][1].rpartition(".")[2]) >= decimals
     assert abs(number(rows["difference"][1])) <= 1e-9 * summary["initial_equity"]
     shares = [number(row[2].rstrip("%")) for row in rows.values() if row[0] and "|" not in row[0]]
     assert sum(shares) == pytest.approx(100.0, abs=0.01 * (len(shares) + 1))
     listed = {theme.COLUMNS[column].name for column in columns}
-    empty = set(re.search(r"Nothing in: (.*?)\.", page.text)[1].split(", "))
+    empty = set(re.search(r"Zero: (.*?)\.", page.text)[1].split(", "))
     assert listed | empty == {words.name for words in theme.COLUMNS.values()}
     assert not listed & empty
 
@@ -220,7 +220,7 @@ def test_a_lending_liquidation_is_one_and_in_share_class(sample_data):
     days = {"start": "2024-02-01", "end": "2024-02-14", "strategy.rebalance": False}
     loan = {"aave_v3:aToken:WETH": 60.0, "aave_v3:debtToken:USDT": 118_000.0}
     result = basis.backtest("pure_lending", sample_data, overrides=days, positions=loan)
-    page, events = Reader(report.make_report(result)), result.events
+    page, events = Reader(run_report.make_report(result)), result.events
     struck = events[events.kind == "liquidation"]
     assert len(struck) >= 2
     assert result.summary["liquidations"] == struck.timestamp.nunique()
@@ -234,7 +234,7 @@ def test_a_lending_liquidation_is_one_and_in_share_class(sample_data):
 def test_rejects_are_counted_by_reason(sample_data):
     flows = [{"timestamp": f"2024-02-0{day}T00:00:00Z", "amount": -500_000} for day in (2, 3)]
     config = basis.load_config("btc_basis", {"start": "2024-02-01", "end": "2024-02-04", "flows": flows}, environ={})
-    rows = Reader(report.make_report(basis.backtest(config, sample_data))).table("reason")[1:]
+    rows = Reader(run_report.make_report(basis.backtest(config, sample_data))).table("reason")[1:]
     assert rows == [["withdrawal exceeds equity", "wallet", "2"]]
 
 
@@ -255,7 +255,7 @@ def test_data_configuration_and_manifest_are_there(two_years):
 def test_texts_cannot_break_the_page(results, monkeypatch):
     result = Result.from_recording(results["lending"]._recording)
     monkeypatch.setitem(result.manifest, "notes", ["</script><script>alert(1)</script> & <b>"])
-    text = report.make_report(result)
+    text = run_report.make_report(result)
     assert "<script>alert" not in text
     assert not re.search(r"<!--", "".join(Reader(text).scripts[name] for name in ("plot-equity", "plot-risk")))
     assert "&lt;/script&gt;&lt;script&gt;alert(1)" in text
@@ -287,7 +287,7 @@ def test_a_report_that_fails_leaves_no_half_folder(results, tmp_path, monkeypatc
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(report, "make_report", fail)
+    monkeypatch.setattr(run_report, "make_report", fail)
     with pytest.raises(InputError, match="disk full"):
         results["lending"].save(tmp_path / "run")
     assert os.listdir(tmp_path) == []
@@ -297,7 +297,7 @@ def test_report_goes_where_it_is_asked_for(results, saved, tmp_path):
     target = results["lending"].report(tmp_path / "new" / "report.html")
     assert target == tmp_path / "new" / "report.html"
     assert os.listdir(tmp_path / "new") == ["report.html"]
-    with pytest.raises(InputError, match="in memory only"):
+    with pytest.raises(InputError, match="only in memory"):
         results["lending"].report()
     with pytest.raises(InputError, match="Cannot write"):
         results["lending"].report(tmp_path / "new" / "report.html" / "below")
@@ -323,7 +323,7 @@ def test_a_report_needs_no_frames_and_no_figures(saved):
     """What saving a run from the command line imports."""
     code = f"""
 import sys
-from basis.results import open_run
+from basis.reports import open_run
 open_run({str(saved)!r}).report({str(saved.parent / "again.html")!r})
 print([name for name in ("pandas", "plotly.graph_objects", "matplotlib", "numba") if name in sys.modules])
 """
@@ -427,7 +427,7 @@ def test_printing_says_what_it_needs_and_leaves_nothing_half_written(results, tm
     target.write_text("before")
     with pytest.raises(InputError, match=r"ends in \.pdf"):
         results["lending"].report(tmp_path / "report.html", pdf=True)
-    monkeypatch.setattr("basis.results.page.shutil.which", lambda _: None)
+    monkeypatch.setattr("basis.reports.pdf.shutil.which", lambda _: None)
     with pytest.raises(InputError, match=r"none of chromium, .* is on PATH. Install Chromium"):
         results["lending"].report(target, pdf=True)
     # a browser that dies, and one that prints something else
@@ -435,7 +435,7 @@ def test_printing_says_what_it_needs_and_leaves_nothing_half_written(results, tm
         browser = tmp_path / name
         browser.write_text(f"#!/bin/sh\n{script}\n")
         browser.chmod(0o755)
-        monkeypatch.setattr("basis.results.page.shutil.which", lambda _, path=browser: str(path))
+        monkeypatch.setattr("basis.reports.pdf.shutil.which", lambda _, path=browser: str(path))
         with pytest.raises(InputError, match="made no PDF"):
             results["lending"].report(target, pdf=True)
     assert target.read_text() == "before"

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from basis.results import Result, measures
-from basis.results.stats import STATS, money, percent, shown
+from basis.reports import Result
+from basis.reports.formatting import format_stat, money, percent
+from basis.results import measures
+from basis.results.stats import STATS
 
 DAYS = 365
 #: Cases with enough days for every metric.
@@ -217,4 +219,4 @@ def test_numbers_in_words():
     assert money(-0.001, "USDT") == "0.00 USDT"
     assert money(1234.5, "USDT") == "1,234.50 USDT"
     assert money(0.0123456789, "ETH") == "0.012346 ETH"
-    assert shown("longest_under_water", 1, "USDT") == "1 day"
+    assert format_stat("longest_under_water", 1, "USDT") == "1 day"

@@ -7,7 +7,7 @@ import pytest
 from basis.assets import load_assets
 from basis.kernel.keys import parse_key
 from basis.kernel.layout import COLUMN_NAMES
-from basis.results import Result
+from basis.reports import Result
 from basis.results.folder import TABLES
 
 CONTRACT = {

@@ -17,8 +17,8 @@ def _record(integers: str = "", floats: str = "") -> np.dtype:
 ACTION = _record("code plan", "amount target stop take_profit")
 #: What is sent to a venue: units, signed for trades; `action` is the code of the action that it belongs to.
 ORDER = _record("kind slot destination action", "quantity")
-#: What a venue made of an order. `fee_rate` is the fee by notional, `fee` counts units of what is sent (of a flash loan
-#: it is a fraction), `gas_units` units of gas, `wait_s` seconds until it arrives, `put_in` ether that goes into a bundle.
+#: What a venue made of an order. `fee_rate` is the fee by notional. `fee` counts units of what is sent; of a flash loan
+#: it is a fraction. `wait_s` is the time until it arrives, `put_in` the ether that goes into a bundle.
 FILL = _record("kind slot destination action", "quantity price reference fee_rate fee gas_units wait_s put_in")
 #: What happened. Costs are in share class; `cash` is what an exchange books, in quote units.
 EVENT = _record(

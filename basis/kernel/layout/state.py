@@ -9,7 +9,8 @@ from .declare import Item, Layout
 _OF_COLUMN = (
     "funding received or paid", "index growth on supply", "index growth on debt",
     "growth of the protocol rate of staking tokens", "reward tokens at their price when received",
-    "market against protocol rate of staking tokens", "price of what is left unhedged", "mark against spot of the perps",
+    "market against protocol rate of staking tokens", "price of what is left unhedged",
+    "mark against spot of the perps",
     "later price of reward tokens", "trading fees", "slippage", "gas", "fees of transfers", "fees of flash loans",
     "penalties and fees of liquidations",
 )  # fmt: skip

@@ -82,7 +82,7 @@ def slippage(run, t, lane, terms, place, units, reference):
 
 @stage
 def fill_price(run, t, lane, place, venue, dq, reference):
-    """Price and fee rate of a trade: of an order that rested over the bar where the market reached it, else a taker's."""
+    """Price and fee rate of a trade: of an order that rested where the market reached it, else a taker's."""
     is_spot = place < run.shape.tokens
     terms = run.terms.venue[run.terms_index[t], venue]
     if run.shape.limited > 0:

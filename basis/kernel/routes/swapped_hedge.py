@@ -1,4 +1,4 @@
-"""A hedge whose long leg is on chain: ether swapped for USDT in the wallet against perp shorts over venues by weight."""
+"""A hedge whose long leg is on chain: ether swapped for USDT in the wallet, against perp shorts over venues."""
 
 from ..layout import codes
 from ..numba.jit import routine, stage

@@ -1,0 +1,400 @@
+"""The result of a run as users hold it: pandas frames, metrics, figures, report and explanation.
+
+pandas and plotly are imported on use.
+"""
+
+import functools
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Never
+
+from basis.config.fields import nearest
+from basis.config.layers import refuse_arguments
+from basis.errors import InputError
+from basis.results import measures
+from basis.results.folder import MANIFEST, REPORT, TABLES, read_json, write_whole
+from basis.results.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+    from basis.plots.accessor import Plots
+    from basis.reports.explain import Explanation
+
+
+class Result(Run):
+    """The result of a run: made by `backtest`, or opened from a folder with `open_run`.
+
+    Tables are pandas frames with one row for each row of the run, on a UTC index named ``timestamp``. The unit of each
+    column is in ``.attrs['units']``. `to_polars` gives the tables as polars frames. The parts of a column name are
+    separated by bars: ``value|binance:BaseToken:BTC``. The error for a misspelt column names the nearest one. A result
+    can be pickled and sent to another process, where it has no `checkpoint`.
+
+    Attributes
+    ----------
+    run_id, status, cause : str, str, str | None
+        Deterministic id; ``complete`` or ``stopped``; and why the run stopped.
+    config : Config
+        Complete configuration.
+    summary : dict
+        Headline numbers, as in `summary.json`.
+    manifest : dict
+        Inputs and versions of the run, as in `manifest.json`; in memory without the hashes of the table files.
+    warnings : list[str]
+        What a reader should know before relying on the numbers, one sentence each.
+    equity : pandas.DataFrame
+        ``equity``, ``net_flow``, ``withdrawal_pending``, cumulative P&L both ways (``pnl_balance``, ``pnl_attributed``)
+        and their ``residual``, share class; ``share_class_usd``, USD per unit of it.
+    attribution : pandas.DataFrame
+        P&L of each row by column, share class. The columns without a bar in their name sum to the change of equity less
+        flows; ``funding_pnl|<venue>`` is a breakdown.
+    positions : pandas.DataFrame
+        Stored quantity by instrument after the row's fills (scaled for Aave); ``<key>|in_transit``, quantity in
+        transit; ``<key>|cost``, cost of a perp position in quote currency.
+    exposure : pandas.DataFrame
+        ``value|<key>`` and ``gross``, share class; ``net_delta|<asset>``, units, and ``net_delta_ratio|<asset>``,
+        fraction of the equity.
+    risk : pandas.DataFrame
+        ``ltv``, ``health_factor`` and ``margin_ratio|<venue>`` after fills, ``…|before`` decisions, and ``…|worst`` of
+        the bar that ended; ``alert|<measure>`` is 0, 1 (warning) or 2 (critical); distance to liquidation.
+    panel : pandas.DataFrame
+        The market data that the run saw.
+    events : pandas.DataFrame
+        One event per row in the order of ``seq``, with instants as columns.
+    drawdown : pandas.Series
+        Fall of the time-weighted growth from its highest value so far, fraction <= 0.
+    plot : Plots
+        Figures: ``plot.overview()``, ``.equity()``, ``.attribution(kind)``, ``.risk()``, …; ``help(result.plot)``.
+
+    Examples
+    --------
+    >>> result = basis.backtest("btc_basis", start="2024-06-01", end="2024-06-30")
+    >>> result.equity.shape, result.equity.attrs["units"]["equity"]
+    ((697, 7), 'USDT')
+    >>> columns = result.attribution[[name for name in result.attribution if "|" not in name]]
+    >>> bool(abs(columns.to_numpy().sum() - result.equity["pnl_balance"].iloc[-1]) < 1e-6)
+    True
+    >>> result.stats(formatted=True)["max drawdown"].endswith("%")
+    True
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        """Raise the error for a missing attribute, which names the nearest one."""
+        if name.startswith("_") or hasattr(type(self), name):
+            # a property that failed raises its own error
+            return object.__getattribute__(self, name)
+        near = nearest(name, (attribute for attribute in dir(type(self)) if not attribute.startswith("_")))
+        hint = f" Did you mean {near}?" if near else f" Its tables are {', '.join(TABLES)}."
+        raise AttributeError(f"A result has no {name!r}.{hint}")
+
+    # --- tables ------------------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def equity(self) -> "pd.DataFrame":
+        return self.table("equity").to_pandas()
+
+    @functools.cached_property
+    def attribution(self) -> "pd.DataFrame":
+        return self.table("attribution").to_pandas()
+
+    @functools.cached_property
+    def positions(self) -> "pd.DataFrame":
+        return self.table("positions").to_pandas()
+
+    @functools.cached_property
+    def exposure(self) -> "pd.DataFrame":
+        return self.table("exposure").to_pandas()
+
+    @functools.cached_property
+    def risk(self) -> "pd.DataFrame":
+        return self.table("risk").to_pandas()
+
+    @functools.cached_property
+    def panel(self) -> "pd.DataFrame":
+        return self.table("panel").to_pandas()
+
+    @functools.cached_property
+    def events(self) -> "pd.DataFrame":
+        """Events of the run, one per row, in the order of ``seq``.
+
+        ``timestamp`` is the row in which an event was booked, ``effective_at`` is when it happened. Both are UTC, as is
+        text in a query. ``kind`` is decision, order, fill, reject, transfer, arrival, funding, reward, liquidation,
+        alert, flow, data or error. Units of all columns are in ``.attrs['units']``.
+
+        Examples
+        --------
+        >>> result = basis.backtest("btc_basis", start="2024-06-01", end="2024-06-08")
+        >>> fills = result.events.query("kind == 'fill' and venue == 'bybit'")
+        >>> sorted(fills["instrument"].unique())
+        ['bybit:Perp:BTCUSDT']
+        >>> day = result.events.query("'2024-06-02' < timestamp <= '2024-06-03' and kind == 'funding'")
+        >>> sorted(day["effective_at"].dt.hour.unique().tolist())
+        [0, 8, 16]
+        """
+        return self.table("events").to_pandas(index=False)
+
+    def to_polars(self, name: str) -> "pl.DataFrame":
+        """A table as a polars frame."""
+        return self.table(name).to_polars()
+
+    # --- returns and metrics -----------------------------------------------------------------------------------------
+
+    def returns(self, freq: "str | None" = None) -> "pd.Series":
+        """Time-weighted returns, fractions.
+
+        Parameters
+        ----------
+        freq : str, optional
+            By default one return per row. Otherwise a pandas frequency: a number of bars (``4h``, ``1D``, ``7D``) or a
+            calendar period (``W``, ``ME``, ``QE``). The rows in (start, end] of a period are compounded; a day ends at
+            00:00 UTC, and row 0 belongs to the period that follows it. Periods of bars are counted from 00:00 UTC of
+            the first day and carry the timestamp of their end; calendar periods carry the date that pandas gives them.
+
+        Returns
+        -------
+        pandas.Series
+            For any frequency, the product of 1 plus each return is 1 plus the return of the run. `stats` is measured on
+            the days of ``1D``.
+
+        Raises
+        ------
+        InputError
+            If `freq` is not a frequency, or not a multiple of the bar.
+
+        Examples
+        --------
+        >>> result = basis.backtest("btc_basis", start="2024-06-01", end="2024-06-30")
+        >>> len(result.returns()), len(result.returns("1D")), len(result.returns("W"))
+        (697, 29, 5)
+        >>> bool(abs((1 + result.returns("8h")).prod() - 1 - result.stats()["total_return"]) < 1e-12)
+        True
+        """
+        from basis.results.periods import returns_by_period
+
+        return returns_by_period(self.table("equity")["timestamp"], self.row_returns, freq, self.config.bar_interval)
+
+    @functools.cached_property
+    def drawdown(self) -> "pd.Series":
+        """Fall of the time-weighted growth from its highest value so far, fraction <= 0."""
+        import pandas as pd
+
+        index = pd.DatetimeIndex(self.table("equity")["timestamp"], tz="UTC", name="timestamp")
+        series = pd.Series(measures.drawdown(self.row_returns), index, name="drawdown")
+        series.attrs["unit"] = "fraction"
+        return series
+
+    def stats(self, formatted: bool = False) -> "pd.Series":
+        """Headline and risk metrics.
+
+        Parameters
+        ----------
+        formatted : bool
+            Texts with units, for reading, instead of numbers.
+
+        Returns
+        -------
+        pandas.Series
+            By name; NaN if a metric is not defined; units in ``.attrs['units']``.
+
+        Notes
+        -----
+        Returns are time-weighted: of a row (E_t − flow_t) / E_{t−1} − 1, of a day the compounded returns of its rows.
+        Days end at 00:00 UTC (`basis.results.measures`). A year has 365 days, the risk-free rate is 0. Each entry says
+        how the metric compares with `empyrical` (empyrical-reloaded, ``annualization=365``) and `quantstats`
+        (``periods=365``) on the same daily returns ``result.returns("1D")``. *Same* means equal to 1e-12, which a test
+        checks.
+
+        initial_equity, final_equity, net_flows, pnl
+            Share class; P&L = equity at end − equity at start − net flows.
+        total_return
+            Of the whole run. Same in both.
+        cagr_365
+            (1 + total)^(365 days / duration) − 1, over the time from first to last row. Same in both for whole days;
+            they count days, so that an incomplete day counts as a whole one.
+        volatility_365
+            Sample deviation (ddof 1) of daily returns · √365. Same in both.
+        sharpe_365
+            Mean of daily returns · 365 / volatility. Same in both; NaN here if all days are equal.
+        sortino_365
+            Mean of daily returns · 365 / (√(mean of min(r, 0)² over all days) · √365). Same in both; without a losing
+            day it is NaN here and infinite there.
+        max_drawdown
+            Deepest fall of the growth from its highest value so far, over rows. Both libraries measure it over days
+            only, which hides what happens within a day; on daily returns it is the same in both.
+        calmar
+            CAGR / |max drawdown|; it differs from both as the drawdown does.
+        best_day, worst_day, positive_days
+            Of daily returns; the last is the share of days with a gain. `quantstats.win_rate` leaves out the days
+            without any return.
+        skew, kurtosis
+            Adjusted Fisher-Pearson coefficients; kurtosis in excess of the normal distribution. Same in `quantstats`;
+            `empyrical` has none.
+        var_95
+            5 % quantile of daily returns, as a return. Same in `empyrical`; `quantstats` takes the quantile of a normal
+            distribution.
+        expected_shortfall_95
+            Mean of the days at or below that quantile. Same in `quantstats` with ``method="historical"``; its default
+            is that of a normal distribution. `empyrical` takes the lowest 1 + ⌊(days − 1)·5 %⌋ days: the same unless
+            other days tie with the last of them.
+        time_under_water, longest_under_water
+            Share of the days that end below the highest end of a day so far, and the longest run of such days. The
+            periods of `quantstats.drawdown_details` are the same, counted from date to date.
+        turnover
+            Notional of all fills divided by the mean equity.
+        fills, liquidations, critical_alerts
+            Counts. A venue that is liquidated in a row counts as one liquidation.
+        costs
+            Fees, slippage, gas, transfer and flash fees, divided by the equity at the start.
+        funding_share
+            Funding divided by P&L; more than 1 if funding also pays for the costs.
+        """
+        from basis.results import stats
+
+        if not isinstance(formatted, bool):
+            raise InputError(
+                f"formatted={formatted!r}: give True or False. For one metric write stats()['sharpe_365']."
+            )
+        found, share_class = stats.make_stats(self.summary, self.table("equity")), self.summary["share_class"]
+        if not formatted:
+            return stats.stats_series(found, share_class, self.run_id)
+        from basis.reports.formatting import format_stat
+        from basis.results.frame import NamedSeries
+
+        texts = [format_stat(name, value, share_class) for name, value in found.items()]
+        return NamedSeries(texts, [stats.STATS[name].label for name in found], name=self.run_id)
+
+    # --- explanation, figures and report -----------------------------------------------------------------------------
+
+    def explain(self, timestamp: Any) -> "Explanation":
+        """One row of the run in words and numbers, with its P&L recomputed.
+
+        It shows the market, settlements and flows, risk, decisions and fills, exposure, and the P&L by column. Each
+        column is recomputed from positions, prices and events, beside the booked amount. The last line says whether the
+        columns sum to the change of equity.
+
+        Parameters
+        ----------
+        timestamp : str, datetime or pandas.Timestamp
+            Instant of the row; without a time zone it is UTC.
+
+        Returns
+        -------
+        Explanation
+            Displays as text or HTML; its tables are pandas frames.
+
+        Raises
+        ------
+        InputError
+            If the run has no row at the instant; the message names the nearest row.
+
+        Examples
+        --------
+        >>> result = basis.backtest("btc_basis", start="2024-06-01", end="2024-06-08")
+        >>> hour = result.explain("2024-06-02 08:00")
+        >>> hour.settled[["instrument", "kind"]].head(1).to_dict("records")
+        [{'instrument': 'binance:Perp:BTCUSDT', 'kind': 'funding'}]
+        >>> bool(abs(hour.pnl["difference"]).max() < 1e-9 * 100_000), hour.check.closes
+        (True, True)
+        """
+        from basis.reports.explain import explain
+
+        return explain(self, timestamp)
+
+    @functools.cached_property
+    def plot(self) -> "Plots":
+        from basis.plots.accessor import Plots
+        from basis.reports.plot_data import run_data
+
+        return Plots(run_data(self))
+
+    def report(self, path: "str | Path | None" = None, pdf: bool = False) -> Path:
+        """Write the report of the run: one HTML file that needs no network. An existing file is replaced.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            File to write; by default ``report.html`` (``report.pdf``) in the run's folder. Missing folders above it are
+            made.
+        pdf : bool
+            Print the report to an A4 PDF with a headless Chromium or Chrome.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be written or is not a report, if no path is given for a result in memory, or if there is
+            no browser to print with.
+        """
+        from basis.reports.run_report import write_report
+
+        return write_report(self, path, pdf)
+
+    def save(self, path: str | Path, force: bool = False, *, report: bool = True) -> Path:
+        """Write the run folder `path`. The folder appears complete or not at all.
+
+        Parameters
+        ----------
+        force : bool
+            Replace the folder if it exists and is a run folder.
+        report : bool
+            Write `report.html` as well (some 5 MB, most of it the plotting library).
+
+        Raises
+        ------
+        InputError
+            If the folder exists and `force` is not set, or if it cannot be written.
+        """
+        if not report:
+            return super().save(path, force)
+
+        def fill(target: Path) -> None:
+            self.write_files(target)
+            self._add_report(target)
+
+        return write_whole(path, fill, force)
+
+    def _add_report(self, target: Path) -> None:
+        """Copy the report of the folder that the run was opened from, or make one."""
+        from basis.reports.run_report import make_report
+
+        existing = None if self._folder is None else self._folder / REPORT
+        if existing is not None and existing.is_file():
+            shutil.copy2(existing, target / REPORT)
+        else:
+            (target / REPORT).write_text(make_report(self, read_json(target / MANIFEST)), encoding="utf-8")
+
+    # --- display -----------------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        # this needs only the equity table: debuggers and event loops ask for it even if it is never read
+        from basis.reports.formatting import percent
+
+        deepest = float(measures.drawdown(self.row_returns).min(initial=0.0))
+        return (
+            f"<Result {self.run_id} {self.status}, {len(self.row_returns):,} rows: "
+            f"return {percent(self.total_return)}, max drawdown {percent(deepest)}>"
+        )
+
+    def _repr_html_(self) -> str:
+        from basis.reports.notebook_html import result_html
+
+        return result_html(self)
+
+
+def open_run(path: str | Path, **misspelt: Never) -> Result:
+    """The result in a run folder.
+
+    Raises
+    ------
+    InputError
+        If the folder is not a run folder; the message names what is missing.
+
+    Examples
+    --------
+    >>> result = basis.backtest("pure_lending", start="2024-06-01", end="2024-06-08", out="runs/week")
+    >>> again = basis.open_run("runs/week")
+    >>> again.equity.equals(result.equity)
+    True
+    """
+    refuse_arguments(open_run, misspelt)
+    return Result.from_folder(path)
