@@ -6,15 +6,13 @@ import shutil
 import subprocess
 import sys
 import textwrap
-import threading
 from pathlib import Path
 
 import numba
 import pytest
-from numba.core.types.functions import BaseFunction
 
 import basis
-from basis.kernel.numba import cache, internals
+from basis.kernel.numba import cache
 
 KERNEL = Path(basis.__file__).parent / "kernel"
 
@@ -240,26 +238,6 @@ def test_a_lock_is_released_though_a_process_was_forked_meanwhile(tmp_path, monk
     finally:
         os.write(ends, b"x")
         os.waitpid(child, 0)
-
-
-def test_threads_that_compile_at_a_time_leave_numba_as_it_was():
-    before = BaseFunction.get_call_type
-    inside, leave = [threading.Event() for _ in range(2)], [threading.Event() for _ in range(2)]
-
-    def work(i):
-        with internals.remembered_types():
-            inside[i].set()
-            leave[i].wait(10)
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]
-    threads[0].start()
-    assert inside[0].wait(10)
-    threads[1].start()
-    inside[1].wait(0.3)
-    for event, thread in zip(leave, threads, strict=True):
-        event.set()
-        thread.join()
-    assert BaseFunction.get_call_type is before
 
 
 def test_processes_that_compile_at_once_keep_all_their_kernels(tmp_path):

@@ -7,8 +7,8 @@ called with, and reads all of them anew for every type of argument. Here the par
 points are optimised whole, and LLVM alone binds an entry point whose sizes were left open to the sizes of a book.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from llvmlite import binding, ir
@@ -20,7 +20,6 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.registry import cpu_target
 from numba.core.typed_passes import NativeLowering
-from numba.core.types.functions import BaseFunction
 
 from .cache import file_lock
 from .intrinsics import SIZE_FUNCTION
@@ -106,32 +105,6 @@ def for_any_literal(part: Any) -> Any:
 
     part.get_call_template = get_call_template
     return part
-
-
-@contextmanager
-def remembered_types() -> Iterator[None]:
-    """Look up the type of an operation once for its arguments, where Numba would do so wherever it stands.
-
-    Another thread that compiles waits: it would find what this one remembers, and might put it back for ever.
-    """
-    known: dict[tuple, Any] = {}
-    with compiler_lock.global_compiler_lock:
-        resolve = BaseFunction.get_call_type
-
-        def get_call_type(self: Any, context: Any, args: tuple, kws: Mapping[str, Any]) -> Any:
-            if kws:
-                return resolve(self, context, args, kws)
-            # the function itself is part of the key, so that it lives as long
-            key = (self, args)
-            if key not in known:
-                known[key] = resolve(self, context, args, kws)
-            return known[key]
-
-        BaseFunction.get_call_type = get_call_type
-        try:
-            yield
-        finally:
-            BaseFunction.get_call_type = resolve
 
 
 class _BoundLibrary(JITCodeLibrary):

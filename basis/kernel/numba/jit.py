@@ -16,7 +16,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numba
@@ -135,7 +135,7 @@ def _compiling(name: str) -> Iterator[None]:
 
     A compiler makes objects by the million, hardly any of them garbage that only the collector finds: it pauses.
     """
-    with cache.file_lock(name), internals.remembered_types() if MODE == DEFAULT else nullcontext():
+    with cache.file_lock(name):
         collects = gc.isenabled()
         gc.disable()
         try:

@@ -65,8 +65,7 @@ def _call(address: int, factor: float) -> float:
 
 
 def _run() -> bool:
-    with internals.remembered_types():
-        read = internals.read(_parts(), _SIGNATURE)
+    read = internals.read(_parts(), _SIGNATURE)
     kept = [internals.bind(read, _SIGNATURE, {_SIZE: size}, f"basis-self-test-{size}") for size in (3, 5)]
     for size, library in zip((3, 5), kept, strict=True):
         for made in (library, internals.load(internals.dump(library))):
