@@ -66,7 +66,7 @@ COMPONENTS: dict[str, type] = {
 _COMPILED = ("position_monitor", "event_logger", "exposure_monitor", "risk_monitor", "pnl_calculator")
 _CLIENTS = (ExchangeSimulation, ProtocolSimulation, WalletSimulation)
 SHARE_CLASSES = ("USDT", "ETH")
-#: Keys of the configuration that are no matter to the data, or are told apart.
+#: Keys of the configuration that do not change the data.
 _NOT_DATA = ("initial_capital", "start", "end")
 #: Rows between two looks at whatever else waits in the caller's event loop.
 _BREATH = 512
@@ -142,7 +142,7 @@ class EventDriver:
 
     Examples
     --------
-    In a notebook ``await`` stands by itself in a cell; elsewhere `asyncio.run` runs what waits:
+    In a notebook cell write ``await`` before a call; elsewhere give the call to `asyncio.run`:
 
     >>> import asyncio
     >>> config = basis.load_config("btc_basis")
@@ -214,7 +214,7 @@ class EventDriver:
         self.clock = Stopwatch()
         self.health_manager = HealthManager()
         self.is_running = False
-        #: What answers the loop: the number of actions that stand in the kernel.
+        #: What answers the loop: the number of actions in the kernel.
         self._given = 0
         self._start: dict[str, Any] = {"positions": positions, "resume": resume, "strategy": strategy}
         if not isinstance(strategy, Strategy | None):
@@ -547,7 +547,7 @@ class EventDriver:
             await self.position_update_handler.handle_position_update(trigger_event, changes)
 
     async def _decide(self) -> Any:
-        """Ask the strategy about the row that the run stands in."""
+        """Ask the strategy about the current row."""
         timestamp = self.run.state.timestamp
         with self.clock.of("data_provider"):
             market_data = await self.data_provider.get_market_data(timestamp)
@@ -575,14 +575,14 @@ class EventDriver:
         return True
 
     async def _execute(self, count: int, timestamp: Any, market_data: Any) -> None:
-        """Carry out the actions that stand in the kernel."""
+        """Carry out the actions in the kernel's memory."""
         run = self.run.state
         for place in range(count):
             if run.do(Step.REFUSE_WHILE_CRITICAL, place):
                 continue
             run.do(Step.RESOLVE_TARGET, place)
             kind = int(run.inputs.plans[run.scratch.actions[0, place].plan].kind)
-            on_chain = kind in OnChainExecutionManager.PLANS
+            on_chain = kind in codes.ON_CHAIN_PLANS
             name = "onchain_execution_manager" if on_chain else "cex_execution_manager"
             with self.clock.of(name):
                 await getattr(self, name).execute_action(place, timestamp, market_data)
@@ -590,7 +590,7 @@ class EventDriver:
     async def execute_decision(
         self, decision: "Decision | list[Action]", timestamp: Any = None, market_data: Any = None
     ) -> None:
-        """Carry out a decision in the row that the run stands in.
+        """Carry out a decision in the current row.
 
         After a run this goes on from its last row on a copy; the result of the run stays as it is.
 
