@@ -11,9 +11,10 @@ from .components.run_state import Checkpoint
 from .config import Config, load_config
 from .config.layers import refuse_arguments
 from .engine.blocking import run_blocking
-from .engine.event_driven import Driver, EventDriver, checked_mode, configured
+from .engine.event_driven import Driver, EventDriver
 from .engine.recording import Recording
 from .engine.simulation import simulate, warn_if_stopped
+from .engine.wiring import checked_mode, configured
 from .errors import InputError
 from .execution.interface import VenueInterface
 from .inputs.plans import Strategy

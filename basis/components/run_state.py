@@ -15,12 +15,12 @@ import numpy as np
 from ..assets import load_assets
 from ..config import Config
 from ..errors import ConfigError, InputError
-from ..inputs.build import make_inputs
+from ..inputs.build import extend_inputs, make_inputs, with_capacity
 from ..inputs.coefficients import constants_of
 from ..inputs.plans import Plan, Strategy
 from ..inputs.policy import make_policy
 from ..inputs.slots import Slots, make_slots
-from ..kernel.context import Scratch, make_scratch
+from ..kernel.context import Memory, Scratch, make_scratch
 from ..kernel.keys import parse_key
 from ..kernel.layout.codes import NOTHING
 from ..kernel.layout.shape import hour_views, state_views
@@ -215,6 +215,7 @@ class RunState:
     start : what it starts from
     panel : the rows of the run
     caller_handles : what the caller of the loop does himself (`kernel.layout.codes`)
+    capacity : rows that it may come to have, see `extend`; None for those of the panel
 
     Attributes
     ----------
@@ -235,18 +236,22 @@ class RunState:
         Where the configuration does not fit the market, or the starting book is worth nothing.
     """
 
-    def __init__(self, start: StartingBook, panel: Panel, caller_handles: int = NOTHING) -> None:
+    def __init__(
+        self, start: StartingBook, panel: Panel, caller_handles: int = NOTHING, capacity: int | None = None
+    ) -> None:
         config, slots = start.config, start.slots
-        self.start, self.panel = start, panel
+        self.start, self.panel, self.capacity = start, panel, capacity or len(panel)
         started = start.resumed.started if start.resumed else int(panel.timestamps[0])
         self._decide, places = start.strategy.decide.bind(slots, start.plans, start.strategy.names(config))
         self.inputs = make_inputs(config, slots, panel, start.strategy, start.plans, started, places)
+        if capacity is not None:
+            self.inputs = with_capacity(self.inputs, config, capacity)
         self.block = start.opened_at(self.inputs.hours[0])
         shape = slots.shape()
         self.state = state_views(shape, self.block)
         self.policy = make_policy(config, slots, start.strategy, start.plans)
         set_policy(shape, self.block, self.policy, config.risk.simulate_liquidation)
-        self.record = np.zeros((len(panel), shape.recorded))
+        self.record = np.zeros((self.capacity, shape.recorded))
         self.first = 0 if start.resumed is None else 1
         if self.first:
             self.record[0] = self.block[: shape.recorded, 0]
@@ -259,10 +264,27 @@ class RunState:
     def _make_loop(self, scratch: Scratch, caller_handles: int) -> Loop:
         slots = self.slots
         invested = tuple(slots.index(plan.holds) for plan in self.start.plans if plan.holds)
-        return Loop(
-            slots.shape(), self.block, constants_of(slots, invested), self.inputs, scratch, self._decide,
-            self.record, caller_handles,
-        )  # fmt: skip
+        memory = Memory(self.block, constants_of(slots, invested), self.record, scratch)
+        return Loop(slots.shape(), self.inputs, memory, self._decide, caller_handles)
+
+    def extend(self, panel: Panel) -> None:
+        """Go on over a longer panel, which begins with the rows that the run has.
+
+        Raises
+        ------
+        InputError
+            Where the panel does not begin with those rows, or has more than the run has room for.
+        """
+        known = len(self.panel)
+        if len(panel) > self.capacity:
+            raise InputError(f"The run has room for {self.capacity} rows, the panel has {len(panel)}.")
+        if len(panel) <= known or not np.array_equal(panel.timestamps[:known], self.panel.timestamps):
+            raise InputError(f"A longer panel must begin with the {known} rows that the run has, and go on.")
+        started = self.resumed.started if self.resumed else int(panel.timestamps[0])
+        start = self.start
+        self.inputs = extend_inputs(self.inputs, known, self.config, self.slots, panel, start.strategy, started)
+        self.panel = panel
+        self.loop.read(self.inputs)
 
     @property
     def config(self) -> Config:

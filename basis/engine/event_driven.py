@@ -6,15 +6,11 @@
 import asyncio
 import contextlib
 import functools
-import inspect
-import os
 import resource
 import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from numbers import Real
-from pathlib import Path
 from typing import Any, Literal
 
 from ..components.event_logger import EventLogger
@@ -23,19 +19,13 @@ from ..components.pnl_calculator import PnLCalculator
 from ..components.position_monitor import PositionMonitor
 from ..components.risk_monitor import RiskMonitor
 from ..components.run_state import Checkpoint, CurrentRun, StartingBook
-from ..config import Config, load_config
-from ..config.layers import propose
-from ..config_files import read_yaml
-from ..errors import BasisError, EngineError, InputError
+from ..errors import EngineError, InputError
 from ..execution.factory import ExecutionInterfaceFactory
 from ..execution.interface import VenueInterface
 from ..execution.managers import CEXExecutionManager, OnChainExecutionManager
 from ..execution.simulation import ExchangeSimulation, ProtocolSimulation, WalletSimulation
 from ..inputs.plans import Strategy
 from ..kernel.layout import codes
-from ..kernel.pnl import BROKEN, INSOLVENT
-from ..kernel.step import CHECKS, REPORTS, Step
-from ..market.panel import Panel
 from ..market.provider import PanelProvider
 from ..market.sources.clock import iso
 from ..series_kinds import limit_of_column
@@ -46,65 +36,25 @@ from .health import HealthManager, unified_health_manager
 from .identity import make_run_id
 from .position_update import PositionUpdateHandler
 from .recording import Recording
+from .row import RowDriver
 from .simulation import PIECE, advance, finish, last_row, prepare
 from .stopwatch import Stopwatch
+from .wiring import (
+    COMPONENTS,
+    checked_mode,
+    checked_provider,
+    checked_strategy,
+    component_classes,
+    configured,
+    named_errors,
+)
 
 Driver = Literal["kernel", "event"]
-#: Components by name, in the order in which they are built; the data provider is given.
-COMPONENTS: dict[str, type] = {
-    "position_monitor": PositionMonitor,
-    "event_logger": EventLogger,
-    "exposure_monitor": ExposureMonitor,
-    "risk_monitor": RiskMonitor,
-    "pnl_calculator": PnLCalculator,
-    "strategy_manager": StrategyManager,
-    "position_update_handler": PositionUpdateHandler,
-    "cex_execution_manager": CEXExecutionManager,
-    "onchain_execution_manager": OnChainExecutionManager,
-}
 #: Those that the compiled loop does the work of, row by row.
 _COMPILED = ("position_monitor", "event_logger", "exposure_monitor", "risk_monitor", "pnl_calculator")
 _CLIENTS = (ExchangeSimulation, ProtocolSimulation, WalletSimulation)
-SHARE_CLASSES = ("USDT", "ETH")
-#: Keys of the configuration that do not change the data.
-_NOT_DATA = ("initial_capital", "start", "end")
 #: Rows between two looks at whatever else waits in the caller's event loop.
 _BREATH = 512
-
-
-def configured(config: Any, initial_capital: float, share_class: str) -> Config:
-    """The configuration with the capital and share class of the arguments.
-
-    Raises
-    ------
-    InputError
-        Where they are wrong, or the configuration holds others.
-    """
-    if isinstance(initial_capital, bool) or not isinstance(initial_capital, Real) or not initial_capital > 0:
-        raise InputError(f"Invalid initial_capital: {initial_capital}. Must be > 0.")
-    if share_class not in SHARE_CLASSES:
-        raise InputError(f"Invalid share_class: {share_class}. Must be 'USDT' or 'ETH'.")
-    given = {"initial_capital": float(initial_capital), "share_class": share_class}
-    held: Mapping[str, Any] = config if isinstance(config, Mapping) else {}
-    if isinstance(config, str | os.PathLike) and os.path.isfile(config):
-        held = read_yaml(Path(config))
-    if isinstance(config, Config):
-        held = {name: getattr(config, name) for name in given}
-    for name, value in given.items():
-        if name in held and held[name] != value:
-            raise InputError(f"{name}: the argument is {value!r}, the configuration holds {held[name]!r}. Give one.")
-    return config if isinstance(config, Config) else load_config(config, given)
-
-
-def checked_mode(execution_mode: str) -> str:
-    wanted = os.environ.get("BASIS_EXECUTION_MODE")
-    if wanted and wanted != execution_mode:
-        raise InputError(f"execution_mode is {execution_mode!r}, BASIS_EXECUTION_MODE is {wanted!r}. They must agree.")
-    if execution_mode not in ("backtest", "live"):
-        raise InputError(f"Invalid execution_mode: {execution_mode}. Must be 'backtest' or 'live'.")
-    if execution_mode == "live":
-        raise InputError("execution_mode 'live' is not available yet. Use 'backtest'.")
-    return execution_mode
 
 
 class EventDriver:
@@ -184,76 +134,45 @@ class EventDriver:
     ) -> None:
         self.config = configured(config, initial_capital, share_class)
         self.execution_mode = checked_mode(execution_mode)
-        self.data_provider = (
-            PanelProvider(data_provider, self.config) if isinstance(data_provider, Panel) else data_provider
-        )
-        if not all(hasattr(self.data_provider, name) for name in ("get_market_data", "panel")):
-            raise InputError(f"data_provider is {data_provider!r}; give a DataProvider or a Panel.")
-        theirs = getattr(self.data_provider, "config", self.config)
-        # the capital is no matter to the data
-        different = [
-            name
-            for name in type(self.config).model_fields
-            if name not in _NOT_DATA and getattr(theirs, name, None) != getattr(self.config, name)
-        ]
-        if different:
-            raise InputError(
-                f"data_provider was made for another configuration ({', '.join(different)} differ); make it with the "
-                "engine's: DataProvider(data_dir, config)."
-            )
-        classes = {**COMPONENTS, **(components or {})}
-        for name, kind in classes.items():
-            if name not in COMPONENTS:
-                raise InputError(f"components: no {name!r}.{propose(name, COMPONENTS)}")
-            if not (inspect.isclass(kind) and issubclass(kind, COMPONENTS[name])):
-                raise InputError(
-                    f"components: {name} is {kind!r}; it must be a subclass of {COMPONENTS[name].__name__}."
-                )
+        self.data_provider = checked_provider(data_provider, self.config)
+        classes = component_classes(components)
         # what belongs to the engine holds it by a proxy, so that its arrays go with the last reference to it
         owner = weakref.proxy(self)
         self.clock = Stopwatch()
+        self._row_driver = RowDriver(owner)
         self.health_manager = HealthManager()
         self.is_running = False
         #: What answers the loop: the number of actions in the kernel.
         self._given = 0
         self._start: dict[str, Any] = {"positions": positions, "resume": resume, "strategy": strategy}
-        if not isinstance(strategy, Strategy | None):
-            raise InputError(
-                f"strategy is {strategy!r}; give a compiled one (basis.inputs.plans.Strategy) or a subclass of "
-                "StrategyManager."
-            )
         self._manager = classes["strategy_manager"]
-        self._base = strategy or make_strategy(self.config)
-        definition = self._made("strategy_manager", lambda: classes["strategy_manager"].definition(self._base))
+        self._base = checked_strategy(strategy) or make_strategy(self.config)
+        definition = named_errors("strategy_manager", lambda: classes["strategy_manager"].definition(self._base))
         self.run = CurrentRun(StartingBook(self.config, definition, positions, resume))
         #: Classes of one's own by component and venue: such a run cannot be repeated from its folder.
         self._own_code: dict[str, str] = {}
         for name, kind in classes.items():
-            setattr(self, name, self._made(name, lambda name=name, kind=kind: self._make(name, kind, owner, event_log)))
-        self.interfaces = self._made(
+            setattr(
+                self, name, named_errors(name, lambda name=name, kind=kind: self._make(name, kind, owner, event_log))
+            )
+        self.interfaces = named_errors(
             "execution interfaces",
             lambda: ExecutionInterfaceFactory.create_all_interfaces(self.execution_mode, self.config, interfaces),
         )
         ExecutionInterfaceFactory.set_interface_dependencies(
             self.interfaces, self.position_monitor, self.event_logger, self.data_provider
         )
+        self._watch(owner)
+        self.name = unified_health_manager._add(self)
+
+    def _watch(self, owner: Any) -> None:
+        """Register what health is asked of."""
         watch = self.health_manager.register_component
         watch("data_provider", lambda: owner._check_data())
         for name in COMPONENTS:
             watch(name, lambda name=name: getattr(owner, name).check_health())
         for name in self.interfaces:
             watch(name, lambda name=name: owner.interfaces[name].check_health())
-        self.name = unified_health_manager._add(self)
-
-    @staticmethod
-    def _made(name: str, make: Callable[[], Any]) -> Any:
-        """What `make` gives; an error that is no clear one of ours names the component."""
-        try:
-            return make()
-        except BasisError:
-            raise
-        except Exception as error:
-            raise EngineError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
 
     def _make(self, name: str, kind: type, owner: Any, event_log: Any) -> Any:
         shared = (self.config, self.data_provider, self.run)
@@ -317,7 +236,7 @@ class EventDriver:
         self._take_stock()
         handles = self._handles(driver)
         begin = functools.partial(prepare, self.run.start, self._market, start, end, handles)
-        self.run.begin(self._made("the market of data_provider", begin))
+        self.run.begin(named_errors("the market of data_provider", begin))
         run = self.run.state
         last = last_row(run, until)
         owner = weakref.proxy(self)
@@ -344,10 +263,10 @@ class EventDriver:
             own_code=self._own_code,
         )  # fmt: skip
         stop = int(run.panel.timestamps[min(recording.stop, len(run.panel) - 1)])
-        await self._guarded(self._log(recording.cause, stop, True))
+        await self._guarded(self.log_events(recording.cause, stop, True))
         return recording
 
-    async def _log(self, cause: str | None = None, stop: int | None = None, over: bool = False) -> int:
+    async def log_events(self, cause: str | None = None, stop: int | None = None, over: bool = False) -> int:
         """Log what the run has written; `over` ends the log."""
         with self.clock.of("event_logger"):
             self.event_logger.collect()
@@ -409,7 +328,7 @@ class EventDriver:
             return codes.OWN_ROW
         if any(type(client) not in _CLIENTS for client in self.interfaces.values()):
             return codes.OWN_ROW
-        return codes.OWN_DECISION if self._asks_python else codes.NOTHING
+        return codes.OWN_DECISION if self.asks_python else codes.NOTHING
 
     async def _rows(self, last: int, progress: Callable[[int, int], None] | None) -> tuple[int, int]:
         """The event driver: every row through the components."""
@@ -418,7 +337,7 @@ class EventDriver:
         for row in range(first, last):
             run.room_for_events()
             run.row = row
-            reason = await self._guarded(self._hour(row))
+            reason = await self._guarded(self._row_driver.run_row(row))
             if reason != codes.END:
                 return row, reason
             if row % _BREATH == 0:
@@ -440,7 +359,7 @@ class EventDriver:
             given = -1
             if reason == codes.END and row < last:
                 run.row = row - 1
-                await self._guarded(self._log())
+                await self._guarded(self.log_events())
                 continue
             if reason != codes.ASKED:
                 return row, reason
@@ -450,14 +369,14 @@ class EventDriver:
                 return row, reason
             given = self._given
             # not before the answer: a row that is refused is none of the run's
-            await self._guarded(self._log())
+            await self._guarded(self.log_events())
 
     async def _answer(self) -> int:
         """What the loop asked for: the rest of the row, or a decision. Returns END, or BAD_DECISION."""
         self._given = 0
         if self.run.state.loop.run_context.caller_handles == codes.OWN_ROW:
-            return await self._attend()
-        self._given = self._hand_over(await self._decide())
+            return await self._row_driver.process()
+        self._given = self._row_driver.hand_over(await self._row_driver.decide())
         return codes.END
 
     async def _guarded(self, work: Any) -> int:
@@ -467,7 +386,7 @@ class EventDriver:
         except BadDecision as error:
             if not self.is_running:
                 raise
-            if not self._asks_python:
+            if not self.asks_python:
                 return codes.BAD_DECISION
             failure: Exception = error
         except Exception as error:
@@ -478,114 +397,11 @@ class EventDriver:
         raise EngineError(f"{name} failed in row {run.row}{when}: {failure}") from failure
 
     @property
-    def _asks_python(self) -> bool:
+    def asks_python(self) -> bool:
         """Whether the strategy is written in plain Python."""
         return type(self.strategy_manager).make_decision is not StrategyManager.make_decision
 
-    # --- a row -----------------------------------------------------------------------------------------------------
-
-    async def _hour(self, row: int) -> int:
-        """One row, in the order of accounting §4."""
-        run, timed = self.run.state, self.clock.of
-        run.do(Step.ENTER_ROW)
-        run.do(Step.OPEN_ROW)
-        signs = 0
-        if row > 0:
-            with timed("risk_monitor"):
-                signs = self.risk_monitor.test_extremes()
-            if signs & (CHECKS | REPORTS):
-                with timed("position_monitor"):
-                    self.position_monitor.update_position("liquidation", signs)
-            with timed("pnl_calculator"):
-                self.pnl_calculator.attribute_hour()
-        await self._update("settlement", signs)
-        with timed("risk_monitor"):
-            attention = self.risk_monitor.needs_attention()
-        reason = codes.END
-        if attention:
-            reason = await self._attend()
-            if reason != codes.END:
-                return reason
-        with timed("pnl_calculator"):
-            verdict = self.pnl_calculator.close_row()
-        run.do(Step.RECORD_ROW)
-        await self._log()
-        return {BROKEN: codes.BROKEN, INSOLVENT: codes.INSOLVENT}.get(verdict, codes.END)
-
-    async def _attend(self) -> int:
-        """The rest of a row that is more than the passing of the hour; END, or BAD_DECISION."""
-        run, timed = self.run.state, self.clock.of
-        timestamp, update = run.timestamp, self._update
-        run.do(Step.BEGIN_PROCESSING)
-        if self.config.risk.simulate_liquidation or run.slots.stops:
-            await update("margin_test")
-        await update("arrivals")
-        await self._pay()
-        waiting = run.do(Step.TAKE_WAITING)
-        if waiting > 0:
-            await self._execute(waiting, timestamp, None)
-        with timed("risk_monitor"):
-            before = self.risk_monitor.alert_level
-            self.risk_monitor.report_alerts()
-            self.risk_monitor.keep_before_decision()
-        if not run.do(Step.IS_ASKED, number=before):
-            return codes.END
-        if not await self._act(await self._decide()):
-            return codes.BAD_DECISION
-        await self._pay()
-        with timed("risk_monitor"):
-            self.risk_monitor.report_alerts()
-        return codes.END
-
-    async def _pay(self) -> None:
-        """Pay what is owed to the investor, as far as the wallet covers it."""
-        if self.run.state.state.withdrawal_pending[0] > 0.0:
-            await self._update("withdrawal")
-
-    async def _update(self, trigger_event: str, changes: Any = None) -> None:
-        with self.clock.of("position_update_handler"):
-            await self.position_update_handler.handle_position_update(trigger_event, changes)
-
-    async def _decide(self) -> Any:
-        """Ask the strategy about the current row."""
-        timestamp = self.run.state.timestamp
-        with self.clock.of("data_provider"):
-            market_data = await self.data_provider.get_market_data(timestamp)
-        with self.clock.of("strategy_manager"):
-            if self._asks_python:
-                self.run.state.do(Step.WRITE_VIEW)
-            decision = self.strategy_manager.make_decision(timestamp, market_data)
-            return await decision if inspect.isawaitable(decision) else decision
-
-    def _hand_over(self, decision: Any) -> int:
-        with self.clock.of("strategy_manager"):
-            return self.strategy_manager.hand_over(decision)
-
-    async def _act(self, decision: Any, market_data: Any = None) -> bool:
-        """Carry a decision out, or keep it for the next row (`next_bar`); whether it was well-formed."""
-        run = self.run.state
-        count = self._hand_over(decision)
-        if run.do(Step.ACCEPT_DECISION, number=count) != codes.END:
-            return False
-        if count > 0:
-            if self.config.fill == "next_bar":
-                run.do(Step.KEEP_FOR_NEXT_ROW, number=count)
-            else:
-                await self._execute(count, run.timestamp, market_data)
-        return True
-
-    async def _execute(self, count: int, timestamp: Any, market_data: Any) -> None:
-        """Carry out the actions in the kernel's memory."""
-        run = self.run.state
-        for place in range(count):
-            if run.do(Step.REFUSE_WHILE_CRITICAL, place):
-                continue
-            run.do(Step.RESOLVE_TARGET, place)
-            kind = int(run.inputs.plans[run.scratch.actions[0, place].plan].kind)
-            on_chain = kind in codes.ON_CHAIN_PLANS
-            name = "onchain_execution_manager" if on_chain else "cex_execution_manager"
-            with self.clock.of(name):
-                await getattr(self, name).execute_action(place, timestamp, market_data)
+    # --- a decision by hand ------------------------------------------------------------------------------------------
 
     async def execute_decision(
         self, decision: "Decision | list[Action]", timestamp: Any = None, market_data: Any = None
@@ -613,9 +429,9 @@ class EventDriver:
 
     async def _carry_out(self, decision: Any, market_data: Any) -> int:
         self.run.state.room_for_events(2)
-        if not await self._act(decision, market_data):
+        if not await self._row_driver.carry_out(decision, market_data):
             raise InputError(f"The decision cannot be carried out: {decision}.")
-        return await self._log()
+        return await self.log_events()
 
     # --- status ----------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """From a configuration and a market to everything that a run reads."""
 
 from collections import OrderedDict
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from ..config import Config
 from ..errors import ConfigError
 from ..kernel.context import Inputs, Settings, Wallet
 from ..kernel.keys import GAS_ASSET, QUOTE_ASSET
+from ..kernel.layout import codes
 from ..kernel.layout.shape import hour_views, market_views
 from ..market.panel import Panel
 from .coefficients import Coefficients, MarketLimits, MarketPrices, make_coefficients
@@ -18,6 +20,8 @@ from .schedule import Flows, final_row, make_payouts, make_row_flags, schedule_f
 from .slots import Slots
 from .terms import make_terms, terms_periods
 
+#: Nanoseconds of a second.
+_NS = 1e9
 #: Panels whose coefficients are kept: runs that differ in the strategy share them.
 _PANELS_KEPT = 4
 _kept: OrderedDict[tuple, tuple[Panel, Coefficients]] = OrderedDict()
@@ -37,7 +41,7 @@ def shared_coefficients(config: Config, slots: Slots, panel: Panel, thresholds: 
     key = (id(panel), slots, config.valuation, limits, lines)
     if key not in _kept:
         prices = MarketPrices(panel.columns, len(panel), slots, config.valuation)
-        made = make_coefficients(prices, panel.timestamps / 1e9, thresholds, limits)
+        made = make_coefficients(prices, panel.timestamps / _NS, thresholds, limits)
         # the panel is kept with its coefficients, so its id stays its own
         _kept[key] = panel, made
         while len(_kept) > _PANELS_KEPT:
@@ -46,11 +50,54 @@ def shared_coefficients(config: Config, slots: Slots, panel: Panel, thresholds: 
     return _kept[key][1]
 
 
-def with_strategy(
-    slots: Slots, made: Coefficients, rate: np.ndarray | None, signal: np.ndarray | None, flows: Flows
-) -> Coefficients:
+class _Rows(NamedTuple):
+    """What the rows of a panel hold beside prices."""
+
+    instants: list[datetime]
+    terms_index: np.ndarray
+    thresholds: dict[str, np.ndarray]
+    flows: Flows
+    payouts: np.recarray
+    rate: np.ndarray | None
+    signal: np.ndarray | None
+
+    def window(self, rows: slice) -> "_Rows":
+        """What `with_strategy` needs of some rows."""
+        flows = self.flows._replace(
+            deposit=self.flows.deposit[rows], asked=self.flows.asked[rows], rows=self.flows.rows[rows]
+        )
+        rate = None if self.rate is None else self.rate[rows]
+        return self._replace(flows=flows, rate=rate, signal=None if self.signal is None else self.signal[:, rows])
+
+
+def _read_rows(config: Config, slots: Slots, panel: Panel, strategy: Strategy, started: int) -> _Rows:
+    instants, terms_index = terms_periods(config, slots, panel)
+    check_leverage(config, slots, instants)
+    return _Rows(
+        instants=instants,
+        terms_index=terms_index,
+        thresholds=threshold_lines(config, slots, instants, terms_index),
+        flows=schedule_flows(config, panel, started),
+        payouts=make_payouts(config, slots, panel, started),
+        rate=watched_rate(config, strategy, panel),
+        signal=strategy.signal(config, panel.columns) if strategy.signal else None,
+    )
+
+
+def _inputs_of_rows(config: Config, slots: Slots, panel: Panel, rows: _Rows) -> dict[str, Any]:
+    return {
+        "terms_index": rows.terms_index,
+        "row_flags": make_row_flags(config, slots, panel, rows.terms_index, rows.flows.rows, rows.payouts, rows.signal),
+        "terms": make_terms(config, slots, rows.instants),
+        "payouts": rows.payouts,
+        "withdrawals": rows.flows.withdrawals,
+    }
+
+
+def with_strategy(slots: Slots, made: Coefficients, rows: _Rows) -> Coefficients:
     """The coefficients with what a rate rule watches, the signal and the flows; a copy where there is any of these."""
-    if rate is None and signal is None and not flows.rows.any():
+    rate, signal, flows = rows.rate, rows.signal, rows.flows
+    if rate is None and signal is None and not flows.rows.any() and not flows.asked.any():
         return made
     own = Coefficients(made.hours.copy(), made.quotes.copy())
     hour, market = hour_views(slots.shape(), own.hours.T), market_views(slots.shape(), own.quotes)
@@ -93,7 +140,7 @@ def make_inputs(
     started: int,
     strategy_places: np.ndarray,
 ) -> Inputs:
-    """Everything that the kernel reads in a run.
+    """Everything that the kernel reads in a run over a panel.
 
     Parameters
     ----------
@@ -107,24 +154,14 @@ def make_inputs(
         Where the configuration does not fit the book or the market.
     """
     check_names(strategy, plans)
-    instants, terms_index = terms_periods(config, slots, panel)
-    flows = schedule_flows(config, panel, started)
-    rate = watched_rate(config, strategy, panel)
-    signal = strategy.signal(config, panel.columns) if strategy.signal else None
-    check_leverage(config, slots, instants)
-    thresholds = threshold_lines(config, slots, instants, terms_index)
-    made = with_strategy(slots, shared_coefficients(config, slots, panel, thresholds), rate, signal, flows)
-    payouts = make_payouts(config, slots, panel, started)
+    rows = _read_rows(config, slots, panel, strategy, started)
+    made = with_strategy(slots, shared_coefficients(config, slots, panel, rows.thresholds), rows)
     first_cash = len(slots.cash)
     return Inputs(
         hours=made.hours,
         quotes=made.quotes,
-        terms_index=terms_index,
-        row_flags=make_row_flags(config, slots, panel, terms_index, flows.rows, payouts, signal),
-        terms=make_terms(config, slots, instants),
+        **_inputs_of_rows(config, slots, panel, rows),
         plans=plan_records(plans, slots),
-        payouts=payouts,
-        withdrawals=flows.withdrawals,
         token_venue=_places(slots.venues.index(k.venue) if k.venue in slots.venues else -1 for k in slots.token),
         wallet_token=_places(slots.index(f"wallet:BaseToken:{k.symbol}") - first_cash for k in slots.collateral),
         lent_account=_places(slots.accounts.index(k.venue) for k in (*slots.collateral, *slots.debt)),
@@ -133,6 +170,49 @@ def make_inputs(
         settings=Settings(
             liquidates=int(config.risk.simulate_liquidation),
             next_bar=int(config.fill == "next_bar"),
-            final_row=final_row(config, panel),
+            final_row=final_row(config, len(panel)),
         ),
     )
+
+
+def with_capacity(inputs: Inputs, config: Config, capacity: int) -> Inputs:
+    """Inputs with room for so many rows in all; `extend_inputs` fills them."""
+    grown = {}
+    for name in ("hours", "quotes", "terms_index", "row_flags"):
+        line = getattr(inputs, name)
+        grown[name] = np.zeros((capacity, *line.shape[1:]), dtype=line.dtype)
+        grown[name][: len(line)] = line
+    final = final_row(config, capacity)
+    grown["row_flags"][final_row(config, len(inputs.hours))] &= ~np.uint8(codes.CLOSES)
+    grown["row_flags"][final] |= codes.CLOSES * config.close_at_end
+    return inputs._replace(**grown, settings=inputs.settings._replace(final_row=final))
+
+
+def extend_inputs(
+    inputs: Inputs, known: int, config: Config, slots: Slots, panel: Panel, strategy: Strategy, started: int
+) -> Inputs:
+    """Inputs that know the rows of a longer panel.
+
+    Parameters
+    ----------
+    inputs : with capacity, filled up to the row `known` - 1; its rows are filled in place
+    panel : begins with the rows that are known
+    started : int64 ns UTC of row 0 of the run
+    """
+    rows = _read_rows(config, slots, panel, strategy, started)
+    new = slice(known, len(panel))
+    # the first new row needs the row before it
+    window = slice(known - 1, len(panel))
+    columns = {name: line[window] for name, line in panel.columns.items()}
+    prices = MarketPrices(columns, len(panel) - known + 1, slots, config.valuation)
+    thresholds = {name: line[window] for name, line in rows.thresholds.items()}
+    limits = market_limits(config) if slots.limited else None
+    made = make_coefficients(prices, panel.timestamps[window] / _NS, thresholds, limits)
+    made = with_strategy(slots, made, rows.window(window))
+    inputs.hours[new], inputs.quotes[new] = made.hours[1:], made.quotes[1:]
+    found = _inputs_of_rows(config, slots, panel, rows)
+    inputs.terms_index[new] = found.pop("terms_index")[new]
+    flags = found.pop("row_flags")
+    flags[final_row(config, len(panel))] &= ~np.uint8(codes.CLOSES)
+    inputs.row_flags[new] = flags[new] | (inputs.row_flags[new] & codes.CLOSES)
+    return inputs._replace(**found)

@@ -55,7 +55,8 @@ def make_policy(config: Config, slots: Slots, strategy: Strategy, plans: tuple[P
     policy.sells_dust[:] = float(sells)
     sells_above = sells and settings.dust_threshold is not None
     policy.dust_limit[:] = settings.dust_threshold if sells_above else codes.NO_LIMIT
-    waits = any(config.venues[name].latency.deposit for name in slots.venues if config.venues[name].latency)
+    latencies = [config.venues[name].latency for name in slots.venues]
+    waits = any(latency.deposit for latency in latencies if latency is not None)
     policy.instant_margin[:] = float(config.transfers.instant or not waits)
     for name, value in strategy.policy(config, slots).items():
         getattr(policy, name)[:] = value

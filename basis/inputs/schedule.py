@@ -135,10 +135,10 @@ def make_row_flags(
     if signal is not None:
         heard = signal[[codes.SIGNAL, codes.TRUSTED]]
         flags[1:] += codes.SIGNAL_CHANGES * (heard[:, 1:] != heard[:, :-1]).any(axis=0)
-    flags[final_row(config, panel)] += codes.CLOSES * config.close_at_end
+    flags[final_row(config, len(panel))] += codes.CLOSES * config.close_at_end
     return flags.astype(np.uint8)
 
 
-def final_row(config: Config, panel: Panel) -> int:
+def final_row(config: Config, rows: int) -> int:
     """The last row in which an exit can still fill: with `next_bar` the one before the last."""
-    return max(0, len(panel) - 1 - (config.fill == "next_bar"))
+    return max(0, rows - 1 - (config.fill == "next_bar"))

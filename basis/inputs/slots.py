@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Protocol
 
 from ..kernel.keys import GAS_ASSET, QUOTE_ASSET, Key, parse_key
-from ..kernel.layout.shape import Shape, make_shape
+from ..kernel.layout.shape import BookCounts, Shape, make_shape
 
 
 class AssetFacts(Protocol):
@@ -93,8 +93,11 @@ class Slots:
 
     def shape(self, lanes: int = 1) -> Shape:
         """Shape of the book for a number of lanes."""
-        return make_shape(
-            lanes,
+        return make_shape(self._counts, lanes)
+
+    @cached_property
+    def _counts(self) -> BookCounts:
+        return BookCounts(
             venues=len(self.cash),
             tokens=len(self.token),
             collaterals=len(self.collateral),

@@ -67,7 +67,7 @@ def _padded(dtype: np.dtype, tables: list[list[tuple]], shape: tuple[int, ...]) 
     for row, table in zip(made, tables, strict=True):
         row[: len(table)] = table
         row[len(table) :] = table[-1]
-    return made.reshape((*shape, longest))
+    return made.reshape((*shape, longest)).view(np.recarray)
 
 
 class VenueTerms:
@@ -103,7 +103,7 @@ class VenueTerms:
         """Seconds into a venue and out of it."""
         latency = self.config.venues[name].latency
         if latency is None:
-            self.need(None, name, "latency")
+            return self.need(None, name, "latency")
         return self.travels * latency.deposit.total_seconds(), self.travels * latency.withdrawal.total_seconds()
 
     def slippage(self, name: str, market: Literal["spot", "perp"], symbol: str) -> list[tuple]:

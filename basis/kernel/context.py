@@ -83,6 +83,15 @@ class Scratch(NamedTuple):
     count: Any  # (1,) int64 events written
 
 
+class Memory(NamedTuple):
+    """Everything that a run writes."""
+
+    block: Any  # (rows, lanes) float64, the state
+    coefficients: Any  # (hour end,) float64, those of the row; what never changes is filled in
+    record: Any  # (rows of the run, recorded) float64, filled for lane 0; (0, recorded) records nothing
+    scratch: Scratch
+
+
 class RunContext(NamedTuple):
     """A run: its shape, its inputs, its state and what is called by address."""
 
@@ -270,33 +279,26 @@ def with_more_room(scratch: Scratch) -> Scratch:
     return scratch._replace(events=events, event_words=words_of(events))
 
 
-def make_run(
-    shape: Shape, block: Any, record: Any, coefficients: Any, inputs: Inputs, scratch: Scratch, **called: Any
-) -> RunContext:
+def make_run(shape: Shape, inputs: Inputs, memory: Memory, **called: Any) -> RunContext:
     """A run of its parts.
 
     Parameters
     ----------
-    block : (rows, lanes) float64, the state; changed in place
-    record : (rows of the run, recorded) float64, filled for lane 0; (0, recorded) records nothing
-    coefficients : (hour end,) float64, what never changes filled in
+    inputs, memory : what it reads, and what it writes
     called : advance, run_step, check_stops_and_liquidations, route_action, decide, caller_handles
     """
     rest = {name: value for name, value in inputs._asdict().items() if name not in ("hours", "quotes")}
     return RunContext(
         shape=shape,
-        block=block,
-        record=record,
-        coefficients=coefficients,
+        **memory._asdict(),
         hours=inputs.hours,
         quotes=inputs.quotes,
-        pnl=pnl_views(shape, block),
-        state=state_views(shape, block),
-        policy=policy_views(shape, block[shape.rows - shape.policies :]),
-        hour=hour_views(shape, coefficients),
+        pnl=pnl_views(shape, memory.block),
+        state=state_views(shape, memory.block),
+        policy=policy_views(shape, memory.block[shape.rows - shape.policies :]),
+        hour=hour_views(shape, memory.coefficients),
         market=market_views(shape, inputs.quotes),
-        seen=seen_views(shape, scratch.seen),
-        scratch=scratch,
+        seen=seen_views(shape, memory.scratch.seen),
         **rest,
         **called,
     )

@@ -15,6 +15,7 @@ from .context import (
     ADVANCE,
     STEP,
     Inputs,
+    Memory,
     RunContext,
     Scratch,
     counts_of,
@@ -27,7 +28,7 @@ from .context import (
 )
 from .exposure import calculate_delta, calculate_exposure
 from .layout import codes
-from .layout.shape import Shape
+from .layout.shape import Shape, market_views
 from .numba.jit import (
     address_of,
     aligned_stack,
@@ -238,11 +239,8 @@ class Loop:
     Parameters
     ----------
     shape : of the book
-    block : (rows, lanes) float64, the state; changed in place
-    coefficients : (hour end,) float64, what never changes filled in
-    inputs, scratch : what it reads, and working memory
+    inputs, memory : what it reads, and what it writes
     decide : a compiled strategy, None where there is none
-    record : (rows of the run, recorded) float64, filled for lane 0; (0, recorded) records nothing
     caller_handles : what the caller does himself: NOTHING, OWN_DECISION, OWN_ROW (`layout.codes`); `run` comes back
         with ASKED where that is due
 
@@ -255,12 +253,9 @@ class Loop:
     def __init__(
         self,
         shape: Shape,
-        block: Any,
-        coefficients: Any,
         inputs: Inputs,
-        scratch: Scratch,
+        memory: Memory,
         decide: Any,
-        record: Any,
         caller_handles: int = codes.NOTHING,
     ) -> None:
         parallel = compile_in_parallel(f"{__name__}.prepare", _CALLED, STEP)
@@ -268,7 +263,7 @@ class Loop:
             if shape not in _bound:
                 _bound[shape] = bind_sizes(advance, ADVANCE, counts_of(shape))
             self.run_context: RunContext = make_run(
-                shape, block, record, coefficients, inputs, scratch,
+                shape, inputs, memory,
                 advance=_bound[shape], run_step=run_step,
                 check_stops_and_liquidations=check_stops_and_liquidations, route_action=route_action,
                 decide=decide or no_strategy, caller_handles=caller_handles,
@@ -286,6 +281,12 @@ class Loop:
     def do(self, step: int, t: int, place: int = 0, number: int = 0) -> int:
         """One step of row t for lane 0; see `step.Step`."""
         return _entry_point(run_step, 5)(self.handle, t, 0, step, place, number)
+
+    def read(self, inputs: Inputs) -> None:
+        """Go on with other inputs of the same shape, such as those of a run that got more rows."""
+        market = market_views(self.run_context.shape, inputs.quotes)
+        self.run_context = self.run_context._replace(market=market, **inputs._asdict())
+        self.handle = pack(self.run_context)
 
     def make_room(self) -> None:
         """Room for twice as many events, those written kept."""

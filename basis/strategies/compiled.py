@@ -44,7 +44,7 @@ from .typed_view import (
     plain_decision,
 )
 
-_PACKAGE = __package__.partition(".")[0] + "."
+_PACKAGE = __name__.partition(".")[0] + "."
 
 
 @functools.cache

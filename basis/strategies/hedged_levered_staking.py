@@ -7,6 +7,7 @@ import numpy as np
 from ..config import Config
 from ..inputs.plans import Plan, Strategy
 from ..inputs.slots import Slots
+from .base import required
 from .hedged_staking import decide, hedged_plans, hedged_policy, names
 from .levered_staking import carry, lever_plan, ltv_limits
 from .spot_perp import funding_rate
@@ -17,7 +18,8 @@ def _plans(config: Config) -> tuple[Plan, ...]:
 
 
 def _policy(config: Config, slots: Slots) -> Mapping[str, float]:
-    times = 1.0 / (1.0 - config.strategy.target_ltv)
+    [target] = required(config, "target_ltv")
+    times = 1.0 / (1.0 - target)
     return {**hedged_policy(config, slots, times), **ltv_limits(config)}
 
 

@@ -17,7 +17,7 @@ from ..inputs.plans import Plan, Strategy, usual_names
 from ..inputs.slots import Slots
 from ..kernel.layout.codes import NO_LIMIT
 from ..kernel.numba.jit import stage
-from .base import SETTLED, closes_now, dust_plan, sell_dust, wants_carry
+from .base import SETTLED, closes_now, dust_plan, required, sell_dust, wants_carry
 from .compiled import compiled
 from .levered_staking import is_unsafe
 from .spot_perp import fund, funding_rate, pay_out
@@ -43,7 +43,7 @@ def hedged_plans(config: Config, stake: Plan) -> tuple[Plan, ...]:
 
 def names(config: Config) -> Mapping[str, str]:
     """Texts that `decide` reads: the asset, the staking token, and the keys of both in the wallet."""
-    lst = config.strategy.lst
+    [lst] = required(config, "lst")
     return {**usual_names(config), "staking_token": lst, "staking_wallet": f"wallet:BaseToken:{lst}"}
 
 

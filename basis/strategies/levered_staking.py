@@ -31,12 +31,8 @@ def lever_plan(config: Config) -> Plan:
 
 def ltv_limits(config: Config) -> Mapping[str, float]:
     """Policy of a loan to value that is kept in its band."""
-    settings = config.strategy
-    return {
-        "low_ltv": settings.target_ltv - settings.ltv_band,
-        "high_ltv": settings.target_ltv + settings.ltv_band,
-        "least_health": settings.min_health_factor,
-    }
+    target, band, least = required(config, "target_ltv", "ltv_band", "min_health_factor")
+    return {"low_ltv": target - band, "high_ltv": target + band, "least_health": least}
 
 
 def _plans(config: Config) -> tuple[Plan, ...]:
@@ -117,11 +113,11 @@ def decide(view, act):
 
 def carry(config: Config, columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """(rows,) yearly rate of a loan at the target: L·(staking + supply) − (L − 1)·borrow, L = 1 / (1 − target_ltv)."""
-    settings = config.strategy
-    leverage = 1.0 / (1.0 - settings.target_ltv)
-    supply = columns[f"supply_apr_mean|{supplied(config, settings.lst).reserve}"]
+    target, lst = required(config, "target_ltv", "lst")
+    leverage = 1.0 / (1.0 - target)
+    supply = columns[f"supply_apr_mean|{supplied(config, lst).reserve}"]
     borrow = columns[f"borrow_apr_mean|{owed(config, config.asset).reserve}"]
-    earned = columns[f"staking_apr|{settings.lst}"] + supply
+    earned = columns[f"staking_apr|{lst}"] + supply
     return leverage * earned - (leverage - 1.0) * borrow
 
 

@@ -78,7 +78,7 @@ class Decision:
 
 
 def _is_amount(value: Any) -> bool:
-    return isinstance(value, Real) and math.isfinite(value) and 0.0 <= value < codes.TOO_LARGE
+    return isinstance(value, Real) and math.isfinite(value) and 0.0 <= float(value) < codes.TOO_LARGE
 
 
 class StrategyManager:

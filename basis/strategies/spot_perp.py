@@ -33,7 +33,7 @@ def _policy(config: Config, slots: Slots) -> Mapping[str, float]:
 
 def funding_rate(config: Config, columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """(rows,) funding settled over the window, per year, by weight of the venues."""
-    weights = config.strategy.hedge_allocation
+    weights = config.strategy.hedge_allocation or {}
     return np.sum(
         [w * columns[f"funding_apr|{v}:Perp:{config.asset}USDT"] for v, w in weights.items() if w > 0.0], axis=0
     )

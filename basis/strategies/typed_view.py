@@ -20,6 +20,7 @@ from ..kernel.layout import codes, records
 from ..kernel.layout.state import POLICY, VIEW
 from ..kernel.numba.jit import stage
 from ..kernel.numba.named_arrays import (
+    FixedNames,
     NamedArrays,
     integer_at,
     literal_text,
@@ -171,14 +172,16 @@ _PLACES = vector(types.int64, MOST_NAMES)
 _POLICY = NamedArrays(
     "policy", [vector(types.float64, _FIRST_WEIGHT)],
     lambda name, options: _no_attribute("A policy", name, options),
-    numbers={name: _OF_POLICY[name] for name in POLICY_NUMBERS if name in _OF_POLICY},
+    FixedNames({name: _OF_POLICY[name] for name in POLICY_NUMBERS if name in _OF_POLICY}),
 )  # fmt: skip
 #: The numbers that the kernel has written for the strategy, its policy, and the places of what it names.
 _VIEW = NamedArrays(
     "view", [vector(types.float64, _SEEN[""]), vector(types.float64, _FIRST_WEIGHT), _PLACES],
     lambda name, options: _no_attribute("A view", name, options),
-    numbers={name: _SEEN[name] for name in NUMBERS}, flags={name: _SEEN[name] for name in FLAGS},
-    vectors={"memory": (_SEEN["memory"], codes.MEMORIES)}, texts={name: f"{{{name}}}" for name in TEXTS},
+    FixedNames(
+        {name: _SEEN[name] for name in NUMBERS}, {name: _SEEN[name] for name in FLAGS},
+        {"memory": (_SEEN["memory"], codes.MEMORIES)},
+    ), texts={name: f"{{{name}}}" for name in TEXTS},
     parts={"policy": (_POLICY, 1)},
 )  # fmt: skip
 #: The actions of a decision, what is noted of it, and the places of what it names.

@@ -34,7 +34,7 @@ COUNTING = textwrap.dedent(
 )
 
 
-def counted(folder):
+def compiled_in_child(folder):
     """How much a process compiles that keeps its kernels in `folder`, and what it found."""
     package = str(Path(basis.__file__).parent.parent)
     environment = {k: v for k, v in os.environ.items() if k not in ("NUMBA_DISABLE_JIT", "NUMBA_CACHE_DIR")}
@@ -51,8 +51,8 @@ def counted(folder):
 def test_a_second_process_compiles_nothing():
     # the kernels of this session serve, so that only a fresh checkout compiles here
     folder = Path(cache.CACHE).parent
-    _, first = counted(folder)
-    again, second = counted(folder)
+    _, first = compiled_in_child(folder)
+    again, second = compiled_in_child(folder)
     assert again == 0
     assert second == first
 
@@ -60,24 +60,26 @@ def test_a_second_process_compiles_nothing():
 @pytest.mark.slow
 def test_a_new_book_is_bound_without_compiling(tmp_path):
     known, folder = Path(cache.CACHE).parent, tmp_path / "cache"
-    _, first = counted(known)
+    _, first = compiled_in_child(known)
     # all but the machine code of single books; a process that only loads has to have what that asks of it
-    shutil.copytree(known / Path(cache.CACHE).name, folder / Path(cache.CACHE).name, ignore=lambda *_: _bound(_[1]))
-    assert not _bound(folder.rglob("*"))
-    again, second = counted(folder)
+    shutil.copytree(
+        known / Path(cache.CACHE).name, folder / Path(cache.CACHE).name, ignore=lambda *_: bound_files(_[1])
+    )
+    assert not bound_files(folder.rglob("*"))
+    again, second = compiled_in_child(folder)
     assert again == 0
     assert second == first
-    made = {path.name: path.stat().st_mtime_ns for path in _bound(folder.rglob("*"))}
+    made = {path.name: path.stat().st_mtime_ns for path in bound_files(folder.rglob("*"))}
     assert len(made) == 2, "one of each book"
-    assert counted(folder) == (0, first)
-    assert made == {path.name: path.stat().st_mtime_ns for path in _bound(folder.rglob("*"))}
+    assert compiled_in_child(folder) == (0, first)
+    assert made == {path.name: path.stat().st_mtime_ns for path in bound_files(folder.rglob("*"))}
 
 
-def _bound(paths):
+def bound_files(paths):
     return [path for path in paths if Path(path).name.startswith("bound-")]
 
 
-BESIDE = textwrap.dedent(
+PARALLEL = textwrap.dedent(
     """
     import os, sys, time
     from pathlib import Path
@@ -104,15 +106,15 @@ BESIDE = textwrap.dedent(
             Path(f"{name}.{os.getpid()}").touch()
 
     if __name__ == "__main__":
-        import beside
+        import parallel
         jit.processors = lambda: int(sys.argv[1])
         jit.sys.executable = sys.argv[2] or None
-        with jit.compile_in_parallel("beside.prepare", beside.KERNELS, NUMBER):
+        with jit.compile_in_parallel("parallel.prepare", parallel.KERNELS, NUMBER):
             end = time.monotonic() + float(sys.argv[3])
             while time.monotonic() < end and len(list(Path().glob("t*.*"))) < 2:
                 time.sleep(0.05)
-            kept = [internals.is_kept(made, NUMBER) for made in beside.KERNELS.values()]
-            assert all(jit.address_of(made, NUMBER) > 0 for made in beside.KERNELS.values())
+            kept = [internals.is_kept(made, NUMBER) for made in parallel.KERNELS.values()]
+            assert all(jit.address_of(made, NUMBER) > 0 for made in parallel.KERNELS.values())
         print(kept, len({path.suffix for path in Path().glob("t*.*")}))
     """
 )
@@ -128,21 +130,21 @@ BESIDE = textwrap.dedent(
         (2, 0, "no such program", "", "[False, False] 0"),
         (2, 0, "", "", "[False, False] 0"),
     ],
-    ids=["alone", "one beside", "one for each", "a helper that fails", "no helper starts", "no program"],
+    ids=["alone", "one helper", "a helper for each", "a helper that fails", "no helper starts", "no program"],
 )
-def test_what_is_missing_is_compiled_beside(tmp_path, processors, patience, python, fails, found):
-    (tmp_path / "beside.py").write_text(BESIDE)
+def test_missing_kernels_are_compiled_in_parallel(tmp_path, processors, patience, python, fails, found):
+    (tmp_path / "parallel.py").write_text(PARALLEL)
     path = os.pathsep.join([str(KERNEL.parent.parent), str(tmp_path)])
     environment = {**os.environ, "BASIS_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": path, "FAILS": fails}
     environment.pop("NUMBA_DISABLE_JIT", None)
 
     def run(*arguments):
-        command = [sys.executable, "beside.py", *map(str, arguments)]
+        command = [sys.executable, "parallel.py", *map(str, arguments)]
         return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
 
     first = run(processors, sys.executable if python is None else python, patience)
     assert (first.returncode, first.stdout.strip()) == (0, found), first.stderr
-    # the second time nothing is missing, and no other process is asked
+    # The second time nothing is missing, and no helper is started.
     helpers = sorted(tmp_path.glob("t*.*"))
     assert run(processors, "no such program", 0).stdout.startswith("[True, True]")
     assert sorted(tmp_path.glob("t*.*")) == helpers
@@ -185,7 +187,7 @@ def test_a_damaged_kernel_is_compiled_again(tmp_path, kept, size):
     assert run().stdout == "False\n"
 
 
-def test_what_is_damaged_is_made_again(tmp_path, monkeypatch):
+def test_a_damaged_file_is_made_again(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "CACHE", str(tmp_path))
     made = iter(range(3))
     assert [cache.load_or_make("what", lambda: next(made)) for _ in range(2)] == [0, 0]
@@ -194,7 +196,7 @@ def test_what_is_damaged_is_made_again(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["what"]
 
 
-def test_a_cache_that_goes_away_costs_no_run(tmp_path, monkeypatch):
+def test_a_removed_cache_folder_stops_no_run(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "CACHE", str(tmp_path / "file" / "cache"))
     (tmp_path / "file").write_text("")
     with cache.file_lock("what"):
@@ -206,7 +208,7 @@ def test_a_cache_that_goes_away_costs_no_run(tmp_path, monkeypatch):
         assert cache.load_or_make("what", lambda: 3) == 2
 
 
-def test_what_is_half_written_does_not_stay(tmp_path, monkeypatch):
+def test_a_half_written_file_is_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "CACHE", str(tmp_path))
 
     def interrupted(made):
@@ -223,7 +225,7 @@ def test_what_is_half_written_does_not_stay(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_ends_though_a_process_was_forked_meanwhile(tmp_path, monkeypatch):
+def test_a_lock_is_released_though_a_process_was_forked_meanwhile(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "CACHE", str(tmp_path))
     monkeypatch.setattr(cache.config, "DISABLE_JIT", 0)
     waits, ends = os.pipe()
@@ -260,7 +262,7 @@ def test_threads_that_compile_at_a_time_leave_numba_as_it_was():
     assert BaseFunction.get_call_type is before
 
 
-def test_processes_that_compile_at_a_time_lose_nothing_of_each_other(tmp_path):
+def test_processes_that_compile_at_once_keep_all_their_kernels(tmp_path):
     (tmp_path / "saving.py").write_text(SAVING)
     environment = {**os.environ, "BASIS_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(KERNEL.parent.parent)}
 
@@ -300,14 +302,14 @@ def test_a_new_kernel_file_changes_the_folder(copied):
     assert cache.kernel_hash() != before
 
 
-def test_where_the_cache_lies(copied, tmp_path, monkeypatch):
+def test_the_order_of_cache_folders(copied, tmp_path, monkeypatch):
     assert Path(cache.cache_folder()).parent == tmp_path / "cache"
     monkeypatch.delenv("BASIS_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     assert Path(cache.cache_folder()).parent == tmp_path / "home" / "basis"
 
 
-def test_a_cache_that_cannot_be_written_is_passed_over(copied, tmp_path, monkeypatch):
+def test_a_cache_folder_that_cannot_be_written_is_not_used(copied, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("BASIS_CACHE_DIR", str(tmp_path / "file"))
     monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))

@@ -84,6 +84,7 @@ def kept(made):
     return np.setdiff1d(rows, np.concatenate((b.margin, b.worst))).astype(int)
 
 
+@pytest.mark.stock
 @pytest.mark.parametrize("name", ["entry", "struck", "next_bar"])
 def test_every_of_64_lanes_has_the_bits_of_one(name):
     made = scenarios.SCENARIOS[name]()
@@ -118,6 +119,7 @@ def test_lanes_of_different_policy_do_not_touch_each_other():
     assert (block[:, 0] != block[:, 1]).any()
 
 
+@pytest.mark.stock
 def test_a_run_in_pieces_has_the_bits_of_one_in_one_go():
     made = scenarios.SCENARIOS["entry"]()
     loop, block, desk, record = relaid(made, 1)

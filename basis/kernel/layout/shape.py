@@ -56,29 +56,37 @@ class Shape(NamedTuple):
 COUNTS = tuple(name for name, kind in Shape.__annotations__.items() if kind is int)
 
 
+class BookCounts(NamedTuple):
+    """How many of each kind a book has.
+
+    Attributes
+    ----------
+    stops : whether each perp has a stop and a take-profit, and the hour a signal
+    limited : whether tokens and perps trade against the volume of the hour
+    """
+
+    venues: int = 0
+    tokens: int = 0
+    collaterals: int = 0
+    debts: int = 0
+    markets: int = 0
+    assets: int = 0
+    accounts: int = 0
+    rewards: int = 0
+    stops: bool = False
+    limited: bool = False
+
+
 @functools.cache
-def make_shape(
-    lanes: int = 1,
-    venues: int = 0,
-    tokens: int = 0,
-    collaterals: int = 0,
-    debts: int = 0,
-    markets: int = 0,
-    assets: int = 0,
-    accounts: int = 0,
-    rewards: int = 0,
-    stops: bool = False,
-    limited: bool = False,
-) -> Shape:
-    """Shape from counts; `stops`: each perp has a stop and a take-profit, `limited`: tokens and perps trade against the
-    volume of the hour."""
+def make_shape(book: BookCounts, lanes: int = 1) -> Shape:
+    """Shape of a book for a number of lanes."""
+    venues, tokens, collaterals, debts, markets, assets = book[:6]
     perps = venues * markets
     first_perp = venues + tokens + collaterals + debts
     counts = {
-        "lanes": lanes, "venues": venues, "tokens": tokens, "collaterals": collaterals, "debts": debts,
-        "markets": markets, "assets": assets, "accounts": accounts, "rewards": rewards,
-        "stops": perps if stops else 0, "limited": tokens + perps if limited else 0,
-        "signals": SIGNALS if stops else 0, "perps": perps, "slots": first_perp + perps, "moving": venues + tokens,
+        **book._asdict(), "lanes": lanes,
+        "stops": perps if book.stops else 0, "limited": tokens + perps if book.limited else 0,
+        "signals": SIGNALS if book.stops else 0, "perps": perps, "slots": first_perp + perps, "moving": venues + tokens,
         "yielding": tokens + collaterals + debts, "lent": collaterals + debts, "first_token": venues,
         "first_collateral": venues + tokens, "first_debt": venues + tokens + collaterals, "first_perp": first_perp,
         "measures": 3 + venues + assets,

@@ -4,11 +4,10 @@ There are three ways, all with the same bits:
 
 - the default, with what `internals` makes Numba do differently;
 - ``BASIS_JIT=stock``: Numba as it is, for a release whose internals have changed. It is chosen with a warning where
-  `self_test` fails. Compiling takes about twice as long and sweeps run some four times slower, single runs do not;
+  `self_test` fails. Compiling takes twice the time and sweeps two to four times theirs, a single backtest no more;
 - ``NUMBA_DISABLE_JIT=1``: every function below is plain Python.
 """
 
-import functools
 import gc
 import hashlib
 import os
@@ -21,8 +20,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import numba
-from numba import config, njit, typeof, types
-from numba.extending import typeof_impl
+from numba import config, njit, typeof
 from numba.np.numpy_support import carray
 
 from . import cache, intrinsics
@@ -86,27 +84,6 @@ def _part(function: Callable, forceinline: bool) -> Any:
     if MODE != DEFAULT:
         return _njit(function, **options)
     return internals.for_any_literal(_njit(function, pipeline_class=internals.PartCompiler, **options))
-
-
-class _Shared:
-    """A function that is plain Python for Python callers, and a part of the hour in kernels."""
-
-    def __init__(self, function: Callable) -> None:
-        self.function, self.part = function, _part(function, forceinline=True)
-        functools.update_wrapper(self, function)
-
-    def __call__(self, *args: Any) -> Any:
-        return self.function(*args)
-
-
-@typeof_impl.register(_Shared)
-def _type_of_shared(value: _Shared, context: Any) -> Any:
-    return types.Dispatcher(value.part)
-
-
-def shared(function: Callable) -> Any:
-    """A function that Python callers run as plain Python, and that kernels inline."""
-    return function if MODE == PLAIN else _Shared(function)
 
 
 def stage(function: Callable) -> Any:
@@ -226,34 +203,36 @@ def kept_callback(name: str, signature: Any, make: Callable[[], tuple[Callable, 
 
     Parameters
     ----------
-    name : names what is made in the cache; it holds what the function is made of
+    name : names it in the cache, and says all that it is made of
     signature : Numba signature
-    make : the function, still to be compiled, and what goes with it, which may be filled while it is compiled
+    make : returns the function, still to be compiled, and an object that is kept with it, which may be filled while the
+        function is compiled
 
     Returns
     -------
     (int, Any)
-        Its address, and what goes with it.
+        Its address, and the object.
     """
     if MODE != DEFAULT:
-        function, beside = make()
-        return callback(function, signature), beside
-    what = "callback-" + hashlib.sha256(f"{name} {signature} {internals.machine()}".encode()).hexdigest()[:16]
+        function, companion = make()
+        return callback(function, signature), companion
+    file = "callback-" + hashlib.sha256(f"{name} {signature} {internals.machine()}".encode()).hexdigest()[:16]
 
     def compile_it() -> tuple[Any, Any]:
-        function, beside = make()
+        function, companion = make()
         read = internals.read(open_kernel(function), signature)
-        return beside, internals.bind(read, signature, {}, what)
+        return companion, internals.bind(read, signature, {}, file)
 
-    with _compiling(what):
-        beside, library = cache.load_or_make(
-            what,
-            compile_it,
-            lambda made: (made[0], internals.dump(made[1])),
-            lambda kept: (kept[0], internals.load(kept[1])),
-        )
+    def dump(made: tuple[Any, Any]) -> tuple[Any, Any]:
+        return made[0], internals.dump(made[1])
+
+    def load(kept: tuple[Any, Any]) -> tuple[Any, Any]:
+        return kept[0], internals.load(kept[1])
+
+    with _compiling(file):
+        companion, library = cache.load_or_make(file, compile_it, dump, load)
         _bound.append(library)
-        return library.get_pointer_to_function(what), beside
+        return library.get_pointer_to_function(file), companion
 
 
 def callback(function: Callable, signature: Any) -> int:

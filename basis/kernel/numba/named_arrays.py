@@ -7,7 +7,7 @@ Python object that the methods ask while they are compiled. So ``view.equity`` b
 
 Examples
 --------
->>> names = NamedArrays("prices", [vector(types.float64, 4)], complain, numbers={"equity": 0})
+>>> names = NamedArrays("prices", [vector(types.float64, 4)], complain, FixedNames({"equity": 0}))
 >>> @names.method("price")
 ... def price(view, asset):
 ...     place = view.subject.place_of(literal_text("view.price", asset))
@@ -23,7 +23,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from numba import extending, types
 from numba.core import errors
@@ -68,6 +68,23 @@ def _array_at(context: Any, builder: Any, pointer: Any, dtype: Any, shape: Seque
     return array._getvalue()
 
 
+class FixedNames(NamedTuple):
+    """What stands at the same places of the first array for every subject.
+
+    Attributes
+    ----------
+    numbers, flags : name → place; a flag is true where the number is > 0
+    vectors : name → (first place, length); they may be written
+    """
+
+    numbers: Mapping[str, int] = {}
+    flags: Mapping[str, int] = {}
+    vectors: Mapping[str, tuple[int, int]] = {}
+
+
+NO_FIXED_NAMES = FixedNames()
+
+
 class NamedArrays:
     """A kind of value for compiled code: names over arrays.
 
@@ -76,8 +93,7 @@ class NamedArrays:
     name : of the kind
     arrays : type of items and shape of each array that a value stands over, see `vector`; one of them or three
     unknown : called with a name that is none of the others and no method, and all that there are; raises
-    numbers, flags : name → place in the first array, of float64; a flag is true where the number is > 0
-    vectors : name → (first place, length) in the first array; they may be written
+    fixed : names of the first array, of float64
     texts : name → the text that methods are given for it
     parts : name → (another kind over one array, which of the arrays)
 
@@ -91,14 +107,12 @@ class NamedArrays:
         name: str,
         arrays: Sequence[tuple[Any, Sequence[int]]],
         unknown: Callable[[str, Sequence[str]], Any],
-        numbers: Mapping[str, int] | None = None,
-        flags: Mapping[str, int] | None = None,
-        vectors: Mapping[str, tuple[int, int]] | None = None,
+        fixed: FixedNames = NO_FIXED_NAMES,
         texts: Mapping[str, str] | None = None,
         parts: "Mapping[str, tuple[NamedArrays, int]] | None" = None,
     ) -> None:
         self.name, self._arrays, self._unknown = name, arrays, unknown
-        self._numbers, self._flags, self._vectors = numbers or {}, flags or {}, vectors or {}
+        self._numbers, self._flags, self._vectors = fixed
         self._texts, self._parts = texts or {}, parts or {}
         self._methods: list[str] = []
         self._kind: Any = type(f"_{name.title()}Type", (_NamesType,), {})

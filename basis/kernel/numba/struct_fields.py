@@ -9,8 +9,8 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
-from numba.extending import lower_builtin, lower_getattr_generic, models, register_model
+from numba.core.typing.templates import AttributeTemplate, infer_getattr
+from numba.extending import lower_getattr_generic, models, register_model
 from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import from_dtype
 
@@ -30,32 +30,7 @@ class StructType(types.Type):
         super().__init__(name=name)
 
 
-class _LengthType(types.Type):
-    """An integer that has a length, as a tuple has."""
-
-
-_LENGTH = _LengthType("basis.length")
 register_model(StructType)(models.OpaqueModel)
-
-
-@register_model(_LengthType)
-class _LengthModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _WORD)
-
-
-_typing_of_len: Any = infer_global(len)
-
-
-@_typing_of_len
-class _TypingOfLength(AbstractTemplate):
-    def generic(self, args: Any, kws: Any) -> Any:
-        return signature(types.intp, args[0]) if isinstance(args[0], _LengthType) else None
-
-
-@lower_builtin(len, _LengthType)
-def _length(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    return args[0]
 
 
 @infer_getattr
@@ -131,18 +106,16 @@ class Field:
 
 
 class Count(Field):
-    """A size as an integer, or as a length."""
+    """An integer that binding makes a constant.
 
-    def __init__(self, name: str, function: str, as_length: bool) -> None:
+    Attributes
+    ----------
+    function : name of the function that returns it
+    """
+
+    def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.function, self.as_length = function, as_length
-        self.type = _LENGTH if as_length else types.int64
-
-    def value_of(self, value: Any) -> int:
-        return len(value) if self.as_length else int(value)
-
-    def pack(self, words: np.ndarray, value: Any) -> None:
-        words[self.place] = self.value_of(value)
+        self.function = f"basis.{name}"
 
     def read(self, reader: Reader) -> Any:
         return reader.count(self)

@@ -7,7 +7,6 @@ compiled code a view of the handle. In plain Python the packed value is its own 
 Declaration of a field          What compiled code reads
 ------------------------------  ---------------------------------------------------------------------------------------
 ``"count"``                     int64; a constant in a kernel that is bound to it (`jit.bind_sizes`)
-``"size"``                      the same as a length: ``len(view.name)``; packed from anything that has a length
 ``"int"``                       int64
 ``"f8 rows lanes"``             C-contiguous array (``f8``, ``i8``, ``u1``) of any number of axes
 ``"f8 rows k in width"``        float64 columns of a wider row-major table of `width` columns
@@ -145,8 +144,8 @@ class StructView:
             return records_field(name, *kind)
         if not isinstance(kind, str):
             return Function(name, kind)
-        if kind in ("count", "size"):
-            return Count(name, f"basis.{name}", as_length=kind == "size")
+        if kind == "count":
+            return Count(name)
         if kind == "int":
             return Field(name)
         dtype, *axes = kind.split()
@@ -163,7 +162,7 @@ def _sizes_in(struct: Nested, value: Any) -> dict[str, int]:
         if isinstance(field, Nested):
             found |= _sizes_in(field, part)
         elif isinstance(field, Count):
-            found[field.function] = field.value_of(part)
+            found[field.function] = int(part)
     return found
 
 
