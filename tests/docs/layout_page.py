@@ -17,12 +17,12 @@ declarations, not the page. [architecture.md](architecture.md#layouts) explains 
 `places` says how many numbers an item takes: one, a fixed number, or one for each of a count of the book
 (`basis/kernel/layout/shape.py`):
 
-- `venues` exchanges, `tokens` in the wallet and at exchanges, `collaterals` supplied balances, `debts`, and `perps`, the grid of
-  venues and markets; `slots` is all of these;
+- `venues` exchanges, `tokens` in the wallet and at exchanges, `collaterals` supplied balances, `debts`, and `perps`,
+  the grid of venues and markets; `slots` is all of these;
 - `moving` cash and tokens, `yielding` tokens, collaterals and debts, `lent` collaterals and debts;
 - `assets` priced assets other than the share class, `accounts` lending accounts, `measures` of the alerts, `signals`;
-- `stops` the perps of a book with stops, else none; `limited` the tokens and perps of a book that trades against the volume of
-  the hour, else none.
+- `stops` the perps of a book with stops, else none; `limited` the tokens and perps of a book that trades against the
+  volume of the hour, else none.
 """
 #: Layout → the file that declares it, and what its array is.
 PAGES = (
