@@ -11,7 +11,7 @@ ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup backtest check test golden browser gates bench results picture notebooks lab lint types format clean
+.PHONY: help setup backtest check test golden browser gates bench results picture notebooks lab docs stubs lint types format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,7 +63,10 @@ lab: $(STAMP) ## open the notebooks in JupyterLab
 stubs: $(STAMP) ## write what editors know of the modes' constructors, from configs/modes
 	$(BIN)/python tests/api/mode_stub.py
 
-results: $(STAMP) ## run every mode on a real data set (BASIS_TEST_DATA) and write the table into the README
+docs: $(STAMP) ## write docs/layout.md from the layouts of the kernel
+	$(BIN)/python tests/docs/layout_page.py
+
+results: $(STAMP) ## run every mode on a real data set (BASIS_TEST_DATA) and write docs/results.md
 	$(BIN)/python tests/benchmarks/results.py
 
 picture: $(STAMP) ## draw the picture of the README from the sample

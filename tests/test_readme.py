@@ -1,8 +1,10 @@
-"""What the README shows works: its Python, in the order in which it stands there, and the options it names."""
+"""What the README and the pages of docs/ show works: their Python, what it prints, and the options that they name."""
 
 import ast
 import asyncio
+import contextlib
 import inspect
+import io
 import re
 from pathlib import Path
 
@@ -12,63 +14,85 @@ import pytest
 import basis
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
+#: Pages with Python → how many blocks they have.
+WITH_PYTHON = {"README.md": 1, "python.md": 2, "strategies.md": 2, "engine.md": 1}
+#: A block of Python, and the text that it prints where the page shows that.
+BLOCK = re.compile(r"^```python\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", flags=re.MULTILINE | re.DOTALL)
 
 
-def blocks():
-    """Source of each Python block, behind as many empty lines as make its line numbers those of the README."""
-    found = re.finditer(r"^```python\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
-    return ["\n" * README.count("\n", 0, block.start(1)) + block[1] for block in found]
+def blocks(page):
+    """(source, shown output) of each block, behind as many empty lines as make its line numbers those of the page."""
+    text = PAGES[page]
+    return [("\n" * text.count("\n", 0, found.start(1)) + found[1], found[2]) for found in BLOCK.finditer(text)]
 
 
-def run(source, names):
-    """Run a block as a notebook cell would: `await` may stand at its top."""
-    code = compile(source, str(ROOT / "README.md"), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    result = eval(code, names)
-    if inspect.iscoroutine(result):
-        asyncio.run(result)
+def run(source, page, names):
+    """Run a block as a notebook cell would: `await` may stand at its top. Returns what it prints."""
+    code = compile(source, page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        result = eval(code, names)
+        if inspect.iscoroutine(result):
+            asyncio.run(result)
+    return printed.getvalue()
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory):
-    """Names that the blocks have made, one after the other as in one notebook, in a folder that has the sample."""
+def sessions(tmp_path_factory):
+    """Page → names that its blocks have made, one after the other as in one notebook, in a folder with the sample."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "data").symlink_to(ROOT / "data")
-    names = {"__name__": "__main__"}
+    made = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for source in blocks():
-            run(source, names)
-    return names
+        for page in WITH_PYTHON:
+            names = made[page] = {"__name__": "__main__", "printed": []}
+            for source, _ in blocks(page):
+                names["printed"].append(run(source, page, names))
+    return made
 
 
-def test_there_are_blocks():
-    assert len(blocks()) == README.count("```python") == 5
+def test_every_block_is_run():
+    assert {page: text.count("```python") for page, text in PAGES.items() if "```python" in text} == WITH_PYTHON
+    assert {page: len(blocks(page)) for page in WITH_PYTHON} == WITH_PYTHON
 
 
-def test_the_first_block_is_ten_lines():
-    assert len([line for line in blocks()[0].splitlines() if line]) == 10
+def test_the_readme_is_short_and_its_block_has_six_lines():
+    assert PAGES["README.md"].count("\n") <= 150
+    ((source, _),) = blocks("README.md")
+    assert len([line for line in source.splitlines() if line]) == 6
 
 
-def test_the_first_block_makes_a_run_and_its_folder(session):
+def test_a_block_prints_what_is_shown(sessions):
+    shown = {(page, i): text for page in WITH_PYTHON for i, (_, text) in enumerate(blocks(page)) if text is not None}
+    assert shown == {(page, i): sessions[page]["printed"][i] for page, i in shown}
+    assert len(shown) == 1
+
+
+def test_the_first_block_makes_a_run_and_its_folder(sessions):
+    session = sessions["python.md"]
     assert session["result"].status == "complete"
     assert session["result"].config.initial_capital == 250_000
     assert list(session["again"].equity) == list(session["result"].equity)
 
 
-def test_runs_are_compared_as_the_second_block_says(session):
+def test_runs_are_compared_as_the_second_block_says(sessions):
+    session = sessions["python.md"]
     both = session["both"]
     assert list(both.stats.columns) == ["0.6", "0.3"]
     assert list(both.config.index) == ["strategy.margin_ratio_target"]
     assert len(session["daily"]) > 700
 
 
-def test_the_compiled_function_is_run_with_its_parameter(session):
+def test_the_compiled_function_is_run_with_its_parameter(sessions):
+    session = sessions["strategies.md"]
     turnover = [session[name].stats()["turnover"] for name in ("compiled", "larger")]
     assert turnover[1] / turnover[0] == pytest.approx(1.25, rel=0.02)
 
 
-def test_the_engine_gives_the_result_of_a_backtest(session):
+def test_the_engine_gives_the_result_of_a_backtest(sessions):
+    session = sessions["engine.md"]
     results = session["results"]
     same = basis.backtest("btc_basis", ROOT / "data" / "sample", "2024-06-01", "2024-06-30")
     assert results.equity.equals(same.equity)
@@ -78,7 +102,8 @@ def test_the_engine_gives_the_result_of_a_backtest(session):
 
 
 @pytest.mark.parametrize("driver", ["kernel", "event"])
-def test_the_strategy_does_what_its_line_says(session, driver):
+def test_the_strategy_does_what_its_line_says(sessions, driver):
+    session = sessions["strategies.md"]
     modest = session["plain"]
     invested = (modest.exposure["value|binance:BaseToken:BTC"] / modest.equity["equity"]).to_numpy()
     assert invested[np.flatnonzero(invested)[0]] == pytest.approx(0.4, rel=0.01)
@@ -94,7 +119,8 @@ def test_the_strategy_does_what_its_line_says(session, driver):
 def test_the_commands_named_are_those_there_are(capsys):
     from basis.cli import main
 
-    usage = README[README.index("    basis backtest CONFIG") :]
+    text = PAGES["command_line.md"]
+    usage = text[text.index("    basis backtest CONFIG") :]
     usage = usage[: usage.index("`CONFIG` is")]
     assert main(["--help"]) == 0
     listed = capsys.readouterr().out.partition("Commands:")[2].partition("\n\n")[0]
@@ -106,16 +132,18 @@ def test_the_commands_named_are_those_there_are(capsys):
         assert set(re.findall(r"--[a-z]+", line)) == options
 
 
-def test_the_columns_named_are_those_of_the_attribution(session):
-    table = README[README.index("| column | what it holds |") : README.index("**Identity.**")]
+def test_the_columns_named_are_those_of_the_attribution(sessions):
+    text = PAGES["accounting.md"]
+    table = text[text.index("| column | what it holds |") : text.index("- **Slippage**")].strip()
     named = [name for row in table.splitlines()[2:] for name in re.findall(r"`([a-z_]+)`", row.split(" | ")[0])]
-    assert sorted(named) == sorted(name for name in session["result"].attribution if "|" not in name)
+    assert sorted(named) == sorted(name for name in sessions["python.md"]["result"].attribution if "|" not in name)
 
 
 def test_the_options_named_are_those_there_are(capsys):
     from basis.cli import main
 
-    usage = re.search(r"^    basis backtest CONFIG.*?(?=^    basis replay)", README, flags=re.MULTILINE | re.DOTALL)[0]
+    text = PAGES["command_line.md"]
+    usage = re.search(r"^    basis backtest CONFIG.*?(?=^    basis replay)", text, flags=re.MULTILINE | re.DOTALL)[0]
     assert main(["backtest", "--help"]) == 0
     said = set(re.findall(r"--[a-z]+", capsys.readouterr().out))
     assert set(re.findall(r"--[a-z]+", usage)) == said - {"--help"}

@@ -93,12 +93,12 @@ def backtest(
 
     window = {"start": start, "end": end}
     overrides = parse_changes(changes or ()) | {name: at for name, at in window.items() if at is not None}
-    # Before anything compiled is imported, so that a wrong key is told at once.
+    # Before anything compiled is imported, so that a wrong key is reported at once.
     resolved = load_config(config, overrides)
     if log is not None:
         check_log(log, out, force)
     with warnings.catch_warnings(), Progress(enabled=not quiet) as progress:
-        # What stopped the run is told below, once.
+        # What stopped the run is reported below, once.
         warnings.simplefilter("ignore", RunStoppedWarning)
         from basis.api import backtest as run
 

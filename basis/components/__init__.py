@@ -1,1 +1,1 @@
-"""Components: thin faces over the state of one run, each one idea (`book` is what they share)."""
+"""Components: thin faces over the state of one run (`run_state`), each for one idea."""

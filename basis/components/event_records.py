@@ -18,7 +18,7 @@ EVENT_COLUMNS = (
     "gas_units", "flash_fee", "peg_conversion", "realised_cash", "amount", "detail",
 )  # fmt: skip
 LEVELS = ("normal", "warning", "critical")
-#: What an order is, by E_CODE.
+#: Kind of an order, by its code.
 ORDERS = (
     "spot",
     "perp",
@@ -141,7 +141,7 @@ class _Rendering:
         self.venues = tuple(key.venue for key in slots.keys)
         self.measures = measure_names(slots)
         self.plans = _plan_assets(rows)
-        # an order's type stands in the order event; a reject that follows it is about the same order
+        # the order event holds an order's kind; a reject that follows it is about the same order
         self.order = np.where(np.isin(self.kind, (codes.ORDER, codes.FILL, codes.MOVE)), self.code, -1)
         after = np.flatnonzero(self.kind == codes.REJECT)
         after = after[after > 0]
@@ -249,8 +249,8 @@ class _Rendering:
         out[part] = [f"{detail}, partial" for detail in out[part]]
         moves = self.of(codes.MOVE)
         out[moves] = [f"arrives {iso(int(us) * 1000)}" for us in self.effective[moves]]
-        struck = self.of(codes.LIQUIDATION)
-        out[struck] = np.array(("exchange", "lending", "lending, bad debt"), dtype=object)[self.code[struck]]
+        liquidated = self.of(codes.LIQUIDATION)
+        out[liquidated] = np.array(("exchange", "lending", "lending, bad debt"), dtype=object)[self.code[liquidated]]
         rewards = self.of(codes.REWARD_PAID)
         out[rewards] = self._by_slot(self.keys, self.dest, self.kind == codes.REWARD_PAID)[rewards]
         rejects, flows = self.of(codes.REJECT), self.of(codes.FLOW)

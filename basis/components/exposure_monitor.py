@@ -20,7 +20,7 @@ class ExposureMonitor:
         Parameters
         ----------
         position : the snapshot it belongs to; the book it was taken from is what counts
-        timestamp : None or the row it stands in; an earlier instant of the run reads what was recorded then
+        timestamp : None or the current row; an earlier instant of the run reads what was recorded then
         """
         if self.run.state.stands_at(timestamp):
             self.run.state.do(Step.CALCULATE_EXPOSURE)

@@ -30,7 +30,7 @@ class Order:
     action: str
     timestamp: int
     client_order_id: str
-    # where it stands in the kernel, and the code of its action
+    # its place in the kernel's arrays, and the code of its action
     slot: int = field(repr=False)
     counter_slot: int = field(repr=False)
     place: int = field(repr=False)

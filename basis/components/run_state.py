@@ -1,4 +1,4 @@
-"""The state of one run: what it starts from, what it holds, the row it stands in, what has happened.
+"""The state of one run: what it starts from, what it holds, its current row, what has happened.
 
 A `StartingBook` is whole without a market. A `RunState` is made with its market. The components of an engine share a
 `CurrentRun`, which has the first and, once a run has begun, the second.
@@ -225,7 +225,7 @@ class RunState:
     policy : (policies, 1) what the run follows
     record : (rows of the run, recorded) float64
     loop : the compiled loop
-    row : index of the row it stands in, None before the first
+    row : index of its current row, None before the first
     first : first row of the run: 1 where it goes on from a checkpoint, which is row 0
     finished : whether the run is over: then it is read from what was recorded, and nothing is written any more
     compile_s : seconds it took to compile or load the loop
@@ -312,7 +312,7 @@ class RunState:
         return self.loop.scratch
 
     def row_of(self, timestamp: Any = None) -> int:
-        """The row it stands in, or the one at or before an instant that the run has passed.
+        """The current row, or the one at or before an instant that the run has passed.
 
         Raises
         ------
@@ -334,7 +334,7 @@ class RunState:
         return self.row_of(timestamp) == self.row and not self.finished
 
     def need_now(self, timestamp: Any = None) -> None:
-        """The run stands in one row only.
+        """Refuse an instant that is not that of the current row.
 
         Raises
         ------
@@ -361,7 +361,7 @@ class RunState:
         return copy
 
     def do(self, step: Step, place: int = 0, number: int = 0) -> int:
-        """One step of the row it stands in; see `kernel.step.Step`."""
+        """One step of the current row; see `kernel.step.Step`."""
         return self.loop.do(int(step), self.row_of(), place, number)
 
     @property
@@ -386,7 +386,7 @@ class RunState:
 
     @property
     def timestamp(self) -> int | None:
-        """Instant of the row it stands in, ns UTC."""
+        """Instant of the current row, ns UTC."""
         return None if self.row is None else int(self.panel.timestamps[self.row])
 
     @property

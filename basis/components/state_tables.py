@@ -1,4 +1,4 @@
-"""What a book's state says, by the names of the run folder: one source for tables of a run and readings of an hour.
+"""What a book's state says, by the names of the run folder: for the tables of a run and for one row of it.
 
 Every function gives columns, name → (rows,), of the rows it is given. Plain numpy.
 """
@@ -272,7 +272,7 @@ def pnl(rows: StateRows) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class _Unstarted:
-    """A run without a market, as far as a reading of its position needs one."""
+    """What a snapshot of the position needs of a run that has no market."""
 
     slots: Slots
     panel: None = None

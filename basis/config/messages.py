@@ -21,7 +21,7 @@ _WORDS = {
     "valid integer": "whole number",
     "valid dictionary": "mapping",
 }
-#: Likeness (difflib's ratio) of two names that only a slip of the keyboard tells apart.
+#: Likeness (difflib's ratio) of two names that differ by a slip of the keyboard.
 _VERY_NEAR = 0.85
 #: Most characters of a value that a message shows, and what stands for the rest.
 _SHOWN, _CUT = 120, "..."

@@ -92,7 +92,7 @@ class EventDriver:
 
     Examples
     --------
-    In a notebook ``await`` stands by itself in a cell; elsewhere `asyncio.run` runs what waits:
+    In a notebook cell write ``await`` before a call; elsewhere give the call to `asyncio.run`:
 
     >>> import asyncio
     >>> config = basis.load_config("btc_basis")
@@ -142,7 +142,7 @@ class EventDriver:
         self._row_driver = RowDriver(owner)
         self.health_manager = HealthManager()
         self.is_running = False
-        #: What answers the loop: the number of actions that stand in the kernel.
+        #: What answers the loop: the number of actions in the kernel.
         self._given = 0
         self._start: dict[str, Any] = {"positions": positions, "resume": resume, "strategy": strategy}
         self._manager = classes["strategy_manager"]
@@ -406,7 +406,7 @@ class EventDriver:
     async def execute_decision(
         self, decision: "Decision | list[Action]", timestamp: Any = None, market_data: Any = None
     ) -> None:
-        """Carry out a decision in the row that the run stands in.
+        """Carry out a decision in the current row.
 
         After a run this goes on from its last row on a copy; the result of the run stays as it is.
 

@@ -16,7 +16,7 @@ from ..market.panel import Panel
 
 @dataclass(frozen=True, repr=False)
 class Recording:
-    """Arrays of a run; see `basis.kernel.layout` for what stands where.
+    """Arrays of a run; see docs/layout.md for their rows and columns.
 
     Attributes
     ----------

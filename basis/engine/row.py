@@ -3,7 +3,6 @@
 import inspect
 from typing import Any
 
-from ..execution.managers import OnChainExecutionManager
 from ..kernel.layout import codes
 from ..kernel.pnl import BROKEN, INSOLVENT
 from ..kernel.step import CHECKS, REPORTS, Step
@@ -83,7 +82,7 @@ class RowDriver:
             await self.engine.position_update_handler.handle_position_update(trigger_event, changes)
 
     async def decide(self) -> Any:
-        """Ask the strategy about the row that the run stands in."""
+        """Ask the strategy about the current row."""
         timestamp = self.engine.run.state.timestamp
         with self.engine.clock.of("data_provider"):
             market_data = await self.engine.data_provider.get_market_data(timestamp)
@@ -111,14 +110,14 @@ class RowDriver:
         return True
 
     async def _execute(self, count: int, timestamp: Any, market_data: Any) -> None:
-        """Carry out the actions that stand in the kernel."""
+        """Carry out the actions in the kernel's memory."""
         run = self.engine.run.state
         for place in range(count):
             if run.do(Step.REFUSE_WHILE_CRITICAL, place):
                 continue
             run.do(Step.RESOLVE_TARGET, place)
             kind = int(run.inputs.plans[run.scratch.actions[0, place].plan].kind)
-            on_chain = kind in OnChainExecutionManager.PLANS
+            on_chain = kind in codes.ON_CHAIN_PLANS
             name = "onchain_execution_manager" if on_chain else "cex_execution_manager"
             with self.engine.clock.of(name):
                 await getattr(self.engine, name).execute_action(place, timestamp, market_data)

@@ -36,7 +36,7 @@ COMPONENTS: dict[str, type] = {
     "onchain_execution_manager": OnChainExecutionManager,
 }
 SHARE_CLASSES = ("USDT", "ETH")
-#: Keys of the configuration that are no matter to the data, or are told apart.
+#: Keys of the configuration that do not change the data.
 _NOT_DATA = ("initial_capital", "start", "end")
 
 

@@ -23,7 +23,7 @@ class ExecutionManager:
         self.config, self.data_provider, self.run, self.wiring = config, data_provider, run, wiring
 
     async def execute_action(self, place: int, timestamp: Any = None, market_data: Any = None) -> int:
-        """Carry out the action that stands at `place` of the decision; returns the number of its fills.
+        """Carry out the action at `place` of the decision; returns the number of its fills.
 
         An order that is refused ends its step; the next step is sized by what there is then.
         """
@@ -98,11 +98,6 @@ class ExecutionManager:
 class CEXExecutionManager(ExecutionManager):
     """Trades and transfers at exchanges."""
 
-    #: Kinds of plans whose actions it carries out.
-    PLANS = (codes.PLAN_HEDGE, codes.PLAN_MARGIN, codes.PLAN_LONG, codes.PLAN_SHORT)
-
 
 class OnChainExecutionManager(ExecutionManager):
     """Loans, staking and swaps at protocols and markets on chain."""
-
-    PLANS = (codes.PLAN_LEND, codes.PLAN_STAKE, codes.PLAN_LEVER, codes.PLAN_DUST)

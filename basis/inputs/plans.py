@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +12,6 @@ from ..kernel.layout import codes, records
 from ..kernel.numba.struct_view import make_records
 from .slots import Slots
 
-PlanKind = Literal["hedge", "margin", "lend", "stake", "lever", "dust", "long", "short"]
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -21,9 +19,10 @@ class Plan:
 
     Attributes
     ----------
-    kind : ``hedge`` (spot and perp shorts), ``margin`` (cash at the venues), ``lend`` (token supplied to a pool),
-        ``stake`` (ether changed into a staking token), ``lever`` (such a token supplied against a debt in ether),
-        ``dust`` (reward tokens, which are only sold), ``long`` or ``short`` (perps on one side, over venues by weight)
+    kind : one of `kernel.layout.codes.PLAN_NAMES`: ``hedge`` (spot and perp shorts), ``margin`` (cash at the venues),
+        ``lend`` (token supplied to a pool), ``stake`` (ether changed into a staking token), ``lever`` (such a token
+        supplied against a debt in ether), ``dust`` (reward tokens, which are only sold), ``long`` or ``short`` (perps
+        on one side, over venues by weight)
     asset : the asset's name, as events show it
     token : key of the spot leg, or of the token that is lent
     pool : key of the supplied position
@@ -33,9 +32,14 @@ class Plan:
     leaves_at_market : whether it is sold at the market however it was got, where a queue would come too late
     debt : key of the debt
     loops : borrowings of a loop by hand; 0 levers in one transaction
+
+    Raises
+    ------
+    ValueError
+        Where there is no such kind.
     """
 
-    kind: PlanKind
+    kind: str
     asset: str
     token: str | None = None
     pool: str | None = None
@@ -45,6 +49,10 @@ class Plan:
     leaves_at_market: bool = False
     debt: str | None = None
     loops: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in codes.PLAN_NAMES[1:]:
+            raise ValueError(f"kind is {self.kind!r}; it must be one of {', '.join(codes.PLAN_NAMES[1:])}.")
 
     @property
     def holds(self) -> str | None:

@@ -60,7 +60,7 @@ class Slots:
 
     @property
     def ether(self) -> bool:
-        """Whether ether stands in the wallet, for which its other tokens are changed."""
+        """Whether the wallet has an ether slot, for which its other tokens are changed."""
         return Key("wallet", "BaseToken", GAS_ASSET) in self.token
 
     @property

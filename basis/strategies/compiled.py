@@ -218,9 +218,9 @@ def compiled(function: "Callable | None" = None, *, every_row: bool = False) -> 
     Raises
     ------
     InputError
-        For a function of another form. What it names and is not there is told when it is run; an amount that is no
-        number stops the run in its row. Of what is asked for beyond what is held no more is traded than there is, or
-        the venue rejects the order; the result's `warnings` count both.
+        For a function of another form. A name that the run does not have is an error when the run begins; an amount
+        that is not a number stops the run in its row. Orders larger than the balance are cut to it, or the venue
+        rejects them; the result's `warnings` count both.
 
     Notes
     -----

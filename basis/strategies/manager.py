@@ -149,7 +149,7 @@ class StrategyManager:
         return View(run)
 
     async def make_decision(self, timestamp: Any = None, market_data: Mapping[str, float] | None = None) -> Any:
-        """Decide on the row the book stands in; None or an empty `Decision` does nothing.
+        """Decide in the current row; None or an empty `Decision` does nothing.
 
         Asking changes nothing: a decision counts once it is executed.
 

@@ -1,4 +1,4 @@
-"""Every mode on a real data set, as a table in the README: ``make results``.
+"""Every mode on a real data set, as the table of docs/results.md: ``make results``.
 
 The data set is found by BASIS_TEST_DATA and is no part of the project; without it nothing is written.
 """
@@ -76,11 +76,11 @@ def main() -> None:
         sys.exit(f"{DATA} does not exist; name a data set by BASIS_TEST_DATA.")
     with tempfile.TemporaryDirectory() as folder:
         made = table(DATA if DATA.joinpath("signals").is_dir() else with_example_signals(DATA, Path(folder)))
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
+    page = ROOT / "docs" / "results.md"
+    text = page.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    readme.write_text(f"{before}{BEGIN}\n\n{made}\n\n{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{BEGIN}\n\n{made}\n\n{END}{after}", encoding="utf-8")
     print(made)
 
 

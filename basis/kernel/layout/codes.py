@@ -35,7 +35,7 @@ DECISION_NOTES = 5
     TRADE_SPOT, TRADE_PERP, TRANSFER, SUPPLY, WITHDRAW, SWAP, STAKE, UNSTAKE, BORROW, REPAY,
     # in one transaction: lever up with tokens staked or bought, down to the target, down to no debt
     LEVER_STAKE, LEVER_SWAP, DELEVER, UNWIND,
-    # fills that nobody orders: at a stop, at a take-profit
+    # fills without an order: at a stop, at a take-profit
     STOPPED, TAKEN_PROFIT,
 ) = range(16)  # fmt: skip
 #: Name of every kind of order, by its code.
@@ -50,6 +50,8 @@ ORDERS = 32
 PLAN_NONE, PLAN_HEDGE, PLAN_MARGIN, PLAN_LEND, PLAN_STAKE, PLAN_LEVER, PLAN_DUST, PLAN_LONG, PLAN_SHORT = range(9)
 #: Name of every kind of plan, by its code.
 PLAN_NAMES = ("", "hedge", "margin", "lend", "stake", "lever", "dust", "long", "short")
+#: Plans that are carried out on chain; the others are carried out at exchanges.
+ON_CHAIN_PLANS = (PLAN_LEND, PLAN_STAKE, PLAN_LEVER, PLAN_DUST)
 #: Where a token is got and given back: at its protocol, at the market, or at its protocol and then at the market.
 AT_PROTOCOL, AT_MARKET, LEAVES_AT_MARKET = range(3)
 

@@ -81,5 +81,6 @@ class Layout:
 
     def documentation(self) -> str:
         """A table of the items in Markdown."""
-        rows = [f"| `{i.name}` | {i.count or 1} | {i.what} | {i.unit} |" for i in self.items]
-        return "\n".join([f"### {self.name}", "", "| name | places | what | unit |", "|---|---|---|---|", *rows])
+        cells = [(f"`{i.name}`", str(i.count or 1), i.what.replace("|", "\\|"), i.unit) for i in self.items]
+        rows = [" | ".join(row) for row in (("name", "places", "what", "unit"), ("---",) * 4, *cells)]
+        return "\n".join(f"| {row} |" for row in rows)

@@ -1,4 +1,4 @@
-"""The shape of a book: how many of each kind it has, and where everything stands in its arrays.
+"""The shape of a book: how many of each kind it has, and the places of everything in its arrays.
 
 Slots are sorted by kind, ``cash | token | collateral | debt | perp``. Reward tokens are the last of the tokens. Perps
 form a (venue x market) grid, so that those of a venue are neighbours. Compiled code asks a run for these numbers: they

@@ -4,7 +4,7 @@ A plan says what the asset of an action means in a run:
 
 - hedge: a spot leg and equal perp shorts spread over venues by weight; amounts in units of the asset. Where the spot
   leg is in the wallet it is ether swapped for USDT, and all that the run holds of the asset on chain counts as long.
-- margin: cash that stands as margin at the venues by weight; amounts in quote units.
+- margin: cash held as margin at the venues by weight; amounts in quote units.
 - lend: a token of the wallet supplied to a pool; amounts in units of the token.
 - lever: a staking token as collateral against a debt in ether, in one transaction. Entries put so much ether of the
   wallet in, exits get so much out, at the target loan to value.

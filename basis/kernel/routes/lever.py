@@ -44,7 +44,7 @@ def loop_up(run, t, lane, plan, action, step):
         kind = codes.SWAP if plan.place == codes.AT_MARKET else codes.STAKE
         if spare > 0.0:
             return write_order(run, lane, 0, kind, plan.pays, plan.token, spare)
-        # a loop of what stands there already begins with a loan
+        # a loop on collateral that is there already begins with a loan
         return 0 if step == 0 else DONE
     if part == 2:
         held = run.state.quantity[plan.token, lane]
@@ -59,7 +59,7 @@ def loop_up(run, t, lane, plan, action, step):
 
 @routine
 def enter_lever(run, t, lane, plan, action, step):
-    """Supply what stands in the wallet, then lever up in one transaction with so much of the wallet's ether."""
+    """Supply what the wallet holds, then lever up in one transaction with so much of the wallet's ether."""
     if plan.loops > 0:
         return loop_up(run, t, lane, plan, action, step)
     put_in = all_but_gas(run, t, lane, plan.pays, action.target)

@@ -41,7 +41,7 @@ def stake(run, t, lane, plan, action, step):
 
 @stage
 def sell_dust(run, lane, plan, step):
-    """Sell all of one reward token a step; before it has a market nobody buys it."""
+    """Sell all of one reward token a step, once it has a market."""
     if step >= run.shape.rewards:
         return DONE
     token = first_reward(run.shape) + step
