@@ -358,6 +358,8 @@ class RunState:
         for name in Scratch._fields:
             getattr(scratch, name)[:] = getattr(self.scratch, name)
         copy.loop = copy._make_loop(scratch, self.loop.run_context.caller_handles)
+        # the coefficients of the row it stands in
+        copy.loop.run_context.coefficients[:] = self.loop.run_context.coefficients
         return copy
 
     def do(self, step: Step, place: int = 0, number: int = 0) -> int:
