@@ -15,8 +15,7 @@ import pytest
 import basis
 from basis import Action, Decision
 from basis.errors import InputError
-from basis.strategies.view import FLAGS as _FLAGS
-from basis.strategies.view import NUMBERS as _HEAD
+from basis.strategies.view import FLAGS, NUMBERS
 
 WINDOW = {"start": "2024-02-01", "end": "2024-03-10"}
 SHORT = {"start": "2024-02-01", "end": "2024-02-05"}
@@ -122,7 +121,7 @@ def test_one_function_runs_in_books_of_other_modes(cell):
     assert len(strategy._made) == 3
 
 
-@pytest.mark.parametrize("name", [*_HEAD, *_FLAGS])
+@pytest.mark.parametrize("name", [*NUMBERS, *FLAGS])
 def test_every_number_of_a_view_is_that_of_the_plain_one(name, cell):
     """Written into the memory in a row, and read there in plain Python."""
     seen = []

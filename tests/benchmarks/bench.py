@@ -16,7 +16,7 @@ import tempfile
 import time
 import types
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -27,7 +27,6 @@ from bench_books import HOURS, LANES, ROOT, SAMPLE, Book, Took, held, mode, refe
 from bench_vectorbt import Unavailable, compare
 
 import basis
-from support.kernel_view import compile_raw
 
 FOLDER = ROOT / ".benchmarks"
 SCENARIOS = 1_000
@@ -132,11 +131,10 @@ def backtest_figures(book: Book) -> tuple[list[Figure], Took, Took]:
 
 def edited(book: Book) -> None:
     """What a notebook does after an edit of the strategy: decorate the function again and run."""
-    made = book.recording.strategy
-    source = getattr(made.decide, "py_func", made.decide)
+    source = book.recording.strategy.decide.function
     again = types.FunctionType(source.__code__, {**source.__globals__, "__name__": "notebook"}, source.__name__)
     again.__module__ = "notebook"
-    basis.backtest(book.recording.config, book.recording.panel, strategy=replace(made, decide=compile_raw(again)))
+    basis.backtest(book.recording.config, book.recording.panel, strategy=basis.compiled(again))
 
 
 _CHILD = """

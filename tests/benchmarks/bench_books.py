@@ -21,7 +21,7 @@ from basis.engine.recording import Recording
 from basis.engine.simulation import simulate
 from basis.market import DataProvider
 from basis.market.panel import Panel
-from support.kernel_stages import END, Rerun, equity_of_lanes, lane_parameters
+from support.kernel_stages import END, Rerun, equity_of_lanes, lane_policy
 from support.kernel_view import RunView, idle_strategy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,8 +57,8 @@ def timed(call: Callable[[], Any], repeats: int, before: Callable[[], Any] | Non
 
 #: No limit of its policy is ever crossed, so it is asked in the first row only.
 HOLD = idle_strategy(
-    margin_band_low=-np.inf, margin_band_high=np.inf, max_delta_drift=np.inf, rebalance=0.0,
-    restrict_when_critical=0.0, enter_rate=np.inf, leave_rate=-np.inf,
+    margin_low=-np.inf, margin_high=np.inf, max_drift=np.inf, rebalance=0.0, restricts=0.0, enter_rate=np.inf,
+    leave_rate=-np.inf,
 )  # fmt: skip
 
 
@@ -87,7 +87,7 @@ class Book:
 
     def parameters(self) -> np.ndarray:
         r = self.recording
-        return lane_parameters(r.config, r.slots, r.strategy)
+        return lane_policy(r.config, r.slots, r.strategy)
 
     def start(
         self, lanes: int = 1, record: bool = False, parameters: np.ndarray | None = None, fresh: bool = False
@@ -152,7 +152,7 @@ def mode(name: str) -> Book:
 
     def spread(lanes: int) -> np.ndarray:
         made = [config.replace({key: float(value)}) for value in np.linspace(least, most, lanes)]
-        return np.hstack([lane_parameters(c, recording.slots, recording.strategy) for c in made])
+        return np.hstack([lane_policy(c, recording.slots, recording.strategy) for c in made])
 
     return Book(f"{name}, sample", recording, spread)
 

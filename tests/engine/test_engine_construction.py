@@ -8,8 +8,7 @@ import pytest
 import basis
 from basis import EventDrivenStrategyEngine
 from basis.config import load_config
-from basis.engine.event_driven import EventDriver
-from basis.engine.wiring import COMPONENTS
+from basis.engine.event_driven import COMPONENTS, EventDriver
 from basis.errors import BasisError, EngineError, InputError
 from basis.execution.simulation import ExchangeSimulation
 from basis.market import DataProvider

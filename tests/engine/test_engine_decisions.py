@@ -9,7 +9,7 @@ import basis
 from basis import Action, Decision, EventDrivenStrategyEngine
 from basis.errors import EngineError, InputError
 from basis.strategies.manager import BadDecision
-from support.kernel_view import asked_in_every_row, book_bits
+from support.kernel_view import asked_in_every_row, state_bits
 from support.runs import settings
 from support.small_markets import market, pool, walk
 
@@ -142,12 +142,12 @@ def test_asking_the_strategy_changes_nothing():
 
     async def go():
         await engine.run_backtest()
-        before = book_bits(engine.run)
+        before = state_bits(engine.run.state)
         decisions = {repr(await engine.strategy_manager.make_decision()) for _ in range(3)}
         return before, decisions
 
     before, decisions = asyncio.run(go())
-    assert book_bits(engine.run) == before
+    assert state_bits(engine.run.state) == before
     assert len(decisions) == 1
 
 

@@ -10,10 +10,10 @@ import pytest
 
 import basis
 from basis import EventDrivenStrategyEngine, unified_health_manager
+from basis.components import run_state
 from basis.config import load_config
-from basis.engine import simulation
+from basis.engine.event_driven import COMPONENTS
 from basis.engine.health import HealthManager
-from basis.engine.wiring import COMPONENTS
 from basis.errors import EngineError, ExecutionError, RunStoppedWarning
 from basis.execution.simulation import ExchangeSimulation
 from basis.market import DataProvider
@@ -109,12 +109,12 @@ def test_a_series_that_is_carried_for_long_is_degraded():
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_broken_identity_makes_the_pnl_calculator_unhealthy(driver, monkeypatch):
-    original = simulation.make_model
+    original = run_state.make_inputs
 
     def broken(config, slots, *rest):
         return with_unearned_basis(original(config, slots, *rest), slots, 7, 1.0)
 
-    monkeypatch.setattr(simulation, "make_model", broken)
+    monkeypatch.setattr(run_state, "make_inputs", broken)
     engine = new_engine(market(steady(20)))
     with pytest.warns(RunStoppedWarning, match="identity broken in row 7"):
         result = run(engine, driver=driver)
@@ -130,12 +130,12 @@ def test_a_broken_identity_makes_the_pnl_calculator_unhealthy(driver, monkeypatc
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_the_drivers_break_alike(driver, monkeypatch):
     """Where the identity breaks, the same row is the last, with the same bits."""
-    original = simulation.make_model
+    original = run_state.make_inputs
 
     def broken(config, slots, *rest):
         return with_unearned_basis(original(config, slots, *rest), slots, 7, 1.0)
 
-    monkeypatch.setattr(simulation, "make_model", broken)
+    monkeypatch.setattr(run_state, "make_inputs", broken)
     made = scenarios.SCENARIOS["entry"]()
     assert made.status == "stopped"
     recording = asyncio.run(engine_of(made).record(driver=driver))
@@ -177,7 +177,7 @@ def failing(kind, method, row):
     """A subclass whose method raises in a row."""
 
     def raises(self, *given, **named):
-        book = (self.wiring.run if hasattr(self, "wiring") else self.run).state
+        book = self.wiring.run.state if hasattr(self, "wiring") else self.run.state
         if book.row >= row:
             raise ZeroDivisionError("there is nothing to divide by")
         return getattr(kind, method)(self, *given, **named)

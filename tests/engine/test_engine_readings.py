@@ -325,7 +325,7 @@ def test_there_is_always_room_for_the_events_of_a_decision():
     async def go():
         rooms = []
         for _ in range(60):
-            rooms.append(free_rows_for_events(engine.run))
+            rooms.append(free_rows_for_events(engine.run.state))
             if rooms[-1] < EVENTS_PER_ROW:
                 break  # one more could write past the end
             await engine.execute_decision(there_and_back)

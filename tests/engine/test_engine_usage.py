@@ -8,9 +8,9 @@ import pytest
 
 import basis
 from basis import DataProvider, EventDrivenStrategyEngine, load_config, unified_health_manager
-from basis.engine import event_driven, wiring
+from basis.engine import event_driven
 from basis.engine.blocking import run_blocking
-from basis.engine.event_driven import EventDriver
+from basis.engine.row import RowDriver
 from basis.errors import BasisError, InputError
 from basis.results.folder import TABLES
 from basis.results.table import differences
@@ -136,7 +136,7 @@ def test_status_before_in_and_after_a_run():
         assert health["overall_status"] == "healthy"
         assert health["summary"] == {"healthy": len(health["components"]), "degraded": 0, "unhealthy": 0}
         assert set(health["components"]) == {
-            "data_provider", *wiring.COMPONENTS, "binance", "bybit", "okx", "wallet",
+            "data_provider", *event_driven.COMPONENTS, "binance", "bybit", "okx", "wallet",
         }  # fmt: skip
         assert all(set(part) == {"status", "message"} for part in health["components"].values())
         assert status["is_running"] is False
@@ -254,13 +254,13 @@ def test_engines_side_by_side_do_not_touch_each_other(monkeypatch):
         (lent, settings("pure_lending", {"flows": flows(lent, (20, 9_000.0), (40, -15_000.0))})),
     ]
     alone = [basis.backtest(config, panel) for panel, config in jobs]
-    turns, original = [], EventDriver._hour
+    turns, original = [], RowDriver.run_row
 
-    async def hour(self, row):
-        turns.append(self.name)
+    async def run_row(self, row):
+        turns.append(self.engine.name)
         return await original(self, row)
 
-    monkeypatch.setattr(EventDriver, "_hour", hour)
+    monkeypatch.setattr(RowDriver, "run_row", run_row)
 
     async def go():
         engines = [new_engine(panel, config) for panel, config in jobs]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from support import scenarios
-from support.kernel_stages import END, EVENTS_PER_ROW, FULL, MISFITS, Rerun, lane_parameters
+from support.kernel_stages import END, EVENTS_PER_ROW, FULL, MISFITS, UNCOUNTED_MISFITS, Rerun, lane_policy
 from support.kernel_view import (
     RunView,
     comparable_parts,
@@ -61,6 +61,7 @@ def without_ratios(state, made):
 
 
 @pytest.mark.stock
+@pytest.mark.stock
 @pytest.mark.parametrize("name", ["entry", "struck", "next_bar"])
 def test_every_of_64_lanes_has_the_bits_of_one(name):
     made = scenarios.SCENARIOS[name]()
@@ -75,13 +76,13 @@ def test_lanes_of_different_policy_do_not_touch_each_other():
     made = scenarios.SCENARIOS["struck"]()
     slots, own = made.slots, made.recording
     margins = {0: 0.15, 1: 0.3, 40: 0.1, 63: 0.8}
-    parameters = np.repeat(lane_parameters(own.config, slots, own.strategy), 64, axis=1)
+    policies = np.repeat(lane_policy(own.config, slots, own.strategy), 64, axis=1)
     singles = {}
     for lane, margin in margins.items():
         overrides = {**scenarios.STRUCK, "strategy.margin_ratio_target": margin}
-        parameters[:, lane] = lane_parameters(settings("btc_basis", overrides), slots, own.strategy)[:, 0]
-        singles[lane] = Rerun(made, parameters=parameters[:, lane : lane + 1])
-    many = Rerun(made, 64, parameters, events=EVENTS_PER_ROW * 64 + 60_000)
+        policies[:, lane] = lane_policy(settings("btc_basis", overrides), slots, own.strategy)[:, 0]
+        singles[lane] = Rerun(made, policy=policies[:, lane : lane + 1])
+    many = Rerun(made, 64, policies, events=EVENTS_PER_ROW * 64 + 60_000)
     assert many.finishes()
     for lane, single in singles.items():
         assert single.finishes()
@@ -90,6 +91,7 @@ def test_lanes_of_different_policy_do_not_touch_each_other():
     assert (many.state[:, 0] != many.state[:, 1]).any()
 
 
+@pytest.mark.stock
 @pytest.mark.stock
 def test_a_run_in_pieces_has_the_bits_of_one_in_one_go():
     made = scenarios.SCENARIOS["entry"]()
@@ -128,7 +130,15 @@ def test_no_event_buffer_gives_the_same_book():
 @pytest.mark.parametrize("part", MISFITS)
 def test_arrays_of_the_wrong_size_are_refused(part):
     again = Rerun(scenarios.SCENARIOS["entry"]())
-    with pytest.raises(ValueError, match="it must be C-contiguous"):
+    with pytest.raises(ValueError, match=r"it must (be|have) "):
+        again.with_misfit(part)
+
+
+@pytest.mark.xfail(strict=True, reason="only lengths that are counts of the book are compared")
+@pytest.mark.parametrize("part", UNCOUNTED_MISFITS)
+def test_arrays_of_unlike_lengths_are_refused(part):
+    again = Rerun(scenarios.SCENARIOS["entry"]())
+    with pytest.raises(ValueError, match=r"it must (be|have) "):
         again.with_misfit(part)
 
 

@@ -11,7 +11,7 @@ from basis.inputs.plans import Plan, Strategy
 from basis.market.panel import Panel
 from basis.strategies.manager import Action, Decision, StrategyManager
 from support.kernel_stages import planned_action, write_order
-from support.kernel_view import policy_parameters
+from support.kernel_view import asked_in_every_row
 
 RAY = 10**27
 DECIMALS = {"WETH": 18, "weETH": 18, "USDT": 6}
@@ -93,8 +93,7 @@ def _decider(script: Mapping[int, Sequence[tuple[str, str, float]]], book: Book)
     class Scripted(StrategyManager):
         @classmethod
         def definition(cls, strategy: Strategy) -> Strategy:
-            policy = policy_parameters(every_row=1.0)
-            return Strategy("scripted", strategy.decide, lambda config: plans, lambda config, slots: policy)
+            return asked_in_every_row(strategy, name="scripted", plans=lambda config: plans)
 
         async def make_decision(self, timestamp: Any = None, market_data: Any = None) -> Decision:
             actions = []
@@ -112,13 +111,14 @@ class _BorrowsPlainAmounts(OnChainExecutionManager):
     """Borrows and repays plain amounts of what a plan owes."""
 
     async def execute_action(self, place: int, timestamp: Any = None, market_data: Any = None) -> int:
-        action = planned_action(self.run, place)
+        run = self.run.state
+        action = planned_action(run, place)
         if action.debt < 0:
             return await super().execute_action(place, timestamp, market_data)
         if action.enters:
-            write_order(self.run, "borrow", action.debt, action.token, action.amount)
+            write_order(run, "borrow", action.debt, action.token, action)
         else:
-            write_order(self.run, "repay", action.token, action.debt, action.amount)
+            write_order(run, "repay", action.token, action.debt, action)
         return int(await self.execute_order(self._order(0)))
 
 

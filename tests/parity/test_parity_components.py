@@ -5,7 +5,7 @@ import pytest
 import basis
 from basis import Action, Decision
 from basis.config import load_config
-from basis.engine.wiring import COMPONENTS
+from basis.engine.event_driven import COMPONENTS
 from basis.errors import InputError
 from basis.execution.simulation import ExchangeSimulation, ProtocolSimulation, WalletSimulation
 from support import event_values
@@ -242,7 +242,7 @@ def test_a_risk_monitor_that_reports_critical_lets_nothing_open(hedged):
     class Alarmed(COMPONENTS["risk_monitor"]):
         def report_alerts(self):
             super().report_alerts()
-            set_alert_level(self.run, 2.0)
+            set_alert_level(self.run.state, 2.0)
             return self.alert_level
 
     config, panel, _ = hedged
@@ -277,7 +277,7 @@ def test_a_pnl_calculator_that_calls_it_a_day_stops_the_run(hedged):
 def test_an_execution_manager_that_skips_an_action_does_so_in_both_drivers(hedged):
     class Unhedged(COMPONENTS["cex_execution_manager"]):
         async def execute_action(self, place, timestamp=None, market_data=None):
-            if self.run.state.slots.keys and plan_of_action(self.run, place) == 0:
+            if plan_of_action(self.run.state, place) == 0:
                 return 0
             return await super().execute_action(place, timestamp, market_data)
 

@@ -5,7 +5,7 @@ import inspect
 from collections import Counter
 from typing import NamedTuple
 
-from basis.engine.wiring import COMPONENTS
+from basis.engine.event_driven import COMPONENTS
 from basis.execution.factory import CLIENTS
 from basis.market import DataProvider
 

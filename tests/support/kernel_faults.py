@@ -4,32 +4,16 @@ For runs in plain Python (``NUMBA_DISABLE_JIT=1``), in which every module calls 
 """
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from basis.inputs import build
-from basis.kernel import closings, decision, exposure, fills, investor, loop, margin, pnl, risk, start, step
+import basis.engine.simulation  # noqa: F401  every module that calls a stage is loaded
 from basis.kernel.layout.codes import COLUMN_NAMES
 from basis.kernel.layout.shape import Shape, pnl_views, state_views
-from basis.kernel.positions import (
-    exchange,
-    exchange_liquidation,
-    funding,
-    lending,
-    lending_liquidation,
-    leverage,
-    market_impact,
-    rewards,
-    staking,
-    transfer,
-)
 
-_MODULES = (
-    build, closings, decision, exchange, exchange_liquidation, exposure, fills, funding, investor, lending,
-    lending_liquidation, leverage, loop, margin, market_impact, pnl, rewards, risk, staking, start, step, transfer,
-)  # fmt: skip
 #: What a stage does → its name in the kernel.
 STAGES = {
     "settle funding": "settle_funding",
@@ -51,7 +35,8 @@ STAGES = {
 def replaced(stage: str, make: Callable[[Callable], Callable]) -> Iterator[None]:
     """Every use of a stage is that of another: `make(original)`."""
     name = STAGES[stage]
-    places = [module for module in _MODULES if hasattr(module, name)]
+    loaded = [module for name, module in sys.modules.items() if name.startswith(("basis.kernel", "basis.inputs"))]
+    places = [module for module in loaded if hasattr(module, name)]
     if not places:
         raise LookupError(f"the kernel has no {name} any more: say in STAGES what does its work")
     original = getattr(places[0], name)
@@ -66,14 +51,14 @@ def replaced(stage: str, make: Callable[[Callable], Callable]) -> Iterator[None]
 
 
 def _block(arguments: tuple) -> tuple[Shape, np.ndarray]:
-    """Shape and state block that a stage was given: of its run, or as its first two arguments."""
+    """Shape and state of a stage, which gets them as they are or in its run."""
     first = arguments[0]
     return (first, arguments[1]) if isinstance(first, Shape) else (first.shape, first.block)
 
 
 def pnl_line(arguments: tuple, column: str) -> np.ndarray:
     """The cumulative P&L of a column in the state that a stage was given; written to in place."""
-    return pnl_views(*_block(arguments))[COLUMN_NAMES.index(column)][None, :]
+    return pnl_views(*_block(arguments))[COLUMN_NAMES.index(column)]
 
 
 def funding_lines(arguments: tuple) -> np.ndarray:
@@ -88,7 +73,7 @@ def quantities(arguments: tuple) -> np.ndarray:
 
 def scale_taker_fee_of_perps(terms: Any, factor: float) -> None:
     """Change the taker fee of perps at every venue."""
-    terms.venue.perp_taker[:] *= factor
+    terms.venue.perp_taker *= factor
 
 
 def scale_gas_units(terms: Any, factor: float) -> None:

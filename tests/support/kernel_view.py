@@ -5,6 +5,7 @@ of an instrument or the fills by name; when the layout changes, these two files 
 """
 
 import functools
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,12 +14,11 @@ import numpy as np
 
 from basis.config import load_config
 from basis.inputs.plans import Strategy
-from basis.inputs.policy import measure_names
 from basis.inputs.slots import Slots
 from basis.kernel.context import strategy as compile_raw
 from basis.kernel.layout import codes
 from basis.kernel.layout.shape import pnl_views, state_views
-from basis.kernel.layout.state import POLICY
+from basis.kernel.layout.state import POLICY, STATE, VIEW
 from basis.strategies.factory import make_strategy
 
 #: Names of the attribution columns, in the order of the run folder.
@@ -29,65 +29,51 @@ MOST_ACTIONS, MEMORIES = codes.ACTIONS, codes.MEMORIES
 ORDER_KINDS = (*codes.ORDER_NAMES, "stop", "take_profit")
 #: What a liquidation is, by its code.
 LIQUIDATION_KINDS = ("exchange", "lending", "lending, bad debt")
-#: A word of `policy_parameters` → its name in the policy of a lane.
-PARAMETERS = {
-    "target_margin": "margin_target",
-    "margin_band_low": "margin_low",
-    "margin_band_high": "margin_high",
-    "max_delta_drift": "max_drift",
-    "rebalance": "rebalance",
-    "restrict_when_critical": "restricts",
-    "enter_rate": "enter_rate",
-    "leave_rate": "leave_rate",
-    "every_row": "every_row",
-    "target_ltv": "target_ltv",
-}
+#: Places that are the same in every book: what stands before them takes one place each.
+_NO_COUNTS: Mapping[str, int] = defaultdict(int)
+_OWN = POLICY.places(_NO_COUNTS).own
+_MEMORY = VIEW.places(_NO_COUNTS).memory
+_STATE = STATE.places(_NO_COUNTS, codes.COLUMNS)
 
-#: Fields of an event: name, type, and the column of the kernel's buffer; the texts are looked up.
-_EVENT_FIELDS: tuple[tuple[str, Any, str | None], ...] = (
-    ("row", np.int64, "row"),
-    ("lane", np.int64, "lane"),
-    ("kind", "U12", None),
-    ("detail", "U64", None),
-    ("action", "U16", None),
-    ("instrument", "U48", None),
-    ("destination", "U48", None),
-    ("quantity", np.float64, "quantity"),
-    ("price", np.float64, "price"),
-    ("reference_price", np.float64, "reference"),
-    ("rate", np.float64, "fee_rate"),
-    ("notional", np.float64, "notional"),
-    ("fee", np.float64, "fee"),
-    ("slippage", np.float64, "slippage"),
-    ("gas", np.float64, "gas"),
-    ("gas_units", np.float64, "gas_units"),
-    ("realised_cash", np.float64, "cash"),
-    ("amount", np.float64, "amount"),
-    ("effective_at", np.float64, "effective"),
-    ("decision", np.int64, "correlation"),
-    ("level", np.float64, "level"),
-    ("flash_fee", np.float64, "flash_fee"),
-    ("peg_conversion", np.float64, "peg"),
-)
+#: Fields of a named event that are texts, and how long they may be.
+_TEXTS = {"kind": 12, "detail": 64, "action": 16, "instrument": 48, "destination": 48}
+#: Numbers of a named event → the field of the kernel's record.
+_NUMBERS = {
+    "row": "row",
+    "lane": "lane",
+    "decision": "correlation",
+    "quantity": "quantity",
+    "price": "price",
+    "reference_price": "reference",
+    "rate": "fee_rate",
+    "notional": "notional",
+    "fee": "fee",
+    "slippage": "slippage",
+    "gas": "gas",
+    "gas_units": "gas_units",
+    "realised_cash": "cash",
+    "amount": "amount",
+    "effective_at": "effective",
+    "level": "level",
+    "flash_fee": "flash_fee",
+    "peg_conversion": "peg",
+}
 
 
 def alert_measures(slots: Slots) -> tuple[str, ...]:
     """Names of what alerts watch, in the kernel's order."""
-    return measure_names(slots)
+    margins = (f"margin_ratio|{venue}" for venue in slots.venues)
+    deltas = (f"net_delta_ratio|{asset}" for asset in slots.assets)
+    return ("ltv", "health_factor", *margins, *deltas, "drawdown")
 
 
-# --- policy and strategies -------------------------------------------------------------------------------------------
-
-
-def policy_parameters(**values: float) -> dict[str, float]:
-    """Parameters of a strategy's policy by the words of `PARAMETERS`, as `Strategy.policy` returns them."""
-    return {PARAMETERS[name]: value for name, value in values.items()}
+# --- strategies ------------------------------------------------------------------------------------------------------
 
 
 def with_policy(strategy: Strategy, **values: float) -> Strategy:
-    """The same strategy with some parameters of its policy set; see `policy_parameters`."""
+    """The same strategy with some of its policy set, by the names of `kernel.layout.state.POLICY`."""
     policy = strategy.policy
-    return replace(strategy, policy=lambda config, slots: {**policy(config, slots), **policy_parameters(**values)})
+    return replace(strategy, policy=lambda config, slots: {**policy(config, slots), **values})
 
 
 def asked_in_every_row(strategy: Strategy, **changes: Any) -> Strategy:
@@ -95,70 +81,65 @@ def asked_in_every_row(strategy: Strategy, **changes: Any) -> Strategy:
     return replace(with_policy(strategy, every_row=1.0), **changes)
 
 
-class RawDecision:
-    """What a strategy decides with, written in the kernel's own arrays: nothing is checked.
+class _RawDecision:
+    """What decides by writing into the kernel's arrays itself, unchecked; its parameters become the policy's own."""
 
-    Parameters
-    ----------
-    decide : ``decide(seen, policy, actions, notes, places)``, returns the number of actions
-    params : its own parameters
-    """
+    def __init__(self, function: Any, *own: float) -> None:
+        self.function, self.params = function, {str(place): value for place, value in enumerate(own)}
 
-    def __init__(self, decide: Any, **params: float) -> None:
-        self.decide, self.params = decide, params
-
-    def bind(self, slots: Any, plans: Any, texts: Any) -> tuple[Any, np.ndarray]:
-        return self.decide, np.zeros(1, dtype=np.int64)
-
-
-#: Where a lane's own parameters begin in its policy.
-_OWN = [item.name for item in POLICY.items].index("own")
-#: Where a view keeps what a strategy remembers.
-_MEMORY = 22
+    def bind(self, slots: Slots, plans: Any, texts: Any) -> tuple[Any, np.ndarray]:
+        """What the kernel calls, and that it names nothing."""
+        return self.function, np.zeros(0, dtype=np.int64)
 
 
 @compile_raw
-def _write_one_action(seen, policy, actions, notes, places):
-    """Write the action that the parameters hold, whether or not the kernel can accept it."""
+def _write_one_action(seen, policy, actions, decision, places):
     actions[0].code = int(policy[_OWN])
     actions[0].plan = int(policy[_OWN + 1])
     actions[0].amount = policy[_OWN + 2]
+    actions[0].stop = policy[_OWN + 4]
+    actions[0].take_profit = policy[_OWN + 5]
     return int(policy[_OWN + 3])
 
 
 @compile_raw
-def _write_nothing(seen, policy, actions, notes, places):
+def _write_nothing(seen, policy, actions, decision, places):
     return 0
 
 
-def raw_decision(mode: str, code: float, plan: float, amount: float, count: float) -> Strategy:
-    """A strategy with the plans of a mode that writes the same decision in every row.
-
-    Nothing is checked: the public language cannot write a wrong code, plan or count.
-    """
-    plans = make_strategy(load_config(mode)).plans
-    decide = RawDecision(_write_one_action, code=code, plan=plan, amount=amount, count=count)
-    return Strategy("raw_decision", decide, plans, lambda config, slots: {"every_row": 1.0})
-
-
 @compile_raw
-def _write_a_wrong_code_in_row_8(seen, policy, actions, notes, places):
+def _write_a_wrong_code_in_row_8(seen, policy, actions, decision, places):
     seen[_MEMORY] += 1.0
     actions[0].code = 9
     return 1 if seen[_MEMORY] >= 9.0 else 0
 
 
+def _raw_strategy(mode: str, name: str, decide: _RawDecision) -> Strategy:
+    """A raw decision with the plans of a mode, asked in every row; nothing else of the mode."""
+    plans = make_strategy(load_config(mode, environ={})).plans
+    return Strategy(name, decide, plans, lambda config, slots: {"every_row": 1.0})
+
+
+def raw_decision(
+    mode: str, code: int, plan: int, amount: float, count: int, stop: float = 0.0, take_profit: float = 0.0
+) -> Strategy:
+    """A strategy that writes the same decision in every row.
+
+    Nothing is checked: the public language cannot write a wrong code, plan or count.
+    """
+    decide = _RawDecision(_write_one_action, code, plan, amount, count, stop, take_profit)
+    return _raw_strategy(mode, "raw_decision", decide)
+
+
 def wrong_code_in_row_8(mode: str = "btc_basis") -> Strategy:
     """A strategy that does nothing for eight rows and then writes an action that there is not."""
-    plans = make_strategy(load_config(mode)).plans
-    decide = RawDecision(_write_a_wrong_code_in_row_8)
-    return Strategy("wrong_in_row_8", decide, plans, lambda *_: policy_parameters(every_row=1.0))
+    return _raw_strategy(mode, "wrong_in_row_8", _RawDecision(_write_a_wrong_code_in_row_8))
 
 
-def idle_strategy(**values: float) -> Strategy:
-    """A strategy without plans that never acts; its policy is `policy_parameters` alone."""
-    decide = RawDecision(_write_nothing)
-    return Strategy("idle", decide, lambda config: (), lambda config, slots: policy_parameters(**values))
+def idle_strategy(**policy: float) -> Strategy:
+    """A strategy without plans that never acts, with this policy."""
+    decide = _RawDecision(_write_nothing)
+    return Strategy("idle", decide, lambda config: (), lambda config, slots: policy)
 
 
 # --- events ----------------------------------------------------------------------------------------------------------
@@ -181,26 +162,24 @@ def kinds_of_events(log: np.ndarray) -> set[str]:
 
 def count_of_events(run: Any, *kinds: str) -> int:
     """Number of events of some kinds."""
-    wanted = [codes.EVENT_NAMES.index(kind) for kind in kinds]
-    return int(np.isin(raw_events(run)["kind"], wanted).sum())
+    return int(np.isin(raw_events(run)["kind"], [codes.EVENT_NAMES.index(kind) for kind in kinds]).sum())
 
 
-def named_events(log: np.ndarray, slots: Slots, plans: tuple[str, ...] = ()) -> np.recarray:
+def named_events(log: np.recarray, slots: Slots, plans: tuple[str, ...] = ()) -> np.recarray:
     """Events by name, in their order.
 
     `detail` says which: the kind of an order, the asset of a decision, the reason of a reject, what an alert watches,
     what a flow or a liquidation is. A quantity of an alert is the level before.
     """
-    out = np.zeros(len(log), dtype=[(name, kind) for name, kind, _ in _EVENT_FIELDS]).view(np.recarray)
-    for name, _, column in _EVENT_FIELDS:
-        if column is not None:
-            out[name] = log[column]
-    code = log["code"]
+    texts = [(name, f"U{length}") for name, length in _TEXTS.items()]
+    numbers = [(name, log.dtype[field]) for name, field in _NUMBERS.items()]
+    out = np.zeros(len(log), dtype=[*texts, *numbers]).view(np.recarray)
+    for name, field in _NUMBERS.items():
+        out[name] = log[field]
     keys = np.array([*map(str, slots.keys), ""])
     out["kind"] = np.array(codes.EVENT_NAMES)[log["kind"]]
     out["action"] = np.array(codes.ACTION_NAMES)[log["action"]]
-    out["instrument"] = keys[log["slot"]]
-    out["destination"] = keys[log["destination"]]
+    out["instrument"], out["destination"] = keys[log["slot"]], keys[log["destination"]]
     details: dict[str, tuple[str, ...]] = {
         "decision": plans,
         "order": ORDER_KINDS,
@@ -213,7 +192,7 @@ def named_events(log: np.ndarray, slots: Slots, plans: tuple[str, ...] = ()) -> 
     for kind, names in details.items():
         own = np.flatnonzero(out["kind"] == kind)
         if own.size:
-            out["detail"][own] = np.array(names)[code[own]]
+            out["detail"][own] = np.array(names)[log["code"][own]]
     return out
 
 
@@ -235,9 +214,9 @@ def final_state(run: Any) -> np.ndarray:
     return _recording_of(run).block
 
 
-def book_bits(book: Any) -> bytes:
-    """Bits of everything an engine's book holds now."""
-    return book.state.block.tobytes()
+def state_bits(run_state: Any) -> bytes:
+    """Bits of everything that the run of an engine holds now."""
+    return run_state.block.tobytes()
 
 
 def comparable_parts(run: Any) -> dict[str, np.ndarray]:
@@ -245,43 +224,39 @@ def comparable_parts(run: Any) -> dict[str, np.ndarray]:
     return {"record": recorded_rows(run), "events": raw_events(run), "final state": final_state(run)}
 
 
-def _rows_of(slots: Slots, *names: str) -> np.ndarray:
-    """The numbers of the rows of the state block that hold what is named."""
+def as_words(array: np.ndarray) -> np.ndarray:
+    """The bits of an array as integers, in the shape of its numbers; of records, a row for each."""
+    plain = np.ascontiguousarray(np.asarray(array).view(np.ndarray))
+    words = plain.view(np.int64)
+    return words.reshape(len(plain), -1) if plain.dtype.names else words
+
+
+def _places(slots: Slots) -> Any:
+    """The number of every row of the state block, by kind."""
     shape = slots.shape()
-    places = state_views(shape, np.arange(shape.rows))
-    return np.concatenate([np.atleast_1d(getattr(places, name)) for name in names])
+    return state_views(shape, np.arange(shape.rows))
 
 
 def state_without_tier_bounds(run: Any) -> np.ndarray:
     """The final state but the bounds of the margin tiers, which a resumed run works out anew."""
-    return np.delete(final_state(run), _rows_of(run.slots, "maintenance_bound", "bounded_notional"), axis=0)
+    places = _places(run.slots)
+    return np.delete(final_state(run), np.r_[places.maintenance_bound, places.bounded_notional], axis=0)
 
 
 def state_without_margin_ratios(state: np.ndarray, slots: Slots) -> np.ndarray:
     """A state but its margin ratios, which are divided out only for the lane that is recorded."""
-    return np.delete(state, _rows_of(slots, "margin_ratio", "worst_margin_ratio"), axis=0)
+    places = _places(slots)
+    return np.delete(state, np.r_[places.margin_ratio, places.worst_margin_ratio], axis=0)
 
 
 def state_without_event_count(state: np.ndarray, slots: Slots) -> np.ndarray:
     """A state but the number of its events, which is not kept of funding where there is no buffer."""
-    return np.delete(state, _rows_of(slots, "events"), axis=0)
+    return np.delete(state, _places(slots).events, axis=0)
 
 
-def record_without_totals(run: Any) -> np.ndarray:
-    """Recorded rows without equity, alerts and the other totals: attribution, and all that is by slot or venue."""
-    shape = run.slots.shape()
-    totals = range(shape.state.equity, shape.state.venue_funding)
-    return np.delete(recorded_rows(run), totals, axis=1)
-
-
-def state_without_memory(checkpoint: Any, slots: Slots | None = None) -> np.ndarray:
+def state_without_memory(checkpoint: Any) -> np.ndarray:
     """The state of a checkpoint but what the strategy keeps for itself."""
-    first = len(codes.COLUMN_NAMES) + _MEMORY_OF_STATE
-    return np.delete(checkpoint.state, slice(first, first + codes.MEMORIES))
-
-
-#: Place of the memory among the rows of a lane's state.
-_MEMORY_OF_STATE = 13
+    return np.delete(checkpoint.state, slice(_STATE.memory, _STATE.memory + codes.MEMORIES))
 
 
 def quantities_of_checkpoint(checkpoint: Any, slots: Slots) -> dict[str, float]:
@@ -302,7 +277,8 @@ class RunView:
         self.panel = recording.panel
         self.status, self.cause, self.stop = recording.status, recording.cause, recording.stop
         rows = recorded_rows(recording).T
-        self._state, self._pnl = state_views(self.slots.shape(), rows), pnl_views(self.slots.shape(), rows)
+        self._state = state_views(self.slots.shape(), rows)
+        self._pnl = np.array(pnl_views(self.slots.shape(), rows))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.recording, name)
@@ -326,13 +302,13 @@ class RunView:
     def events_until(self, row: int) -> bytes:
         """Bits of the events up to and with a row."""
         log = self.raw_events
-        return log[log["row"] <= row].tobytes()
+        return log[log.row <= row].tobytes()
 
     def events_after(self, row: int) -> bytes:
         """Bits of the events after a row, that row counted as row 0."""
         log = self.raw_events
-        rest = log[log["row"] > row].copy()
-        rest["row"] -= row
+        rest = log[log.row > row].copy()
+        rest.row -= row
         return rest.tobytes()
 
     # totals
@@ -372,7 +348,7 @@ class RunView:
     @functools.cached_property
     def pnl(self) -> dict[str, np.ndarray]:
         """Cumulative P&L by attribution column, share class."""
-        return dict(zip(codes.COLUMN_NAMES, self._pnl, strict=True))
+        return dict(zip(PNL_COLUMNS, self._pnl, strict=True))
 
     @property
     def capital(self) -> float:
@@ -382,7 +358,7 @@ class RunView:
     @property
     def residual(self) -> np.ndarray:
         """Balance-based less attributed P&L, share class."""
-        return self.equity - self.capital - self.total_flow - np.array(self._pnl).sum(axis=0)
+        return self.equity - self.capital - self.total_flow - self._pnl.sum(axis=0)
 
     # by instrument
     def quantity(self, key: Any) -> np.ndarray:
@@ -433,12 +409,7 @@ class RunView:
     def in_proportion_to_capital(self) -> Mapping[str, np.ndarray]:
         """Everything that doubles where capital and flows double and no cost has steps."""
         state = self._state
-        units = {
-            "pnl": np.array(self._pnl),
-            "funding": state.venue_funding,
-            "quantity": state.quantity,
-            "cost": state.cost,
-        }
+        units = {"pnl": self._pnl, "funding": state.venue_funding, "quantity": state.quantity, "cost": state.cost}
         units |= {"in transit": state.transit, "delta": state.delta}
         names = ("equity", "gross", "pending", "flow", "total_flow")
         return units | {name: getattr(self, name) for name in names}

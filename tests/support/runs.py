@@ -21,7 +21,6 @@ def run(panel, mode="btc_basis", overrides=None, strategy=None, positions=None, 
     """Run a mode over a panel; overrides as dotted keys, a strategy compiled from a function or the kernel's own."""
     config = settings(mode, overrides)
     if isinstance(strategy, CompiledStrategy):
-        strategy.check(config, positions)
         strategy = strategy.strategy_for(config)
     return RunView(simulate(config, panel, strategy=strategy, positions=positions, **kwargs))
 

@@ -8,7 +8,7 @@ from basis.results.folder import TABLES
 from basis.results.table import differences
 from basis.strategies.manager import StrategyManager
 
-from .kernel_view import comparable_parts
+from .kernel_view import as_words, comparable_parts
 
 
 class AskedInPython(StrategyManager):
@@ -44,11 +44,12 @@ def first_difference(first, second):
     """Where two arrays differ in a bit; None where they do not."""
     if first.shape != second.shape:
         return f"shapes {first.shape} and {second.shape}"
-    places = np.argwhere(np.ascontiguousarray(first).view(np.int64) != np.ascontiguousarray(second).view(np.int64))
+    places = np.argwhere(as_words(first) != as_words(second))
     if not len(places):
         return None
     place = tuple(places[0])
-    return f"{len(places)} numbers, first {tuple(map(int, place))}: {first[place]!r} and {second[place]!r}"
+    one, other = (array[place[: array.ndim]] for array in (first, second))
+    return f"{len(places)} numbers, first {tuple(map(int, place))}: {one!r} and {other!r}"
 
 
 def assert_same_arrays(first, second):

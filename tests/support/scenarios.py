@@ -270,19 +270,17 @@ def _overdrawn():
     )
 
 
-#: Code, plan, amount and count that no strategy may come back with.
+#: Code, plan, amount, count, stop and take-profit that no strategy may come back with.
 BAD_DECISIONS = {
     "no code": (0, 0, 1.0, 1),
     "unknown code": (6, 0, 1.0, 1),
-    "code that is none": (np.nan, 0, 1.0, 1),
-    "code between two": (1.5, 0, 1.0, 1),
-    "plan between two": (1, 0.5, 1.0, 1),
     "unknown plan": (1, 2, 1.0, 1),
     "plan below 0": (1, -1, 1.0, 1),
-    "plan that is none": (1, np.nan, 1.0, 1),
     "amount that is none": (1, 0, np.nan, 1),
     "amount below 0": (1, 0, -1.0, 1),
     "infinite amount": (1, 0, np.inf, 1),
+    "stop below 0": (1, 0, 1.0, 1, -0.1),
+    "take-profit that is none": (1, 0, 1.0, 1, 0.0, np.nan),
     "too many": (1, 0, 1.0, MOST_ACTIONS + 1),
     "a negative count": (1, 0, 1.0, -1),
 }
@@ -290,8 +288,7 @@ BAD_DECISIONS = {
 
 def run_with_bad_decision(name):
     """A run whose strategy comes back with a bad decision."""
-    code, plan, amount, count = BAD_DECISIONS[name]
-    return run(market(steady(4)), strategy=raw_decision("btc_basis", code, plan, amount, count))
+    return run(market(steady(4)), strategy=raw_decision("btc_basis", *BAD_DECISIONS[name]))
 
 
 STRUCK = {"strategy.margin_ratio_target": 0.15, "risk.limits": {"margin_ratio": {"warning": 0.1, "critical": 0.02}}}

@@ -79,9 +79,11 @@ def pool(rows, start=START, step=3600, apr=0.05, mean=None, gwei=20.0, eth=3_000
         start,
         step,
         {
-            "liquidity_index|USDT": index * np.cumprod(np.full(rows, 1.0 + apr * step / 31_536_000)),
-            "supply_apr|USDT": np.full(rows, apr),
-            "supply_apr_mean|USDT": np.broadcast_to(np.asarray(apr if mean is None else mean, dtype=float), rows),
+            "liquidity_index|aave_v3:USDT": index * np.cumprod(np.full(rows, 1.0 + apr * step / 31_536_000)),
+            "supply_apr|aave_v3:USDT": np.full(rows, apr),
+            "supply_apr_mean|aave_v3:USDT": np.broadcast_to(
+                np.asarray(apr if mean is None else mean, dtype=float), rows
+            ),
             "spot|ETH": np.broadcast_to(np.asarray(eth, dtype=float), rows),
             "gas_price_gwei": np.broadcast_to(np.asarray(gwei, dtype=float), rows),
         },
