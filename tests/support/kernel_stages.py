@@ -262,8 +262,8 @@ class Rerun:
         return self
 
     def with_misfit(self, part: str) -> None:
-        """Make the loop with one array of the wrong size (`MISFITS`, `UNCOUNTED_MISFITS`); it has to refuse."""
-        self._made_with(*{**MISFITS, **UNCOUNTED_MISFITS}[part](self.inputs, self.memory))
+        """Make the loop with one array of the wrong size (`MISFITS`); it has to refuse."""
+        self._made_with(*MISFITS[part](self.inputs, self.memory))
 
 
 def _holdings(slots: Slots, holdings: Any) -> tuple[dict[int, float], dict[int, float]]:
@@ -373,9 +373,6 @@ MISFITS: dict[str, Callable] = {
     "tiers": _short_terms("tier"),
     "seen": _short_scratch("seen"),
     "policy": _short_scratch("policy"),
-}
-#: The same where the length is no count of the book: arrays that must be as long as one another.
-UNCOUNTED_MISFITS: dict[str, Callable] = {
     "rows": _short_input("quotes"),
     "terms index": _short_input("terms_index"),
     "row flags": _short_input("row_flags"),

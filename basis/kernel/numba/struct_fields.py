@@ -20,6 +20,8 @@ from .jit import DEFAULT, MODE, PLAIN, address_of
 _WORD = ir.IntType(64)
 #: Types that records may be made of.
 _RECORD_FIELDS = (np.dtype("f8"), np.dtype("i8"))
+#: Names of axes that say nothing about a length.
+_FREE_AXES = ("k", "records")
 
 
 class StructType(types.Type):
@@ -183,8 +185,13 @@ class Array(Field):
         words[self.place] = value.ctypes.data
         words[self.place + 1 : self.place + 1 + value.ndim] = value.shape
 
-    def check(self, words: np.ndarray) -> None:
-        """Compare a packed array with the counts and the array that its declaration refers to.
+    def check(self, words: np.ndarray, shared: dict[str, tuple[str, int]]) -> None:
+        """Compare a packed array with the counts and the arrays that its declaration refers to.
+
+        Parameters
+        ----------
+        words : of the handle
+        shared : axis without a count → the first array that has it, and its length; added to
 
         Raises
         ------
@@ -195,11 +202,17 @@ class Array(Field):
         if self.row and lengths[-2 if len(lengths) > 1 else -1] > 1 and lengths[-1] > 0:
             lengths.append(int(words[self.place + self.width - 1]))
         for axis, length in zip([*self.axes, self.row], lengths, strict=False):
-            if axis in self.counts and length != words[self.counts[axis].place]:
-                raise ValueError(
-                    f"{self.name} has {length} {axis}, of ({self._shape()}); it must have "
-                    f"{words[self.counts[axis].place]}."
-                )
+            if axis in self.counts:
+                wanted, why = int(words[self.counts[axis].place]), ""
+            elif axis.isdecimal():
+                wanted, why = int(axis), ""
+            elif axis in _FREE_AXES:
+                continue
+            else:
+                first, wanted = shared.setdefault(axis, (self.name, length))
+                why = f", like {first}"
+            if length != wanted:
+                raise ValueError(f"{self.name} has {length} {axis}, of ({self._shape()}); it must have {wanted}{why}.")
         if self.whole is None or not all(lengths):
             return
         first = int(words[self.counts[self.start].place]) if self.start in self.counts else int(self.start)

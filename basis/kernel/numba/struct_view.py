@@ -19,8 +19,10 @@ a Numba signature               function, packed from what `jit` compiled, or fr
 a mapping                       a nested struct
 
 An axis, a width or a start that has the name of a ``"count"`` is that count: it is checked when a value is packed, and
-is a constant where counts are bound. Other axes are free. Arrays ``of`` another array share its address in compiled
-code, so that LLVM sees what overlaps: separate arrays would cost an overlap check for each pair in every loop.
+is a constant where counts are bound. An axis that is a number has that length. Any other name stands for one length,
+whichever it is, wherever a struct uses it; only ``k`` and ``records`` say nothing about a length. Arrays ``of`` another
+array share its address in compiled code, so that LLVM sees what overlaps: separate arrays would cost an overlap check
+for each pair in every loop.
 """
 
 from collections.abc import Iterable, Mapping
@@ -109,8 +111,9 @@ class StructView:
         """
         words = np.zeros(self._words, dtype=np.int64)
         self._struct.pack(words, value)
+        shared: dict[str, tuple[str, int]] = {}
         for array in self._arrays:
-            array.check(words)
+            array.check(words, shared)
         return value if MODE == PLAIN else words
 
     def size_constants(self, field: str, value: Any) -> dict[str, int]:
