@@ -20,7 +20,7 @@ from ..inputs.coefficients import constants_of
 from ..inputs.plans import Plan, Strategy
 from ..inputs.policy import make_policy
 from ..inputs.slots import Slots, make_slots
-from ..kernel.context import Memory, Scratch, make_scratch
+from ..kernel.context import Memory, Scratch, copied, make_scratch
 from ..kernel.keys import parse_key
 from ..kernel.layout.codes import NOTHING
 from ..kernel.layout.shape import hour_views, state_views
@@ -354,11 +354,8 @@ class RunState:
         copy.finished = False
         copy.block, copy.record = aligned_copy(self.block), self.record.copy()
         copy.state = state_views(self.slots.shape(), copy.block)
-        scratch = make_scratch(self.slots.shape(), len(self.scratch.events) - 1)
-        for name in Scratch._fields:
-            getattr(scratch, name)[:] = getattr(self.scratch, name)
-        copy.loop = copy._make_loop(scratch, self.loop.run_context.caller_handles)
-        # the coefficients of the row it stands in
+        copy.loop = copy._make_loop(copied(self.scratch), self.loop.run_context.caller_handles)
+        # the coefficients of the current row
         copy.loop.run_context.coefficients[:] = self.loop.run_context.coefficients
         return copy
 
@@ -444,9 +441,7 @@ class CurrentRun:
             Where there has been a run.
         """
         if self._state is not None:
-            raise InputError(
-                "This engine has had its run; components are never reset. Make a new engine for a new run."
-            )
+            raise InputError("This engine has had its run, and is never reset. Make a new engine for a new run.")
         self._state = state
 
     def go_on(self) -> None:

@@ -271,6 +271,13 @@ def words_of(events: np.recarray) -> np.ndarray:
     return events.view(np.ndarray).view(np.int64).reshape(len(events), -1)
 
 
+def copied(scratch: Scratch) -> Scratch:
+    """A copy of working memory, its events included."""
+    events = scratch.events.copy()
+    copies = {name: array.copy() for name, array in scratch._asdict().items()}
+    return Scratch(**{**copies, "events": events, "event_words": words_of(events)})
+
+
 def with_more_room(scratch: Scratch) -> Scratch:
     """The scratch memory with twice the room for events, those written kept."""
     events = make_records(records.EVENT, 2 * len(scratch.events))

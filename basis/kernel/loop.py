@@ -61,7 +61,7 @@ STOP_AT_CLOSINGS, PAUSE, EVERY_LANE, FUND = 1, 2, 4, 8
 
 
 @routine
-def pass_over_lanes(shape, block, coefficients, phase, does, time):
+def pass_over_lanes(shape, state_block, coefficients, phase, does, time):
     """What every lane needs of an hour, from `phase` on, until something has to be done for single lanes.
 
     One function of its own, so that no pointer call and no reference count disturbs its loops. The lanes that have to
@@ -76,7 +76,7 @@ def pass_over_lanes(shape, block, coefficients, phase, does, time):
     """
     keep_apart()
     row = shape.state
-    state = borrowed(block, (shape.rows, shape.lanes))
+    state = borrowed(state_block, (shape.rows, shape.lanes))
     hour = borrowed(coefficients, (shape.hour_end,))
     aligned_stack()
     if phase == FROM_EXTREMES:
@@ -127,10 +127,10 @@ def pass_over_lanes(shape, block, coefficients, phase, does, time):
 
 
 @routine
-def record_lane(shape, block, record, t):
+def record_lane(shape, state_block, record, t):
     """Copy what is recorded of lane 0."""
     keep_apart()
-    state = borrowed(block, (shape.rows, shape.lanes))
+    state = borrowed(state_block, (shape.rows, shape.lanes))
     out = borrowed(record, (record.shape[0], shape.recorded))
     record_row(shape, state, out, t)
 
@@ -152,7 +152,7 @@ def advance(handle, start, stop, given):
     run = open_view(handle)
     shape = run.shape
     scratch = run.scratch
-    block = run.block
+    state_block = run.block
     coefficients = run.coefficients
     run_step = run.run_step
     row_flags = run.row_flags
@@ -177,14 +177,14 @@ def advance(handle, start, stop, given):
         if given < 0:
             pause = PAUSE if terms_change or reports else 0
             phase = FROM_EXTREMES if t > 0 else FROM_ROW
-            came = pass_over_lanes(shape, block, coefficients, phase, does | pause, time)
+            came = pass_over_lanes(shape, state_block, coefficients, phase, does | pause, time)
             if came == AT_CLOSINGS:
                 for lane in range(shape.lanes):
                     if always > 0 and (flags[lane] > 0.0 or terms_change):
                         run_step(handle, t, lane, Step.CHECK_HOUR, 0, 0)
                     if reports:
                         run_step(handle, t, lane, Step.REPORT_FUNDING, 0, 0)
-                came = pass_over_lanes(shape, block, coefficients, FROM_EARNINGS, does, time)
+                came = pass_over_lanes(shape, state_block, coefficients, FROM_EARNINGS, does, time)
         if came == AT_LANES and not (given >= 0 and run.caller_handles == codes.OWN_ROW):
             for lane in range(shape.lanes):
                 if flags[lane] > 0.0 or every or given >= 0:
@@ -192,10 +192,10 @@ def advance(handle, start, stop, given):
                     if reason != codes.END:
                         return t, reason
         if came == AT_LANES:
-            came = pass_over_lanes(shape, block, coefficients, FROM_CLOSE, 0, time)
+            came = pass_over_lanes(shape, state_block, coefficients, FROM_CLOSE, 0, time)
         given = -1
         if record.shape[0] > 0:
-            record_lane(shape, block, record, t)
+            record_lane(shape, state_block, record, t)
         if came != ROW_HOLDS:
             return t, codes.BROKEN if came == ROW_BROKEN else codes.INSOLVENT
     return stop, codes.END

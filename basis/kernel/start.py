@@ -25,10 +25,10 @@ def aligned(shape: tuple[int, ...]) -> np.ndarray:
     return raw[start : start + size].reshape(shape)
 
 
-def aligned_copy(block: np.ndarray) -> np.ndarray:
+def aligned_copy(state_block: np.ndarray) -> np.ndarray:
     """A copy of a state block, aligned as it has to be."""
-    out = aligned(block.shape)
-    out[:] = block
+    out = aligned(state_block.shape)
+    out[:] = state_block
     return out
 
 
@@ -41,8 +41,8 @@ def opening_state(shape: Shape, quantities: Mapping[int, float], costs: Mapping[
     costs : cost K by perp of the grid
     capital : what the holdings are worth in row 0, share class
     """
-    block = aligned((shape.rows, shape.lanes))
-    state = state_views(shape, block)
+    state_block = aligned((shape.rows, shape.lanes))
+    state = state_views(shape, state_block)
     for slot, amount in quantities.items():
         state.quantity[slot] = amount
     for i, amount in costs.items():
@@ -52,10 +52,10 @@ def opening_state(shape: Shape, quantities: Mapping[int, float], costs: Mapping[
     state.least_margin[:] = 1.0
     state.next_arrival[:] = np.inf
     state.worst_margin_ratio[:] = np.inf
-    return block
+    return state_block
 
 
-def set_policy(shape: Shape, block: np.ndarray, policy: np.ndarray, liquidates: bool) -> None:
+def set_policy(shape: Shape, state_block: np.ndarray, policy: np.ndarray, liquidates: bool) -> None:
     """Put what a run follows into its state.
 
     Parameters
@@ -63,8 +63,8 @@ def set_policy(shape: Shape, block: np.ndarray, policy: np.ndarray, liquidates: 
     policy : (policies, 1), or a column for each lane
     liquidates : whether liquidations are simulated
     """
-    block[shape.rows - shape.policies :] = policy
-    state = state_views(shape, block)
+    state_block[shape.rows - shape.policies :] = policy
+    state = state_views(shape, state_block)
     state.maintenance_bound[:] = 0.0 if liquidates else -codes.NO_LIMIT
     state.bounded_notional[:] = 0.0 if liquidates else np.inf
 

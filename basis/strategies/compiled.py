@@ -170,7 +170,7 @@ class CompiledStrategy:
             names = Names()
             return compiled_decision(self.function, names, key, len(self.params)), names
 
-        if self.function.__module__.startswith(_PACKAGE):
+        if (self.function.__module__ or "").startswith(_PACKAGE):
             name = f"{self.function.__module__}.{self.function.__qualname__} {_sources()}"
             self._made.address, self._made.names = jit.kept_callback(name, DECIDE, make)
         else:

@@ -33,8 +33,26 @@ _ROUNDING = 1e-9
 _HEDGED = 1
 
 
+def _check_accounts(config: Config) -> None:
+    settings = config.strategy
+    if config.share_class != "USDT":
+        raise ConfigError(f"share_class: {config.share_class}. {config.mode} keeps its accounts in USDT; leave it out.")
+    if settings.gas_reserve < 1.0:
+        raise ConfigError(
+            f"Invalid strategy.gas_reserve: {settings.gas_reserve:g}. Must be >= 1 in mode {config.mode}: without gas "
+            "nothing that is staked could be sold."
+        )
+
+
 def hedged_plans(config: Config, stake: Plan) -> tuple[Plan, ...]:
-    """The plans of a mode that puts its ether into `stake`: pair of ether and short, margin, stake, rewards."""
+    """The plans of a mode that puts its ether into `stake`: pair of ether and short, margin, stake, rewards.
+
+    Raises
+    ------
+    ConfigError
+        Where the accounts are in ether, or nothing is kept to pay gas with.
+    """
+    _check_accounts(config)
     pair = Plan("hedge", config.asset, token=f"wallet:BaseToken:{config.asset}", market=f"{config.asset}USDT")
     # a hedge whose margin runs low cannot wait for a queue; actions tell plans apart by their assets
     stake = replace(stake, asset=config.strategy.lst, leaves_at_market=True)
@@ -57,17 +75,10 @@ def hedged_policy(config: Config, slots: Slots, times: float = 1.0) -> Mapping[s
     Raises
     ------
     ConfigError
-        Where that share leaves no margin, the accounts are in ether, or nothing is kept to pay gas with.
+        Where that share leaves no margin.
     """
     settings = config.strategy
     share = settings.stake_allocation
-    if config.share_class != "USDT":
-        raise ConfigError(f"share_class: {config.share_class}. {config.mode} keeps its accounts in USDT; leave it out.")
-    if settings.gas_reserve < 1.0:
-        raise ConfigError(
-            f"Invalid strategy.gas_reserve: {settings.gas_reserve:g}. Must be >= 1 in mode {config.mode}: without gas "
-            "nothing that is staked could be sold."
-        )
     if share is None or share >= 1.0:
         raise ConfigError(f"Invalid strategy.stake_allocation: {share}. Must be > 0 and < 1: the rest is margin.")
     low, high = settings.margin_ratio_band

@@ -131,8 +131,8 @@ def test_many_events_make_the_buffer_grow_and_no_row_is_done_twice(own, monkeypa
     """There is room for some 4,000 events at first; a run that was asked anew after growing would show it."""
     panel = market(walk(320, 5))
     config = settings("btc_basis", {"risk.limits": {}, "flows": flows(panel, (100, 20_000.0), (200, -30_000.0))})
-    grown, original = [], Loop.grow
-    monkeypatch.setattr(Loop, "grow", lambda self: grown.append(events_written(self)) or original(self))
+    grown, original = [], Loop.make_room
+    monkeypatch.setattr(Loop, "make_room", lambda self: grown.append(events_written(self)) or original(self))
     made = {driver: basis.backtest(config, panel, driver=driver, **own) for driver in ("kernel", "event")}
     # once in either driver
     assert len(grown) >= 2

@@ -228,7 +228,7 @@ def as_words(array: np.ndarray) -> np.ndarray:
     """The bits of an array as integers, in the shape of its numbers; of records, a row for each."""
     plain = np.ascontiguousarray(np.asarray(array).view(np.ndarray))
     words = plain.view(np.int64)
-    return words.reshape(len(plain), -1) if plain.dtype.names else words
+    return words.reshape(len(plain), plain.dtype.itemsize // 8) if plain.dtype.names else words
 
 
 def _places(slots: Slots) -> Any:

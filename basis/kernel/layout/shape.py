@@ -113,14 +113,14 @@ def _counts(shape: Shape) -> dict[str, int]:
     return shape._asdict()
 
 
-def pnl_views(shape: Shape, block: Any) -> Any:
+def pnl_views(shape: Shape, state_block: Any) -> Any:
     """Attribution columns of a block (rows, lanes), or of transposed records (recorded, rows), by name."""
-    return PNL.views(_counts(shape), block)
+    return PNL.views(_counts(shape), state_block)
 
 
-def state_views(shape: Shape, block: Any) -> Any:
+def state_views(shape: Shape, state_block: Any) -> Any:
     """State of a block by name; of transposed records, what is not recorded is empty."""
-    return STATE.views(_counts(shape), block, COLUMNS)
+    return STATE.views(_counts(shape), state_block, COLUMNS)
 
 
 def policy_views(shape: Shape, policy: Any) -> Any:

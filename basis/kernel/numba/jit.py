@@ -64,7 +64,7 @@ _ROOT = pathlib.Path(__file__).parents[3]
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 
 
-def _njit(function: Callable, keep: bool = False, **options: Any) -> Any:
+def _njit(function: Callable, keep_on_disk: bool = False, **options: Any) -> Any:
     keep = keep and cache.CACHE is not None and MODE != PLAIN
     # Numba reads CACHE_DIR when it decorates; a setting left behind would capture the user's own caches.
     before = config.CACHE_DIR
@@ -99,7 +99,7 @@ def routine(function: Callable) -> Any:
 
 def kernel(function: Callable) -> Any:
     """An entry point from Python, cached on disk; may be passed to another kernel as a pointer."""
-    return _njit(function, keep=True)
+    return _njit(function, keep_on_disk=True)
 
 
 def open_kernel(function: Callable) -> Any:
@@ -118,7 +118,7 @@ def called_by_address(signature: Any) -> Callable[[Callable], Any]:
             return function
         if not function.__module__.startswith(__package__.partition(".")[0] + "."):
             return njit(signature, error_model="numpy")(function)
-        return _njit(function, keep=True)
+        return _njit(function, keep_on_disk=True)
 
     return decorate
 
