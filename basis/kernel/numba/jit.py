@@ -65,14 +65,14 @@ _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 
 
 def _njit(function: Callable, keep_on_disk: bool = False, **options: Any) -> Any:
-    keep = keep and cache.CACHE is not None and MODE != PLAIN
+    keep_on_disk = keep_on_disk and cache.CACHE is not None and MODE != PLAIN
     # Numba reads CACHE_DIR when it decorates; a setting left behind would capture the user's own caches.
     before = config.CACHE_DIR
     folder = cache.CACHE or ""
     config.CACHE_DIR = os.path.join(folder, STOCK) if MODE == STOCK else folder
     try:
-        made = njit(function, cache=keep and MODE == STOCK, **_OPTIONS, **options)
-        if keep and MODE == DEFAULT:
+        made = njit(function, cache=keep_on_disk and MODE == STOCK, **_OPTIONS, **options)
+        if keep_on_disk and MODE == DEFAULT:
             made._cache = internals.KernelCache(function)
         return made
     finally:
