@@ -204,7 +204,6 @@ NAMED = {
     "act.entry_ful('BTC', 1.0)": ["did you mean entry_full?"],
     "act.entry_full('EUR', 1.0)": ["entry_full: no asset 'EUR' in this run", "BTC, USDT"],
     "act.entry_full('dust', 1.0)": ["dust is sold by sell_dust"],
-    "act.sell_dust()": ["sell_dust: no asset 'dust' in this run"],
     "act.entry_full('BTC')": ["mine cannot be compiled", "'amount'", "line 3: act.entry_full('BTC')"],
     "nothing + 1": ["mine cannot be compiled", "'nothing' is not defined", "line 3"],
     "open('x')": ["mine cannot be compiled", "open", "StrategyManager in plain Python"],
@@ -232,6 +231,14 @@ def test_what_is_not_there_is_reported_before_the_run(body, driver, cell, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_without_rewards_there_is_no_dust_to_sell(driver, cell):
+    """So one function serves books with rewards and without."""
+    result = run(cell("act.sell_dust()", decorator="@basis.compiled(every_row=True)"), driver)
+    assert result.status == "complete"
+    assert len(result.events) == 0
+
+
 @pytest.mark.parametrize("body", DECIDED)
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_what_may_not_be_decided_stops_the_run_in_its_row(body, driver, cell):
@@ -255,9 +262,9 @@ def test_more_than_there_is_is_told(strategy, cell):
 
     greedy = cell("if view.first:\n    act.entry_full('BTC', 1e6)") if strategy == "compiled" else Greedy
     result = run(greedy)
-    reported = [line for line in result.warnings if "more than the equity is worth" in line]
+    reported = [line for line in result.warnings if "more than the equity" in line]
     assert len(reported) == 1
-    assert reported[0].startswith("1 decision for more")
+    assert reported[0].startswith("1 decision asked for more")
     assert "entry_full BTC 1,000,000 at 2024-02-01 00:00 UTC" in reported[0]
     assert result.status == "complete"
     assert not any("more than the equity" in line for line in run(basis.compiled(modest)).warnings)

@@ -156,7 +156,7 @@ def test_components_work_on_the_row_they_stand_in(market_of, monkeypatch):
     """Parts of the hour are asked of one row at a time, rows in order, and never a later one."""
     config, panel = market_of(*CASES["closed at the end"][:2])
     asked, original = [], Loop.do
-    monkeypatch.setattr(Loop, "do", lambda self, part, t, given=0: asked.append(t) or original(self, part, t, given))
+    monkeypatch.setattr(Loop, "do", lambda self, step, t, *more: asked.append(t) or original(self, step, t, *more))
     basis.backtest(config, panel, driver="event")
     assert asked == sorted(asked)
     assert set(asked) == set(range(len(panel)))
