@@ -3,7 +3,12 @@
 import pytest
 
 import basis
+from basis.components.run_state import RunState, StartingBook
+from basis.engine.simulation import advance, simulate
+from basis.errors import InputError
+from basis.strategies.factory import make_strategy
 from support.kernel_stages import Loop
+from support.kernel_view import final_state, raw_events, recorded_rows, state_bits
 from support.same_run import assert_same_run, assert_same_tables, first_difference
 
 FLOWS = [
@@ -92,6 +97,26 @@ def test_the_cases_have_in_them_what_they_are_for(runs):
         actions = set(runs(case)[0].events.query("kind == 'decision'").action)
         assert "exit_full" in actions, case
         assert actions & {"entry_full", "entry_partial"}, case
+
+
+@pytest.mark.parametrize("case", ["held", "struck and rebalanced", "next bar", "lending at the next bar"])
+def test_a_run_that_gets_its_rows_one_by_one_has_the_same_bits(case, market_of):
+    """As a live run gets them: its state is given room, and each row when its market is known."""
+    mode, overrides, _ = CASES[case]
+    config, panel = market_of(mode, overrides)
+    panel = panel.slice(0, min(len(panel), 200) - 1)
+    whole = simulate(config, panel)
+    run = RunState(StartingBook(config, make_strategy(config)), panel.slice(0, 0), capacity=len(panel))
+    for row in range(len(panel)):
+        if row:
+            run.extend(panel.slice(0, row))
+        advance(run, row, row + 1)
+    assert state_bits(run) == final_state(whole).tobytes()
+    assert run.record.tobytes() == recorded_rows(whole).tobytes()
+    assert run.events.tobytes() == raw_events(whole).tobytes()
+    assert len(run.events) > 5
+    with pytest.raises(InputError, match="must begin with"):
+        run.extend(panel.slice(0, len(panel) - 1))
 
 
 @pytest.mark.parametrize("case", ["flows", "struck", "next bar", "lending with flows", "in ether"])
