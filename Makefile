@@ -32,7 +32,7 @@ backtest: $(STAMP) ## run one backtest: MODE, DATA, OUT, ARGS
 
 # few books, no browser, no real data but what the files themselves ask for
 CHECKED := tests/config tests/market tests/strategies tests/engine tests/kernel/test_kernel_parity.py tests/test_readme.py \
-  tests/test_structure.py
+  tests/test_structure.py tests/docs
 
 check: $(STAMP) ## run the quick tests while working
 	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow' $(CHECKED) $(ARGS)

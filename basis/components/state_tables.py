@@ -4,6 +4,7 @@ Every function gives columns, name → (rows,), of the rows it is given. Plain n
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -211,7 +212,7 @@ def risk(rows: StateRows) -> dict[str, np.ndarray]:
 def _tested(rows: StateRows) -> tuple[np.ndarray | None, np.ndarray | None]:
     """LTV and health factor of what the hour was begun with, at its worst: the row's prices, its lowest, its highest.
 
-    It is what a lending liquidation is decided by; None in a book that owes nothing, and as after fills in row 0.
+    Of several accounts it is the worst of each measure. It is what a lending liquidation is decided by; None in a book that owes nothing, and as after fills in row 0.
     """
     if not rows.slots.debt:
         return None, None
@@ -220,8 +221,12 @@ def _tested(rows: StateRows) -> tuple[np.ndarray | None, np.ndarray | None]:
     held = rows.state_before.quantity[rows.shape.first_collateral : rows.shape.first_perp]
     held = held[:, :-1] if rows.first else np.concatenate((held[:, :1], held[:, :-1]), axis=1)
     ltv, health = np.zeros(len(rows)), np.full(len(rows), np.inf)
-    for factor in (np.ones_like(held), market.low_factor.T, market.high_factor.T):
-        worth = held * factor
+    accounts = [
+        np.array([[key.venue == venue] for key in (*slots.collateral, *slots.debt)]) for venue in slots.accounts
+    ]
+    factors = (np.ones_like(held), market.low_factor.T, market.high_factor.T)
+    for in_account, factor in itertools.product(accounts, factors):
+        worth = held * factor * in_account
         owed = np.einsum("ij,ij->j", worth[lent:], hour.owed_value)
         backing = np.einsum("ij,ij->j", worth[:lent], hour.oracle_value)
         limit = np.einsum("ij,ij->j", worth[:lent], hour.threshold_value)
