@@ -212,7 +212,8 @@ def risk(rows: StateRows) -> dict[str, np.ndarray]:
 def _tested(rows: StateRows) -> tuple[np.ndarray | None, np.ndarray | None]:
     """LTV and health factor of what the hour was begun with, at its worst: the row's prices, its lowest, its highest.
 
-    Of several accounts it is the worst of each measure. It is what a lending liquidation is decided by; None in a book that owes nothing, and as after fills in row 0.
+    Of several accounts it is the worst of each measure. It is what a lending liquidation is decided by; None in a book
+    that owes nothing, and as after fills in row 0.
     """
     if not rows.slots.debt:
         return None, None
@@ -225,8 +226,8 @@ def _tested(rows: StateRows) -> tuple[np.ndarray | None, np.ndarray | None]:
         np.array([[key.venue == venue] for key in (*slots.collateral, *slots.debt)]) for venue in slots.accounts
     ]
     factors = (np.ones_like(held), market.low_factor.T, market.high_factor.T)
-    for in_account, factor in itertools.product(accounts, factors):
-        worth = held * factor * in_account
+    for venue, factor in itertools.product(slots.accounts, factors):
+        worth = held * factor * (lenders == venue)
         owed = np.einsum("ij,ij->j", worth[lent:], hour.owed_value)
         backing = np.einsum("ij,ij->j", worth[:lent], hour.oracle_value)
         limit = np.einsum("ij,ij->j", worth[:lent], hour.threshold_value)
