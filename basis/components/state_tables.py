@@ -222,9 +222,7 @@ def _tested(rows: StateRows) -> tuple[np.ndarray | None, np.ndarray | None]:
     held = rows.state_before.quantity[rows.shape.first_collateral : rows.shape.first_perp]
     held = held[:, :-1] if rows.first else np.concatenate((held[:, :1], held[:, :-1]), axis=1)
     ltv, health = np.zeros(len(rows)), np.full(len(rows), np.inf)
-    accounts = [
-        np.array([[key.venue == venue] for key in (*slots.collateral, *slots.debt)]) for venue in slots.accounts
-    ]
+    lenders = np.array([[key.venue] for key in (*slots.collateral, *slots.debt)])
     factors = (np.ones_like(held), market.low_factor.T, market.high_factor.T)
     for venue, factor in itertools.product(slots.accounts, factors):
         worth = held * factor * (lenders == venue)
