@@ -11,7 +11,7 @@ from basis.inputs.plans import Plan, Strategy
 from basis.market.panel import Panel
 from basis.strategies.manager import Action, Decision, StrategyManager
 from support.kernel_stages import planned_action, write_order
-from support.kernel_view import asked_in_every_row, idle_strategy
+from support.kernel_view import asked_in_every_row
 
 RAY = 10**27
 DECIMALS = {"WETH": 18, "weETH": 18, "USDT": 6}
@@ -93,9 +93,7 @@ def _decider(script: Mapping[int, Sequence[tuple[str, str, float]]], book: Book)
     class Scripted(StrategyManager):
         @classmethod
         def definition(cls, strategy: Strategy) -> Strategy:
-            return asked_in_every_row(
-                strategy, name="scripted", decide=idle_strategy().decide, plans=lambda config: plans
-            )
+            return asked_in_every_row(strategy, name="scripted", plans=lambda config: plans)
 
         async def make_decision(self, timestamp: Any = None, market_data: Any = None) -> Decision:
             actions = []

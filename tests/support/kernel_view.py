@@ -77,7 +77,12 @@ def with_policy(strategy: Strategy, **values: float) -> Strategy:
 
 
 def asked_in_every_row(strategy: Strategy, **changes: Any) -> Strategy:
-    """The same strategy, asked in every row whether or not anything happens; `changes` replace its attributes."""
+    """The same strategy, asked in every row whether or not anything happens; `changes` replace its attributes.
+
+    With plans of its own it does not know, by itself, what to do: its user decides.
+    """
+    if "plans" in changes:
+        changes = {"decide": _RawDecision(_write_nothing), **changes}
     return replace(with_policy(strategy, every_row=1.0), **changes)
 
 
