@@ -10,7 +10,7 @@ from basis import config_files
 from basis.config_files import config_dir, config_file
 from basis.market.panel import Panel
 from support.small_markets import market
-from support.staking_markets import ether, grown
+from support.staking_markets import after, ether, grown
 
 ROWS = 49
 
@@ -68,6 +68,52 @@ def test_a_lending_protocol(driver, mode):
     assert any(name.startswith("spark:aToken:") for name in two.positions.columns)
     assert any(two.events["venue"] == "spark")
     equal_tables(one, two)
+
+
+class Idle(basis.StrategyManager):
+    """Leaves everything as it is."""
+
+    def make_decision(self, timestamp=None, market_data=None):
+        return None
+
+
+def test_accounts_at_two_lending_protocols(driver):
+    """The debt of one grows at once: it alone is liquidated, and the book shows the worse of both."""
+    edit("assets.yaml", ("  aave_v3:", "  spark: {folder: spark}\n  aave_v3:"))
+    shutil.copy(config_file("venues/aave_v3.yaml"), config_file("venues/spark.yaml"))
+    edit("venues/spark.yaml", ("name: aave_v3", "name: spark"))
+    debt = '  - "{strategy.lending_venue}:debtToken:{reserve}"\n'
+    edit("modes/eth_leveraged.yaml", (debt, debt + "  - spark:aToken:weETH\n  - spark:debtToken:WETH\n"))
+    jump = 20
+    panel = ether(ROWS)
+    own = {name.replace("aave_v3:", "spark:"): x for name, x in panel.columns.items() if "aave_v3:" in name}
+    own["borrow_index|spark:WETH"] = after(own["borrow_index|spark:WETH"], jump, 1.06)
+    panel = Panel.from_columns(panel.timestamps, panel.step_s, {**panel.columns, **own})
+    book = {
+        "aave_v3:aToken:weETH": 50.0, "aave_v3:debtToken:WETH": 30.0, "wallet:BaseToken:ETH": 1.0,
+        "spark:aToken:weETH": 10.0, "spark:debtToken:WETH": 9.2,
+    }  # fmt: skip
+    run = basis.backtest(
+        "eth_leveraged", panel, positions=book, driver=driver, strategy=Idle, overrides={"risk.limits": {}}
+    )
+    struck = run.events.query("kind == 'liquidation'")
+    assert set(struck["venue"]) == {"spark"}
+    assert (struck["timestamp"] == run.positions.index[jump]).all()
+    for key in ("aToken:weETH", "debtToken:WETH"):
+        held = run.positions[f"aave_v3:{key}"]
+        assert (held == held.iloc[0]).all()
+        assert run.positions[f"spark:{key}"].iloc[jump] < run.positions[f"spark:{key}"].iloc[jump - 1]
+    ltv = {}
+    for venue in ("aave_v3", "spark"):
+        owed = run.positions[f"{venue}:debtToken:WETH"] * panel.columns[f"borrow_index|{venue}:WETH"]
+        backing = run.positions[f"{venue}:aToken:weETH"] * panel.columns[f"liquidity_index|{venue}:weETH"]
+        ltv[venue] = (owed / (backing * panel.columns["oracle_rate|weETH"])).to_numpy()
+    assert ltv["spark"][jump - 1] > ltv["aave_v3"][jump - 1] + 0.1
+    np.testing.assert_allclose(run.risk["ltv"].to_numpy(), np.maximum(*ltv.values()), rtol=1e-12)
+    worst = run.risk["ltv|worst"].to_numpy()
+    np.testing.assert_allclose(worst[1:jump], np.maximum(*ltv.values())[1:jump], rtol=1e-12)
+    assert worst[jump] == pytest.approx(ltv["spark"][jump - 1] * 1.06, rel=1e-4)
+    assert run.summary["max_abs_residual"] < 1e-6
 
 
 def test_the_series_of_a_lending_protocol(tmp_path):
