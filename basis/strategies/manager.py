@@ -127,7 +127,11 @@ class StrategyManager:
 
     @classmethod
     def definition(cls, strategy: Strategy) -> Strategy:
-        """What the actions mean, from the mode's strategy; a subclass may give other plans, policy or rate."""
+        """What the actions mean, from the mode's strategy; a subclass may give other plans, policy or rate.
+
+        A subclass that gives other plans gives another ``decide`` as well: the run looks up in its plans every asset
+        that ``decide`` names, and refuses to start where one is missing.
+        """
         return strategy
 
     @property
