@@ -97,7 +97,7 @@ def test_the_page_opens_without_a_complaint(three, tmp_path):
     assert page.console == []
     assert 'data-drawn="2"' in page.dom
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="no HTML file"):
+    with pytest.raises(InputError, match="is not an HTML file"):
         three.report(tmp_path / "notes.txt")
 
 
