@@ -12,6 +12,18 @@ from .market_impact import accepted_quantity, fill_price, note_traded
 from .transfer import ROUNDING
 
 
+@stage
+def accept_trade(run, lane, venue, dq, price, reference, rate):
+    """Write down what a trade will be booked at: its quantity, price and fee rate, and the price that it is held to."""
+    fill = run.scratch.fills[lane]
+    fill.destination = venue
+    fill.quantity = dq
+    fill.price = price
+    fill.reference = reference
+    fill.fee_rate = rate
+    return codes.FILLED
+
+
 @routine
 def price_spot(run, t, lane, slot, dq):
     """Price a purchase (dq > 0) or sale of a token at its venue; returns FILLED or why it is refused."""
@@ -34,13 +46,7 @@ def price_spot(run, t, lane, slot, dq):
         return codes.NO_VOLUME
     if dq > 0.0 and dq * price + rate * (abs(dq) * price) > quantity[venue, lane] * (1.0 + ROUNDING):
         return codes.NO_CASH
-    fill = run.scratch.fills[lane]
-    fill.destination = venue
-    fill.quantity = dq
-    fill.price = price
-    fill.reference = reference
-    fill.fee_rate = rate
-    return codes.FILLED
+    return accept_trade(run, lane, venue, dq, price, reference, rate)
 
 
 @routine
@@ -69,13 +75,7 @@ def price_perp(run, t, lane, slot, dq):
         lost = rate * (abs(dq) * price) + dq * (price - reference)
         if margin_at(run, t, lane, venue) - lost < needed:
             return codes.NO_MARGIN
-    fill = run.scratch.fills[lane]
-    fill.destination = venue
-    fill.quantity = dq
-    fill.price = price
-    fill.reference = reference
-    fill.fee_rate = rate
-    return codes.FILLED
+    return accept_trade(run, lane, venue, dq, price, reference, rate)
 
 
 @stage
