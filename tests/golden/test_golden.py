@@ -1,4 +1,4 @@
-"""The golden table in every run of the tests: each mode as shipped, on the sample (`make golden` compares all of it)."""
+"""The golden table in every run of the tests: each mode as shipped, on the sample. `make golden` compares the rest."""
 
 import pytest
 from golden import MODES, cases, difference, line_of, read_table
