@@ -44,6 +44,7 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _compiled, [c if c != "\0" else "" for c in _first])
 
 
+@functools.cache
 def config_dir() -> Path:
     """Folder of the shipped YAMLs: `configs/` of the checkout, else the copy inside the installed package."""
     package = Path(__file__).resolve().parent
@@ -53,7 +54,12 @@ def config_dir() -> Path:
 
 def config_file(name: str) -> Path:
     """Path of a file below `config_dir`."""
-    return config_dir() / name
+    return _file_in(config_dir(), name)
+
+
+@functools.lru_cache(maxsize=_KEPT_FILES)
+def _file_in(folder: Path, name: str) -> Path:
+    return folder / name
 
 
 def config_files(folder: str) -> dict[str, Path]:

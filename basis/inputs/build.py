@@ -1,6 +1,7 @@
 """From a configuration and a market to everything that a run reads."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -22,9 +23,29 @@ from .terms import make_terms, terms_periods
 
 #: Nanoseconds of a second.
 _NS = 1e9
-#: Panels whose coefficients are kept: runs that differ in the strategy share them.
-_PANELS_KEPT = 4
-_kept: OrderedDict[tuple, tuple[Panel, Coefficients]] = OrderedDict()
+#: Inputs of each kind that are kept, for the last few configurations and panels.
+_KEPT = 4
+
+
+class _Shared:
+    """Inputs that several runs share, by what they were made of; they must not be written."""
+
+    def __init__(self) -> None:
+        self._made: OrderedDict[tuple, tuple[tuple, Any]] = OrderedDict()
+
+    def get(self, objects: tuple, values: tuple, make: Callable[[], Any]) -> Any:
+        """What `make` gives for these objects, told apart by their identity, and for these values."""
+        key = (*map(id, objects), *values)
+        if key not in self._made:
+            # the objects are kept beside it, so that their ids stay their own
+            self._made[key] = objects, make()
+            while len(self._made) > _KEPT:
+                self._made.popitem(last=False)
+        self._made.move_to_end(key)
+        return self._made[key][1]
+
+
+_coefficients, _rows = _Shared(), _Shared()
 
 
 def market_limits(config: Config) -> MarketLimits:
@@ -35,19 +56,15 @@ def market_limits(config: Config) -> MarketLimits:
 
 
 def shared_coefficients(config: Config, slots: Slots, panel: Panel, thresholds: dict[str, np.ndarray]) -> Coefficients:
-    """Coefficients of a panel, kept for the last few panels; not to be written."""
+    """Coefficients of a panel, which runs with other policies share; not to be written."""
     limits = market_limits(config) if slots.limited else None
     lines = tuple((name, line.tobytes()) for name, line in thresholds.items())
-    key = (id(panel), slots, config.valuation, limits, lines)
-    if key not in _kept:
+
+    def make() -> Coefficients:
         prices = MarketPrices(panel.columns, len(panel), slots, config.valuation)
-        made = make_coefficients(prices, panel.timestamps / _NS, thresholds, limits)
-        # the panel is kept with its coefficients, so its id stays its own
-        _kept[key] = panel, made
-        while len(_kept) > _PANELS_KEPT:
-            _kept.popitem(last=False)
-    _kept.move_to_end(key)
-    return _kept[key][1]
+        return make_coefficients(prices, panel.timestamps / _NS, thresholds, limits)
+
+    return _coefficients.get((panel,), (slots, config.valuation, limits, lines), make)
 
 
 class _Rows(NamedTuple):
@@ -154,13 +171,18 @@ def make_inputs(
         Where the configuration does not fit the book or the market.
     """
     check_names(strategy, plans)
-    rows = _read_rows(config, slots, panel, strategy, started)
+
+    def read() -> tuple[_Rows, dict[str, Any]]:
+        rows = _read_rows(config, slots, panel, strategy, started)
+        return rows, _inputs_of_rows(config, slots, panel, rows)
+
+    rows, of_rows = _rows.get((config, panel, strategy.rate, strategy.signal), (slots, started), read)
     made = with_strategy(slots, shared_coefficients(config, slots, panel, rows.thresholds), rows)
     first_cash = len(slots.cash)
     return Inputs(
         hours=made.hours,
         quotes=made.quotes,
-        **_inputs_of_rows(config, slots, panel, rows),
+        **of_rows,
         plans=plan_records(plans, slots),
         token_venue=_places(slots.venues.index(k.venue) if k.venue in slots.venues else -1 for k in slots.token),
         wallet_token=_places(slots.index(f"wallet:BaseToken:{k.symbol}") - first_cash for k in slots.collateral),

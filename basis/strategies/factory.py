@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from importlib.util import find_spec
 
 from ..config import Config
 from ..config.layers import propose
@@ -24,8 +25,8 @@ def make_strategy(config: Config) -> Strategy:
         Where there is none of that name; the message lists those there are.
     """
     name = config.strategy.name
-    known = {module.name for module in pkgutil.iter_modules(_package().__path__)}
-    found = getattr(_module(name), "STRATEGY", None) if name in known else None
+    known = name.isidentifier() and find_spec(f"{_package().__name__}.{name}") is not None
+    found = getattr(_module(name), "STRATEGY", None) if known else None
     if found is None:
         must = f"Must name the strategy of mode {config.mode}." + propose(str(name), strategy_names())
         raise ConfigError(f"Invalid strategy.name: {name}. {must}")

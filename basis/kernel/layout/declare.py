@@ -40,6 +40,9 @@ class Layout:
     def __init__(self, name: str, items: "tuple[Item, ...]") -> None:
         self.name, self.items = name, items
         self.Names: Any = namedtuple(name, [item.name for item in items])
+        self._singles = [item.count == "" for item in items]
+        self._factors = sorted({f for item in items if isinstance(item.count, str) for f in item.count.split("*") if f})
+        self._known_edges: dict[tuple[int, ...], list[int]] = {}
 
     @staticmethod
     def _size(item: Item, counts: Mapping[str, int]) -> int:
@@ -67,16 +70,23 @@ class Layout:
         An item of a single place loses that axis, unless it `keeps_axis`. Of an array that ends before them, the last
         items are empty.
         """
-        found = []
-        for item, (first, end) in zip(self.items, pairwise(self._edges(counts, start)), strict=True):
-            is_row = item.count == "" and first < len(array) and not keeps_axis
-            found.append(array[first] if is_row else array[first:end])
-        return self.Names(*found)
+        length, edges = len(array), self._edges(counts, start)
+        return self.Names(
+            *[
+                array[first] if is_single and first < length and not keeps_axis else array[first:end]
+                for is_single, (first, end) in zip(self._singles, pairwise(edges), strict=True)
+            ]
+        )
 
     def _edges(self, counts: Mapping[str, int], start: int) -> list[int]:
-        edges = [start]
-        for item in self.items:
-            edges.append(edges[-1] + self._size(item, counts))
+        """First place of every item, and the end; worked out once for the same counts."""
+        key = (start, *[counts[factor] for factor in self._factors])
+        edges = self._known_edges.get(key)
+        if edges is None:
+            edges = [start]
+            for item in self.items:
+                edges.append(edges[-1] + self._size(item, counts))
+            self._known_edges[key] = edges
         return edges
 
     def documentation(self) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,7 @@ class Field:
     place : of its first word in the handle
     width : number of its words
     type : in compiled code
+    value_of : reads its value from the value of the whole struct
     """
 
     width = 1
@@ -99,6 +101,7 @@ class Field:
 
     def __init__(self, name: str) -> None:
         self.name, self.place = name, 0
+        self.value_of = attrgetter(name.partition(".")[2] or name)
 
     def pack(self, words: np.ndarray, value: Any) -> None:
         words[self.place] = value
@@ -168,10 +171,13 @@ class Array(Field):
         self.whole: Array | None = None
 
     def pack(self, words: np.ndarray, value: Any) -> None:
+        records = isinstance(value, np.recarray)
+        # numpy looks up every attribute of a record array in Python
+        value = np.asarray(value) if records else value
         kind, axes = getattr(value, "dtype", None), getattr(value, "ndim", None)
         if kind != self.dtype or axes != len(self.axes):
             raise ValueError(f"{self.name} is {kind} of {axes} axes; it must be {self.dtype} of ({self._shape()}).")
-        if self.dtype.fields and not isinstance(value, np.recarray):
+        if self.dtype.fields and not records:
             raise ValueError(f"{self.name} must be a numpy.recarray, as `make_records` makes it.")
         item = self.dtype.itemsize
         if self.row and value.ndim == 1:
@@ -182,7 +188,7 @@ class Array(Field):
             words[self.place + self.width - 1] = value.strides[-2] // item
         elif not value.flags.c_contiguous:
             raise ValueError(f"{self.name} must be C-contiguous.")
-        words[self.place] = value.ctypes.data
+        words[self.place] = value.__array_interface__["data"][0]
         words[self.place + 1 : self.place + 1 + value.ndim] = value.shape
 
     def check(self, words: np.ndarray, shared: dict[str, tuple[str, int]]) -> None:
@@ -273,10 +279,6 @@ class Nested(Field):
         self.fields = fields
         digest = hashlib.sha256(repr([(n, f.place, str(f.type)) for n, f in fields.items()]).encode()).hexdigest()[:12]
         self.type = StructType(f"basis.{name}.{digest}", fields)
-
-    def pack(self, words: np.ndarray, value: Any) -> None:
-        for name, field in self.fields.items():
-            field.pack(words, getattr(value, name))
 
     def leaves(self) -> Iterator[Field]:
         """All fields that are no structs, those of nested structs too."""

@@ -85,8 +85,13 @@ class StructView:
         leaves = list(self._struct.leaves())
         counts = _by_last_name(field for field in leaves if isinstance(field, Count))
         arrays = _by_last_name(field for field in leaves if isinstance(field, Array))
-        self._arrays = [field for field in leaves if isinstance(field, Array)]
-        for array in self._arrays:
+        self._parts = [field for field in leaves if isinstance(field, Array) and field.base]
+        self._wholes = [field for field in leaves if field not in self._parts]
+        self._count_places = [field.place for field in leaves if isinstance(field, Count)]
+        self._part_places = [field.place + word for field in self._parts for word in range(field.width)]
+        # counts of a value → words of its parts, once these have been looked at
+        self._words_of_parts: dict[bytes, np.ndarray] = {}
+        for array in [field for field in leaves if isinstance(field, Array)]:
             array.counts = counts
             if array.base:
                 array.whole = arrays.get(array.base)
@@ -108,12 +113,28 @@ class StructView:
         ------
         ValueError
             Where an array has another type, number of axes, order or length than was declared; names it.
+
+        Notes
+        -----
+        Parts of other arrays are looked at the first time that a value has these counts: a layout cuts them, always in
+        the same way, and compiled code reads their lengths and not their addresses.
         """
         words = np.zeros(self._words, dtype=np.int64)
-        self._struct.pack(words, value)
+        for field in self._wholes:
+            field.pack(words, field.value_of(value))
+        counts = words[self._count_places].tobytes()
+        known = self._words_of_parts.get(counts)
+        looked_at = [field for field in self._wholes if isinstance(field, Array)]
+        if known is None:
+            looked_at += self._parts
+            for part in self._parts:
+                part.pack(words, part.value_of(value))
+        else:
+            words[self._part_places] = known
         shared: dict[str, tuple[str, int]] = {}
-        for array in self._arrays:
+        for array in looked_at:
             array.check(words, shared)
+        self._words_of_parts[counts] = words[self._part_places]
         return value if MODE == PLAIN else words
 
     def size_constants(self, field: str, value: Any) -> dict[str, int]:
