@@ -154,8 +154,8 @@ class Result(Run):
         Returns
         -------
         pandas.Series
-            For any frequency, the product of 1 plus each return is 1 plus the return of the run. `stats` is measured on
-            the days of ``1D``.
+            For any frequency, the product of 1 plus each return is 1 plus the return of the run, so that the first and
+            the last period may be covered in part. `stats` is measured on the whole days of ``1D``.
 
         Raises
         ------
@@ -195,13 +195,14 @@ class Result(Run):
         Returns
         -------
         pandas.Series
-            By name; NaN if a metric is not defined; units in ``.attrs['units']``.
+            By name; NaN if a metric is not defined, and why in ``.attrs['undefined']``; units in ``.attrs['units']``.
 
         Notes
         -----
         Returns are time-weighted: of a row (E_t − flow_t) / E_{t−1} − 1, of a day the compounded returns of its rows.
-        Days end at 00:00 UTC (`basis.results.measures`). A year has 365 days, the risk-free rate is 0. Each entry says
-        how the metric compares with `empyrical` (empyrical-reloaded, ``annualization=365``) and `quantstats`
+        Days end at 00:00 UTC (`basis.results.measures`), and only whole ones count: the first and the last day are left
+        out where the run covers them in part. A year has 365 days, the risk-free rate is 0. Each entry says how the
+        metric compares with `empyrical` (empyrical-reloaded, ``annualization=365``) and `quantstats`
         (``periods=365``) on the same daily returns ``result.returns("1D")``. *Same* means equal to 1e-12, which a test
         checks.
 
@@ -211,11 +212,11 @@ class Result(Run):
             Of the whole run. Same in both.
         cagr_365
             (1 + total)^(365 days / duration) − 1, over the time from first to last row. Same in both for whole days;
-            they count days, so that an incomplete day counts as a whole one.
+            they count an incomplete day as a whole one.
         volatility_365
             Sample deviation (ddof 1) of daily returns · √365. Same in both.
         sharpe_365
-            Mean of daily returns · 365 / volatility. Same in both; NaN here if all days are equal.
+            Mean of daily returns · 365 / volatility. Same in both; NaN here if all days are equal up to rounding.
         sortino_365
             Mean of daily returns · 365 / (√(mean of min(r, 0)² over all days) · √365). Same in both; without a losing
             day it is NaN here and infinite there.
@@ -223,7 +224,7 @@ class Result(Run):
             Deepest fall of the growth from its highest value so far, over rows. Both libraries measure it over days
             only, which hides what happens within a day; on daily returns it is the same in both.
         calmar
-            CAGR / |max drawdown|; it differs from both as the drawdown does.
+            CAGR / |max drawdown|; it differs from both as the drawdown does. NaN without a drawdown.
         best_day, worst_day, positive_days
             Of daily returns; the last is the share of days with a gain. `quantstats.win_rate` leaves out the days
             without any return.
@@ -255,13 +256,18 @@ class Result(Run):
             raise InputError(
                 f"formatted={formatted!r}: give True or False. For one metric write stats()['sharpe_365']."
             )
-        found, share_class = stats.make_stats(self.summary, self.table("equity")), self.summary["share_class"]
+        equity, share_class = self.table("equity"), self.summary["share_class"]
+        found = stats.make_stats(self.summary, equity)
+        undefined = stats.why_undefined(found, equity)
         if not formatted:
-            return stats.stats_series(found, share_class, self.run_id)
+            return stats.stats_series(found, share_class, self.run_id, undefined)
         from basis.reports.formatting import format_stat
         from basis.results.frame import NamedSeries
 
-        texts = [format_stat(name, value, share_class) for name, value in found.items()]
+        texts = [
+            f"not defined: {undefined[name]}" if name in undefined else format_stat(name, value, share_class)
+            for name, value in found.items()
+        ]
         return NamedSeries(texts, [stats.STATS[name].label for name in found], name=self.run_id)
 
     # --- explanation, figures and report -----------------------------------------------------------------------------
