@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from basis.config import display
 from basis.config.durations import parse_duration
 from basis.config.fields import (
     Boolean,
@@ -256,6 +257,14 @@ class Config(Model):
     def to_yaml(self) -> str:
         """Return resolved YAML; :func:`basis.load_config` reads an equal configuration from it."""
         return self._yaml
+
+    def __repr__(self) -> str:
+        return display.to_text(self)
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return display.to_html(self)
 
     @field_validator("bar_interval")
     @classmethod

@@ -14,8 +14,11 @@ from basis.errors import InputError
 from basis.results import measures
 from basis.results.folder import MANIFEST, REPORT, TABLES, read_json, write_whole
 from basis.results.run import Run
+from basis.results.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
     import polars as pl
 
@@ -47,8 +50,9 @@ class Result(Run):
         ``equity``, ``net_flow``, ``withdrawal_pending``, cumulative P&L both ways (``pnl_balance``, ``pnl_attributed``)
         and their ``residual``, share class; ``share_class_usd``, USD per unit of it.
     attribution : pandas.DataFrame
-        P&L of each row by column, share class. The columns without a bar in their name sum to the change of equity less
-        flows; ``funding_pnl|<venue>`` is a breakdown.
+        P&L of each row by column, share class. The columns sum to the change of equity less flows.
+    attribution_by_venue : pandas.DataFrame
+        The same P&L broken down: ``funding_pnl|<venue>``, whose sum over the venues is ``funding_pnl``.
     positions : pandas.DataFrame
         Stored quantity by instrument after the row's fills (scaled for Aave); ``<key>|in_transit``, quantity in
         transit; ``<key>|cost``, cost of a perp position in quote currency.
@@ -72,8 +76,7 @@ class Result(Run):
     >>> result = basis.backtest("btc_basis", start="2024-06-01", end="2024-06-30")
     >>> result.equity.shape, result.equity.attrs["units"]["equity"]
     ((697, 7), 'USDT')
-    >>> columns = result.attribution[[name for name in result.attribution if "|" not in name]]
-    >>> bool(abs(columns.to_numpy().sum() - result.equity["pnl_balance"].iloc[-1]) < 1e-6)
+    >>> bool(abs(result.attribution.sum().sum() - result.equity["pnl_balance"].iloc[-1]) < 1e-6)
     True
     >>> result.stats(formatted=True)["max drawdown"].endswith("%")
     True
@@ -96,7 +99,18 @@ class Result(Run):
 
     @functools.cached_property
     def attribution(self) -> "pd.DataFrame":
-        return self.table("attribution").to_pandas()
+        frame = self._attribution_columns(lambda name: "|" not in name)
+        frame.attrs["elsewhere"] = "result.attribution_by_venue"
+        return frame
+
+    @functools.cached_property
+    def attribution_by_venue(self) -> "pd.DataFrame":
+        return self._attribution_columns(lambda name: "|" in name)
+
+    def _attribution_columns(self, is_asked: "Callable[[str], bool]") -> "pd.DataFrame":
+        table = self.table("attribution")
+        columns = {name: table.columns[name] for name in table.columns if name == "timestamp" or is_asked(name)}
+        return Table(table.name, columns, table.units).to_pandas()
 
     @functools.cached_property
     def positions(self) -> "pd.DataFrame":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from basis.config.fields import nearest
+from basis.config.fields import NamedDict, nearest
 from basis.errors import InputError
 from basis.results import measures
 from basis.results.folder import (
@@ -185,6 +185,9 @@ class Run:
 
     @functools.cached_property
     def summary(self) -> dict[str, Any]:
+        return NamedDict(self._make_summary())
+
+    def _make_summary(self) -> dict[str, Any]:
         if self._recording is None:
             return read_json(self.folder / SUMMARY, *SUMMARY_KEYS)
         from basis.results.summary import make_summary

@@ -121,7 +121,7 @@ def why_undefined(stats: Mapping[str, float | None], equity: Table) -> dict[str,
 
 
 def stats_series(
-    stats: Mapping[str, float | None], share_class: str, name: str, undefined: Mapping[str, str]
+    stats: Mapping[str, float | None], share_class: str, name: str, undefined: "Mapping[str, str] | None" = None
 ) -> "pd.Series":
     """Metrics as a pandas series called `name`; NaN for one that is not defined.
 
@@ -132,7 +132,7 @@ def stats_series(
     numbers = [float("nan") if value is None else float(value) for value in stats.values()]
     series = NamedSeries(numbers, list(stats), name=name)
     series.attrs["units"] = units(share_class)
-    series.attrs["undefined"] = dict(undefined)
+    series.attrs["undefined"] = dict(undefined or {})
     return series
 
 
