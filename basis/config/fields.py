@@ -23,9 +23,11 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 from basis.config.durations import parse_duration, parse_instant
+from basis.errors import ConfigError
 
 #: Likeness of two spellings (difflib's ratio) from which on one is proposed for the other.
 _NEAR = 0.5
+_FROZEN = "A configuration is frozen. Use config.replace({key: value}) for a changed copy."
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -112,7 +114,7 @@ class FrozenDict(NamedDict[K, V]):
     """A dict that refuses changes: a frozen model must not be changed through a mapping it holds."""
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError("a configuration is frozen; use Config.replace(overrides) for a changed copy")
+        raise ConfigError(_FROZEN)
 
     __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
     clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
@@ -134,6 +136,11 @@ class Model(BaseModel):
     """Frozen base model that names an unknown key, the keys allowed and the nearest of them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in type(self).model_fields:
+            raise ConfigError(_FROZEN)
+        super().__setattr__(name, value)
 
     def __dir__(self) -> list[str]:
         """Keys and own methods: those of pydantic are left out, so that Tab shows what can be set."""

@@ -1,6 +1,6 @@
 """The figures of `result.plot` and `comparison.plot`. plotly and matplotlib are imported when a figure is drawn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -153,7 +153,7 @@ class Plots(FigureMethods):
             If the kind is unknown.
         """
         _refuse_backend("attribution", "kind", kind)
-        if kind not in _ATTRIBUTION_KINDS:
+        if not isinstance(kind, str) or kind not in _ATTRIBUTION_KINDS:
             near = suggestion(kind, _ATTRIBUTION_KINDS)
             raise InputError(f"Unknown kind {kind!r}. Use 'area', 'waterfall', 'monthly' or 'share'.{near}")
         return self._draw_over_time(_ATTRIBUTION_KINDS[kind](self._run), events, backend, rows)
@@ -292,7 +292,7 @@ class Plots(FigureMethods):
 
     def _draw_over_time(self, picture: Picture, events: Sequence[str], backend: str, rows: int | None) -> Any:
         """Draw a picture and mark events on it."""
-        events = (events,) if isinstance(events, str) else tuple(events)
+        events = tuple(events) if isinstance(events, Iterable) and not isinstance(events, str) else (events,)
         for kind in events:
             if kind not in EVENT_KINDS:
                 allowed = ", ".join(EVENT_KINDS)

@@ -4,11 +4,16 @@ import difflib
 import inspect
 from typing import Any, Never
 
-from basis.errors import InputError
+from basis.errors import InputError, told
 
 
 class FigureMethods:
     """Methods that make figures. It displays their list, and the error for a misspelt one names the nearest."""
+
+    def __init_subclass__(cls) -> None:
+        for name, method in list(vars(cls).items()):
+            if not name.startswith("_") and inspect.isfunction(method):
+                setattr(cls, name, told(method))
 
     @classmethod
     def figures(cls) -> dict[str, str]:

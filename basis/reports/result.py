@@ -6,11 +6,10 @@ pandas and plotly are imported on use.
 import functools
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any
 
 from basis.config.fields import nearest
-from basis.config.layers import refuse_arguments
-from basis.errors import InputError
+from basis.errors import InputError, told
 from basis.results import measures
 from basis.results.folder import MANIFEST, REPORT, TABLES, read_json, write_whole
 from basis.results.run import Run
@@ -148,12 +147,14 @@ class Result(Run):
         """
         return self.table("events").to_pandas(index=False)
 
+    @told
     def to_polars(self, name: str) -> "pl.DataFrame":
         """A table as a polars frame."""
         return self.table(name).to_polars()
 
     # --- returns and metrics -----------------------------------------------------------------------------------------
 
+    @told
     def returns(self, freq: "str | None" = None) -> "pd.Series":
         """Time-weighted returns, fractions.
 
@@ -198,6 +199,7 @@ class Result(Run):
         series.attrs["unit"] = "fraction"
         return series
 
+    @told
     def stats(self, formatted: bool = False) -> "pd.Series":
         """Headline and risk metrics.
 
@@ -286,6 +288,7 @@ class Result(Run):
 
     # --- explanation, figures and report -----------------------------------------------------------------------------
 
+    @told
     def explain(self, timestamp: Any) -> "Explanation":
         """One row of the run in words and numbers, with its P&L recomputed.
 
@@ -328,6 +331,7 @@ class Result(Run):
 
         return Plots(run_data(self))
 
+    @told
     def report(self, path: "str | Path | None" = None, pdf: bool = False) -> Path:
         """Write the report of the run: one HTML file that needs no network. An existing file is replaced.
 
@@ -349,6 +353,7 @@ class Result(Run):
 
         return write_report(self, path, pdf)
 
+    @told
     def save(self, path: str | Path, force: bool = False, *, report: bool = True) -> Path:
         """Write the run folder `path`. The folder appears complete or not at all.
 
@@ -401,7 +406,8 @@ class Result(Run):
         return result_html(self)
 
 
-def open_run(path: str | Path, **misspelt: Never) -> Result:
+@told
+def open_run(path: str | Path) -> Result:
     """The result in a run folder.
 
     Raises
@@ -416,5 +422,4 @@ def open_run(path: str | Path, **misspelt: Never) -> Result:
     >>> again.equity.equals(result.equity)
     True
     """
-    refuse_arguments(open_run, misspelt)
     return Result.from_folder(path)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from basis.config.fields import NamedDict, nearest
-from basis.errors import InputError
+from basis.errors import InputError, told
 from basis.results import measures
 from basis.results.folder import (
     CONFIG,
@@ -157,6 +157,7 @@ class Run:
         assert self._recording is not None
         return RunRows(self._recording)
 
+    @told
     def table(self, name: str) -> Table:
         """A table as numpy columns with units.
 
@@ -213,6 +214,7 @@ class Run:
 
     # --- checkpoint and folder ---------------------------------------------------------------------------------------
 
+    @told
     def checkpoint(self, timestamp: Any = None) -> "Checkpoint":
         """State after the fills of the row at or before an instant (by default the last row), for `resume`.
 
