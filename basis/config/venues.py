@@ -306,7 +306,9 @@ class Venue(Model):
         return self
 
     def __repr__(self) -> str:
-        held = ", ".join(name for name in type(self).model_fields if getattr(self, name) and name not in ("name", "kind"))
+        held = ", ".join(
+            name for name in type(self).model_fields if getattr(self, name) and name not in ("name", "kind")
+        )
         return f"<Venue {self.name} ({self.kind}): {held}>"
 
     def slippage(self, market: Literal["spot", "perp"], symbol: str) -> Dated[Slippage]:

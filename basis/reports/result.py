@@ -6,7 +6,7 @@ pandas and plotly are imported on use.
 import functools
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from basis.config.fields import nearest
 from basis.errors import InputError, told
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from basis.plots.accessor import Plots
     from basis.reports.explain import Explanation
+    from basis.reports.explained_period import PeriodExplanation
 
 
 class Result(Run):
@@ -288,22 +289,29 @@ class Result(Run):
 
     # --- explanation, figures and report -----------------------------------------------------------------------------
 
+    @overload
+    def explain(self, timestamp: Any) -> "Explanation": ...
+    @overload
+    def explain(self, timestamp: Any, until: Any) -> "PeriodExplanation": ...
     @told
-    def explain(self, timestamp: Any) -> "Explanation":
-        """One row of the run in words and numbers, with its P&L recomputed.
+    def explain(self, timestamp: Any, until: Any = None) -> "Explanation | PeriodExplanation":
+        """One row of the run in words and numbers, with its P&L recomputed; or a period, where a second instant is given.
 
-        It shows the market, settlements and flows, risk, decisions and fills, exposure, and the P&L by column. Each
-        column is recomputed from positions, prices and events, beside the booked amount. The last line says whether the
-        columns sum to the change of equity.
+        A row shows the market, settlements and flows, risk, why the strategy was asked, its bands, what it aimed at, what
+        each order did and what stayed undone, exposure, and the P&L by column. Each column is recomputed from positions,
+        prices and events, beside the booked amount. The last line says whether the columns sum to the change of equity.
+        A period shows its P&L by cause, its worst row, the lowest risk measures, the dearest decisions and the events.
 
         Parameters
         ----------
         timestamp : str, datetime or pandas.Timestamp
-            Instant of the row; without a time zone it is UTC.
+            Instant of the row, or of the first row of a period; without a time zone it is UTC.
+        until : str, datetime or pandas.Timestamp, optional
+            Last instant of a period.
 
         Returns
         -------
-        Explanation
+        Explanation or PeriodExplanation
             Displays as text or HTML; its tables are pandas frames.
 
         Raises
@@ -319,10 +327,12 @@ class Result(Run):
         [{'instrument': 'binance:Perp:BTCUSDT', 'kind': 'funding'}]
         >>> bool(abs(hour.pnl["difference"]).max() < 1e-9 * 100_000), hour.check.closes
         (True, True)
+        >>> result.explain("2024-06-02", "2024-06-04").pnl.index[0]
+        'funding_pnl'
         """
         from basis.reports.explain import explain
 
-        return explain(self, timestamp)
+        return explain(self, timestamp, until)
 
     @functools.cached_property
     def plot(self) -> "Plots":

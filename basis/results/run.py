@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from basis.components.run_state import Checkpoint
     from basis.config import Config
     from basis.engine.recording import Recording
+    from basis.results.reasons import Reasons
     from basis.results.tables import RunRows
 
 
@@ -179,10 +180,23 @@ class Run:
         if self._recording is None:
             return Table.read(self.folder / f"{name}.parquet")
         from basis.results import events, tables
+        from basis.results.reasons import with_triggers
 
         if name == "events":
-            return events.event_table(self._rows, self.run_id)
+            made = events.event_table(self._rows, self.run_id)
+            return with_triggers(made, self._reasons_of(made, self._recording.strategy))
         return tables.TABLE_MAKERS[name](self._rows)
+
+    @functools.cached_property
+    def reasons(self) -> "Reasons":
+        """Why the strategy was asked, row by row."""
+        return self._reasons_of(self.table("events"), None if self._recording is None else self._recording.strategy)
+
+    def _reasons_of(self, events: Table, strategy: Any) -> "Reasons":
+        from basis.results.reasons import Reasons
+
+        given = self.manifest["positions"]
+        return Reasons(self.config, self.table, events, given, self.manifest["resumed"] is not None, strategy)
 
     @functools.cached_property
     def summary(self) -> dict[str, Any]:

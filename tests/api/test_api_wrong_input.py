@@ -70,7 +70,10 @@ CALLS = {
     "provider": (lambda run: basis.DataProvider(), "DataProvider: missing a required argument"),
     "provider 5": (lambda run: basis.DataProvider(5, run.config), "data is 5. Give its path"),
     "provider mode": (lambda run: basis.DataProvider("data", "btc_basis"), "config is 'btc_basis'; give a Config"),
-    "engine": (lambda run: basis.EventDrivenStrategyEngine(run.config), "missing a required argument: 'execution_mode'"),
+    "engine": (
+        lambda run: basis.EventDrivenStrategyEngine(run.config),
+        "missing a required argument: 'execution_mode'",
+    ),
     "engine name": (
         lambda run: basis.EventDrivenStrategyEngine(run.config, "backtest", None, 1e5, "USDT", interface={}),
         "EventDrivenStrategyEngine has no argument interface. Did you mean interfaces?",

@@ -61,7 +61,9 @@ def test_funding_events_sum_to_what_the_book_was_paid(results):
             paid = funding[funding.venue == name.partition("|")[2]].groupby("timestamp").amount.sum()
             price = 1.0 / result.panel["spot|ETH"] if share == "ETH" else 1.0
             total = paid.reindex(result.attribution.index, fill_value=0.0) * price
-            np.testing.assert_allclose(total, result.attribution_by_venue[name], atol=1e-11 * result.summary["initial_equity"])
+            np.testing.assert_allclose(
+                total, result.attribution_by_venue[name], atol=1e-11 * result.summary["initial_equity"]
+            )
 
 
 def test_days_have_several_settlements_in_a_row(results):

@@ -6,13 +6,13 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from support.small_markets import pool
 
 import basis
 from basis.reports import Result
 from basis.reports.formatting import format_stat, money, percent
 from basis.results import measures
 from basis.results.stats import STATS
+from support.small_markets import pool
 
 DAYS = 365
 #: Cases with enough days for every metric.
