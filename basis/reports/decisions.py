@@ -1,6 +1,6 @@
-"""What became of a decision: orders told by what they lead to, and what stayed undone. Takes pandas frames of events."""
+"""What became of a decision: orders told by what they lead to, and what stayed undone. Takes frames of events."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from basis.assets import load_assets
@@ -9,15 +9,18 @@ from basis.reports.formatting import number
 
 #: What of an order may be left by rounding, relative.
 _ROUNDING = 1e-9
+#: Kinds of plans whose actions are in units of what is traded, and the share of one that is worth telling.
+_IN_UNITS, _WORTH_TELLING = ("hedge", "long", "short"), 0.01
 
 
-def undone(decided: Any, followed: Any) -> Iterator[str]:
+def undone(decided: Any, followed: Any, kinds: Mapping[str, str]) -> Iterator[str]:
     """What was decided in a row and not done, or not in full.
 
     Parameters
     ----------
     decided : events of the row of the decision
     followed : events that followed from its decisions, in any row
+    kinds : asset of an action → kind of its plan
     """
     sent = followed[followed["kind"].isin(("order", "fill", "transfer", "reject"))]
     for reject in followed[followed["kind"] == "reject"].itertuples():
@@ -34,10 +37,22 @@ def undone(decided: Any, followed: Any) -> Iterator[str]:
     reached = {asset for name in {*sent["instrument"], *sent["destination"]} - {""} for asset in _assets_of(name)}
     on_its_way = (followed["kind"] == "transfer").any()
     for one in decided[decided["kind"] == "decision"].itertuples():
-        if one.instrument.split()[0] not in reached:
+        asset = one.instrument.split()[0]
+        if kinds.get(one.instrument) in _IN_UNITS and asset in reached:
+            done = _traded(sent[sent["action"] == one.action], asset)
+            if 0.0 < done < one.amount * (1.0 - _WORTH_TELLING):
+                yield f"{one.action} {one.instrument}: {number(one.amount - done)} of {number(one.amount)} is left"
+        elif asset not in reached:
             amount = f" {number(one.amount)}" if one.amount else ""
             why = "it waits for what is on its way" if on_its_way else "nothing had to be sent, or nothing could be"
             yield f"{one.action} {one.instrument}{amount}: {why}"
+
+
+def _traded(sent: Any, asset: str) -> float:
+    """Units of an asset that fills traded, of the leg that traded more."""
+    fills = sent[(sent["kind"] == "fill") & sent["instrument"].map(lambda name: asset in _assets_of(name))]
+    legs = fills["quantity"].abs().groupby(fills["instrument"].str.contains(":Perp:")).sum()
+    return float(legs.max()) if len(legs) else 0.0
 
 
 def _assets_of(instrument: str) -> tuple[str, ...]:

@@ -160,17 +160,11 @@ def _risk(row: ExplainedRow) -> Iterable[str]:
 def _reasons(row: ExplainedRow) -> Iterable[str]:
     """Why the strategy was asked, and every number that it watches with its band."""
     for why in row.asked_because:
-        # a band that was left is said to be so: below or above its edge
-        name, _, edge = why.rpartition(" ")
-        measure = name.rstrip(" <>")
-        left = (
-            row.bands.loc[measure.split()[0]] if measure.split()[:1] and measure.split()[0] in row.bands.index else None
-        )
-        side = {"<": "below", ">": "above"}.get(name[-1:])
-        if left is None or side is None:
-            yield f"asked because: {why}"
-        else:
-            yield f"asked because: {measure} {side} its band {_edges(left)}"
+        measure, value, sign = (*why.split(), "", "", "")[:3]
+        side = {"<": "below", ">": "above"}.get(sign)
+        if side is not None and measure in row.bands.index:
+            why = f"{measure} {value} {side} its band {_edges(row.bands.loc[measure])}"
+        yield f"asked because: {why}"
     for name, band in _lines(row.bands):
         aim = "" if np.isnan(band["aim"]) else f", aims at {_ratio(band['aim'])}"
         yield f"{name} {_ratio(band['value'])}, band {_edges(band)}{aim}"

@@ -40,7 +40,7 @@ class PeriodExplanation:
     events : pandas.DataFrame
         Events of the period.
     decisions : pandas.DataFrame
-        By decision: instant, why it was asked, number of fills, and cost (fees, slippage, gas, flash fees), share class.
+        By decision: instant, why it was asked, number of fills, and cost, share class: fees, slippage, gas, flash fees.
     """
 
     def __init__(self, run: Run, first: int, last: int) -> None:
@@ -120,9 +120,8 @@ class PeriodExplanation:
         end, flows = float(equity["equity"][self.rows.stop - 1]), float(equity["net_flow"][self.rows].sum())
         returns = self.run.row_returns[self.rows]
         flowed = f", less flows {self._signed(flows)}" if flows else ""
-        yield (
-            f"equity {number(before)} → {number(end)} {self.share_class}{flowed}: P&L {self._signed(end - before - flows)}"
-        )
+        earned = self._signed(end - before - flows)
+        yield f"equity {number(before)} → {number(end)} {self.share_class}{flowed}: P&L {earned}"
         deepest = float(measures.drawdown(returns).min(initial=0.0))
         total = float(np.prod(1.0 + returns)) - 1.0
         yield f"return {with_minus_sign(percent(total))}, deepest fall within it {with_minus_sign(percent(deepest))}"

@@ -155,7 +155,7 @@ class ExplainedRow:
 
     @functools.cached_property
     def undone(self) -> list[str]:
-        return list(undone(self.events, self._followed))
+        return list(undone(self.events, self._followed, self.run.reasons.plan_kinds))
 
     @functools.cached_property
     def _followed(self) -> "pd.DataFrame":

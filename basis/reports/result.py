@@ -295,11 +295,13 @@ class Result(Run):
     def explain(self, timestamp: Any, until: Any) -> "PeriodExplanation": ...
     @told
     def explain(self, timestamp: Any, until: Any = None) -> "Explanation | PeriodExplanation":
-        """One row of the run in words and numbers, with its P&L recomputed; or a period, where a second instant is given.
+        """One row of the run in words and numbers, with its P&L recomputed; with a second instant, a period.
 
-        A row shows the market, settlements and flows, risk, why the strategy was asked, its bands, what it aimed at, what
-        each order did and what stayed undone, exposure, and the P&L by column. Each column is recomputed from positions,
-        prices and events, beside the booked amount. The last line says whether the columns sum to the change of equity.
+        A row shows the market, settlements and flows, risk, why the strategy was asked, its bands, what it aimed at,
+        what each order did and what stayed undone, exposure, and the P&L by column. Each column is recomputed from
+        positions, prices and events, beside the booked amount. The last line says whether the columns sum to the change
+        of equity.
+
         A period shows its P&L by cause, its worst row, the lowest risk measures, the dearest decisions and the events.
 
         Parameters

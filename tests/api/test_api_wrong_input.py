@@ -1,4 +1,4 @@
-"""Wrong inputs of every kind at the public functions: each is an `InputError` that says what to give, and writes nothing."""
+"""Wrong inputs of every kind at the public functions: each is an `InputError` that says what to give."""
 
 import pandas as pd
 import pytest

@@ -259,9 +259,9 @@ def test_a_configuration_completes_to_its_keys_and_names_the_nearest():
     assert {"strategy", "venues", "replace", "to_yaml"} < set(shown)
     assert not any(name.startswith("model_") for name in shown)
     assert "margin_ratio_target" in dir(config.strategy)
-    with pytest.raises(AttributeError, match="has no 'margin_ratio_traget'. Did you mean margin_ratio_target"):
+    with pytest.raises(AttributeError, match=r"has no 'margin_ratio_traget'\. Did you mean margin_ratio_target"):
         config.strategy.margin_ratio_traget
-    with pytest.raises(AttributeError, match="Did you mean strategy.margin_ratio_target"):
+    with pytest.raises(AttributeError, match=r"Did you mean strategy\.margin_ratio_target"):
         config.margin_ratio_target
     with pytest.raises(KeyError, match="There is no 'binanc'; did you mean 'binance'"):
         config.venues["binanc"]
@@ -270,7 +270,7 @@ def test_a_configuration_completes_to_its_keys_and_names_the_nearest():
 def test_a_wrong_instant_or_column_of_a_table_is_told(lean):
     with pytest.raises(KeyError, match="no row at 2024-02-03 03:30; next to it are 2024-02-03 03:00 and 2024-02-03 04"):
         lean.equity.loc["2024-02-03 03:30"]
-    with pytest.raises(KeyError, match="no row at 2025-01-01.*; next to it is 2024-02-14 00:00 UTC"):
+    with pytest.raises(KeyError, match=r"no row at 2025-01-01.*; next to it is 2024-02-14 00:00 UTC"):
         lean.equity.loc["2025-01-01 00:00"]
     with pytest.raises(KeyError, match="no column 'equty'; did you mean 'equity'"):
         lean.equity.loc["2024-02-03 03:00", "equty"]
@@ -290,7 +290,7 @@ def test_the_attribution_sums_to_the_profit_and_counts_nothing_twice(lean):
     assert list(by_venue) == [f"funding_pnl|{venue}" for venue in ("binance", "bybit", "okx")]
     assert by_venue.sum().sum() == pytest.approx(lean.attribution["funding_pnl"].sum(), abs=1e-9)
     assert by_venue.attrs["units"] == dict.fromkeys(by_venue, "USDT")
-    with pytest.raises(KeyError, match="breakdowns are in result.attribution_by_venue"):
+    with pytest.raises(KeyError, match=r"breakdowns are in result\.attribution_by_venue"):
         lean.attribution["funding_pnl|okx"]
     # the file keeps both
     assert list(lean.table("attribution").columns) == ["timestamp", *lean.attribution, *by_venue]
