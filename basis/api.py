@@ -14,7 +14,7 @@ from .engine.event_driven import Driver, EventDriver
 from .engine.recording import Recording
 from .engine.simulation import simulate, warn_if_stopped
 from .engine.wiring import checked_mode, configured
-from .errors import InputError, as_path, shown, told
+from .errors import InputError, as_path, checked_call, shown
 from .execution.interface import VenueInterface
 from .inputs.plans import Strategy
 from .market import DataProvider
@@ -56,7 +56,7 @@ def default_data() -> Path:
 class EventDrivenStrategyEngine(EventDriver):
     __doc__ = EventDriver.__doc__
 
-    @told
+    @checked_call
     def __init__(
         self,
         config: Any,
@@ -79,7 +79,7 @@ class EventDrivenStrategyEngine(EventDriver):
             positions=positions, strategy=strategy, **more,
         )  # fmt: skip
 
-    @told
+    @checked_call
     async def run_backtest(
         self,
         start_date: Any = None,
@@ -117,7 +117,7 @@ class EventDrivenStrategyEngine(EventDriver):
         return result
 
 
-@told
+@checked_call
 def backtest(
     config: "Config | Mapping[str, Any] | str | Path",
     data: "str | os.PathLike[str] | DataProvider | Panel | None" = None,
@@ -181,13 +181,8 @@ def backtest(
     if driver not in ("kernel", "event"):
         raise InputError(f"driver {driver!r} is not available; use 'kernel' or 'event'.")
     checked_mode("backtest")
-    _check_kinds(overrides=overrides, positions=positions, components=components, interfaces=interfaces)
-    if not isinstance(force, bool):
-        raise InputError(f"force is {force!r}; give True to replace a run folder, else False.")
-    if event_log is not None:
-        event_log = as_path(event_log, "event_log")
-    if progress is not None and not callable(progress):
-        raise InputError(f"progress is {progress!r}; give a function of (rows done, rows), or leave it out.")
+    _check_mappings(overrides=overrides, positions=positions, components=components, interfaces=interfaces)
+    _check_writing(force, event_log, progress)
     window = {"start": start, "end": end}
     resolved = load_config(config, {**(overrides or {}), **{k: v for k, v in window.items() if v is not None}})
     if isinstance(data, DataProvider | Panel):
@@ -234,7 +229,17 @@ def backtest(
     return result
 
 
-def _check_kinds(**given: Any) -> None:
+def _check_writing(force: Any, event_log: Any, progress: Any) -> None:
+    """Refuse what says where and how a run is written or reported, and is of another kind."""
+    if not isinstance(force, bool):
+        raise InputError(f"force is {shown(force)}; give True to replace a run folder, else False.")
+    if event_log is not None:
+        as_path(event_log, "event_log")
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress is {shown(progress)}; give a function of (rows done, rows), or leave it out.")
+
+
+def _check_mappings(**given: Any) -> None:
     """Refuse arguments that are given and are no mappings."""
     for name, value in given.items():
         if not isinstance(value, Mapping | None):

@@ -42,7 +42,7 @@ class RunStoppedWarning(UserWarning):
     """A run stopped itself before its end (broken identity, data hole, insolvency); the rows so far are kept."""
 
 
-def told(function: Callable[P, R]) -> Callable[P, R]:
+def checked_call(function: Callable[P, R]) -> Callable[P, R]:
     """A public function whose wrong call is an `InputError`, with its arguments and the nearest of them."""
 
     @functools.wraps(function)

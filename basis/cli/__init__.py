@@ -107,7 +107,7 @@ def backtest(
     if not quiet:
         from basis.cli.show import print_summary
 
-        print_summary(result.summary, result.warnings)
+        print_summary(result.summary, result.warnings, result.doubts)
         typer.echo(f"report: {folder / 'report.html'}")
     typer.echo(folder)
     if result.status == "stopped":

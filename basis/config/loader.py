@@ -13,7 +13,7 @@ from basis.config.models import Config
 from basis.config.resolving import changes_of, resolve_config
 from basis.config.strategy_settings import IDENTITY
 from basis.config_files import config_files, read_yaml
-from basis.errors import ConfigError, told
+from basis.errors import ConfigError, checked_call
 
 
 def list_modes() -> dict[str, str]:
@@ -21,7 +21,7 @@ def list_modes() -> dict[str, str]:
     return {name: str(read_yaml(path).get("description", "")) for name, path in config_files("modes").items()}
 
 
-@told
+@checked_call
 def load_config(
     x: "str | Path | Mapping[str, Any] | Config",
     overrides: Mapping[str, Any] | None = None,

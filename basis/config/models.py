@@ -31,7 +31,7 @@ from basis.config.resolving import changes_of, resolve_config
 from basis.config.strategy_settings import StrategySettings
 from basis.config.venues import Distribution, Venue
 from basis.config.yaml_io import dump_yaml, plain
-from basis.errors import told
+from basis.errors import checked_call
 from basis.series_kinds import default_staleness, kinds
 
 _HIGHER_IS_WORSE = ("ltv", "net_delta_ratio", "drawdown")
@@ -243,7 +243,7 @@ class Config(Model):
         """Exchanges whose share of the hedge is > 0, in the order given."""
         return tuple(name for name, weight in (self.strategy.hedge_allocation or {}).items() if weight > 0)
 
-    @told
+    @checked_call
     def replace(self, overrides: Mapping[str, Any]) -> "Config":
         """Return a validated copy with dotted ``overrides``; what they do not name stays as it is, capital included."""
         return resolve_config(type(self), self.to_dict(), changes_of(overrides)) if overrides else self

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from basis.errors import InputError, as_path, told
+from basis.errors import InputError, as_path, checked_call
 from basis.kernel.keys import Key
 from basis.market.assemble import PanelBuilder
 from basis.market.needed import needed_series
@@ -84,7 +84,7 @@ class DataProvider:
     >>> result = basis.backtest(config, provider)
     """
 
-    @told
+    @checked_call
     def __init__(self, data_dir: "str | os.PathLike[str]", config: Any) -> None:
         if not hasattr(config, "instruments"):
             raise InputError(f"config is {config!r}; give a Config, such as basis.load_config makes.")

@@ -4,7 +4,7 @@ import difflib
 import inspect
 from typing import Any, Never
 
-from basis.errors import InputError, told
+from basis.errors import InputError, checked_call
 
 
 class FigureMethods:
@@ -13,7 +13,7 @@ class FigureMethods:
     def __init_subclass__(cls) -> None:
         for name, method in list(vars(cls).items()):
             if not name.startswith("_") and inspect.isfunction(method):
-                setattr(cls, name, told(method))
+                setattr(cls, name, checked_call(method))
 
     @classmethod
     def figures(cls) -> dict[str, str]:

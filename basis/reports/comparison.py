@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from basis.config.layers import propose
-from basis.errors import InputError, told
+from basis.errors import InputError, checked_call
 from basis.reports import comparison_tables as tables
 from basis.reports.result import Result, open_run
 from basis.results.comparison import RunComparison, distinct_names
@@ -93,7 +93,7 @@ class Comparison(RunComparison):
         return tables.notebook_html(self)
 
 
-@told
+@checked_call
 def compare(*runs: "Result | str | os.PathLike[str]", names: "Sequence[str] | None" = None) -> Comparison:
     """Put runs side by side.
 

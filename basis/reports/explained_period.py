@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Events that are told one by one, and how many of a kind.
 _TOLD, _MOST = ("flow", "liquidation", "reject", "alert", "error"), 5
 #: Decisions that are told: those that cost most.
-_DEAREST = 3
+_COSTLIEST = 3
 #: P&L below this share of the capital is rounding and not told.
 _ROUNDING = 1e-12
 
@@ -106,7 +106,7 @@ class PeriodExplanation:
             "P&L by cause": [f"{name} {self._signed(value)}" for name, value in self.pnl.items()],
             "Worst row": list(self._worst()),
             "Risk": list(self._lowest()),
-            "Decisions": list(self._dearest()),
+            "Decisions": list(self._costliest()),
             "Events": list(self._told()),
         }
 
@@ -147,12 +147,12 @@ class PeriodExplanation:
                 when = str(risk["timestamp"][self.rows][row])[:16].replace("T", " ")
                 yield f"lowest {name.removesuffix('|worst')} {values[row]:.4g} at {when}"
 
-    def _dearest(self) -> Any:
+    def _costliest(self) -> Any:
         decisions: Any = self.decisions
         if not len(decisions):
             return
         yield f"{len(decisions):,} in all, which cost {money(float(decisions['cost'].sum()), self.share_class)}"
-        for one in decisions.nlargest(_DEAREST, "cost").itertuples():
+        for one in decisions.nlargest(_COSTLIEST, "cost").itertuples():
             why = f", asked because {one.asked_because}" if one.asked_because else ""
             yield f"{one.timestamp:%Y-%m-%d %H:%M}: {one.fills} fills, {money(one.cost, self.share_class)}{why}"
 

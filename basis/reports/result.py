@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from basis.config.fields import nearest
-from basis.errors import InputError, told
+from basis.errors import InputError, checked_call
 from basis.results import measures
 from basis.results.folder import MANIFEST, REPORT, TABLES, read_json, write_whole
 from basis.results.run import Run
@@ -46,6 +46,9 @@ class Result(Run):
         Inputs and versions of the run, as in `manifest.json`; in memory without the hashes of the table files.
     warnings : list[str]
         What a reader should know before relying on the numbers, one sentence each.
+    doubts : list[str]
+        The three things that most deserve doubt, by how much of what was earned rests on them: stand-ins, costs that
+        are marked as assumptions, size against volume and pools. The card and the terminal show them.
     equity : pandas.DataFrame
         ``equity``, ``net_flow``, ``withdrawal_pending``, cumulative P&L both ways (``pnl_balance``, ``pnl_attributed``)
         and their ``residual``, share class; ``share_class_usd``, USD per unit of it.
@@ -148,14 +151,14 @@ class Result(Run):
         """
         return self.table("events").to_pandas(index=False)
 
-    @told
+    @checked_call
     def to_polars(self, name: str) -> "pl.DataFrame":
         """A table as a polars frame."""
         return self.table(name).to_polars()
 
     # --- returns and metrics -----------------------------------------------------------------------------------------
 
-    @told
+    @checked_call
     def returns(self, freq: "str | None" = None) -> "pd.Series":
         """Time-weighted returns, fractions.
 
@@ -200,7 +203,7 @@ class Result(Run):
         series.attrs["unit"] = "fraction"
         return series
 
-    @told
+    @checked_call
     def stats(self, formatted: bool = False) -> "pd.Series":
         """Headline and risk metrics.
 
@@ -273,19 +276,14 @@ class Result(Run):
             raise InputError(
                 f"formatted={formatted!r}: give True or False. For one metric write stats()['sharpe_365']."
             )
+        if formatted:
+            from basis.reports.formatting import stat_texts
+            from basis.results.frame import NamedSeries
+
+            return NamedSeries(stat_texts(self), [stat.label for stat in stats.STATS.values()], name=self.run_id)
         equity, share_class = self.table("equity"), self.summary["share_class"]
         found = stats.make_stats(self.summary, equity)
-        undefined = stats.why_undefined(found, equity)
-        if not formatted:
-            return stats.stats_series(found, share_class, self.run_id, undefined)
-        from basis.reports.formatting import format_stat
-        from basis.results.frame import NamedSeries
-
-        texts = [
-            f"not defined: {undefined[name]}" if name in undefined else format_stat(name, value, share_class)
-            for name, value in found.items()
-        ]
-        return NamedSeries(texts, [stats.STATS[name].label for name in found], name=self.run_id)
+        return stats.stats_series(found, share_class, self.run_id, stats.why_undefined(found, equity))
 
     # --- explanation, figures and report -----------------------------------------------------------------------------
 
@@ -293,7 +291,7 @@ class Result(Run):
     def explain(self, timestamp: Any) -> "Explanation": ...
     @overload
     def explain(self, timestamp: Any, until: Any) -> "PeriodExplanation": ...
-    @told
+    @checked_call
     def explain(self, timestamp: Any, until: Any = None) -> "Explanation | PeriodExplanation":
         """One row of the run in words and numbers, with its P&L recomputed; with a second instant, a period.
 
@@ -343,7 +341,7 @@ class Result(Run):
 
         return Plots(run_data(self))
 
-    @told
+    @checked_call
     def report(self, path: "str | Path | None" = None, pdf: bool = False) -> Path:
         """Write the report of the run: one HTML file that needs no network. An existing file is replaced.
 
@@ -365,7 +363,7 @@ class Result(Run):
 
         return write_report(self, path, pdf)
 
-    @told
+    @checked_call
     def save(self, path: str | Path, force: bool = False, *, report: bool = True) -> Path:
         """Write the run folder `path`. The folder appears complete or not at all.
 
@@ -418,7 +416,7 @@ class Result(Run):
         return result_html(self)
 
 
-@told
+@checked_call
 def open_run(path: str | Path) -> Result:
     """The result in a run folder.
 

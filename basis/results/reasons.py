@@ -256,9 +256,9 @@ class Reasons:
 
     def _alerts(self, row: int) -> Iterator[str]:
         before = range(self._first[row], self.decision_of(row))
-        told = [place for place in before if self._fields["kind"][place] == "alert"]
-        yield from (f"alert {self._fields['instrument'][p]} {self._fields['level'][p]}" for p in told)
-        new = {self._fields["instrument"][place] for place in told}
+        reported = [place for place in before if self._fields["kind"][place] == "alert"]
+        yield from (f"alert {self._fields['instrument'][p]} {self._fields['level'][p]}" for p in reported)
+        new = {self._fields["instrument"][place] for place in reported}
         for name in self.risk.columns:
             measure = name.removeprefix("alert|")
             if measure != name and row and self.risk[name][row - 1] >= 2 and measure not in new:

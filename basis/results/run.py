@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from basis.config.fields import NamedDict, nearest
-from basis.errors import InputError, told
+from basis.errors import InputError, checked_call
 from basis.results import measures
 from basis.results.folder import (
     CONFIG,
@@ -144,6 +144,14 @@ class Run:
             found += unmet_requests(events, equity, panel, self.summary["share_class"])
         return found
 
+    @functools.cached_property
+    def doubts(self) -> list[str]:
+        """The three things that most deserve doubt, the gravest first, one sentence each."""
+        from basis.results.doubts import doubts
+
+        tables = (self.table(name) for name in ("events", "panel", "exposure"))
+        return doubts(self.config, self.summary, self.manifest, *tables)
+
     @property
     def data_notes(self) -> list[str]:
         """Notes on the market data: assumptions, fallback sources, prices carried forward."""
@@ -158,7 +166,7 @@ class Run:
         assert self._recording is not None
         return RunRows(self._recording)
 
-    @told
+    @checked_call
     def table(self, name: str) -> Table:
         """A table as numpy columns with units.
 
@@ -228,7 +236,7 @@ class Run:
 
     # --- checkpoint and folder ---------------------------------------------------------------------------------------
 
-    @told
+    @checked_call
     def checkpoint(self, timestamp: Any = None) -> "Checkpoint":
         """State after the fills of the row at or before an instant (by default the last row), for `resume`.
 
