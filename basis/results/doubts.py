@@ -142,7 +142,7 @@ def _size(config: Any, summary: Mapping[str, Any], events: Table, panel: Table) 
             when = str(panel["timestamp"][row].astype("M8[m]")).replace("T", " ")
     if largest <= 0.0:
         return
-    capital = summary["initial_equity"] * _LARGE_SHARE / largest
+    capital = float(f"{summary['initial_equity'] * _LARGE_SHARE / largest:.2g}")
     moves = "" if config.execution.impact > 0.0 else ", and execution.impact is 0, so that size moves no price"
     yield Doubt(
         max(_LEAST_SIZE, min(1.0, largest / _LARGE_SHARE)),
