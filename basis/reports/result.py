@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from basis.reports.explained_period import PeriodExplanation
 
 
+#: What a result inherits that serves the package.
+_MACHINERY = ("check_target", "from_folder", "from_recording", "write_files", "reasons", "run_warnings", "data_notes")
+
+
 class Result(Run):
     """The result of a run: made by `backtest`, or opened from a folder with `open_run`.
 
@@ -93,6 +97,10 @@ class Result(Run):
         near = nearest(name, (attribute for attribute in dir(type(self)) if not attribute.startswith("_")))
         hint = f" Did you mean {near}?" if near else f" Its tables are {', '.join(TABLES)}."
         raise AttributeError(f"A result has no {name!r}.{hint}")
+
+    def __dir__(self) -> list[str]:
+        """What users ask for: how a result is made and written is left out of what Tab shows."""
+        return sorted(set(super().__dir__()) - set(_MACHINERY))
 
     # --- tables ------------------------------------------------------------------------------------------------------
 

@@ -239,6 +239,13 @@ def test_plot_says_what_can_be_drawn(lean):
         assert {"overview", "drawdown", "attribution"} < set(dir(plot))
 
 
+def test_a_result_completes_to_what_users_ask_for(lean):
+    shown = {name for name in dir(lean) if not name.startswith("_")}
+    assert {"attribution", "attribution_by_venue", "doubts", "explain", "plot", "stats", "warnings"} < shown
+    assert not shown & {"from_recording", "write_files", "check_target"}
+    assert all(getattr(type(lean), name, None) is not None for name in shown)
+
+
 def test_a_configuration_shows_itself_in_a_few_lines():
     shipped = basis.load_config("btc_basis", environ={})
     assert "as it ships" in repr(shipped)
