@@ -71,7 +71,8 @@ def make_report(run: Run, manifest: Mapping[str, Any] | None = None) -> str:
     return html_page.render(
         "run_report.html.jinja", title=f"{summary['mode']}, {day(summary['start'])} to {day(summary['end'])} UTC",
         summary=summary, interval=format_duration(run.config.bar_interval), manifest=manifest,
-        warnings=run.run_warnings, doubts=run.doubts, notes=run.data_notes, capital=money(summary["initial_equity"], share_class),
+        warnings=run.run_warnings, doubts=run.doubts, notes=run.data_notes,
+        capital=money(summary["initial_equity"], share_class),
         headline=[(STATS[name].label, format_stat(name, metrics[name], share_class)) for name in _HEADLINE],
         metrics=list(zip((stat.label for stat in STATS.values()), stat_texts(run), strict=True)),
         figures=figures, maps=maps, rows_drawn=max((figure["rows_drawn"] for figure in figures.values()), default=""),
