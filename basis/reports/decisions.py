@@ -50,7 +50,8 @@ def undone(decided: Any, followed: Any, kinds: Mapping[str, str]) -> Iterator[st
 
 def _traded(sent: Any, asset: str) -> float:
     """Units of an asset that fills traded, of the leg that traded more."""
-    fills = sent[(sent["kind"] == "fill") & sent["instrument"].map(lambda name: asset in _assets_of(name))]
+    fills = sent[sent["kind"] == "fill"]
+    fills = fills[[asset in _assets_of(name) for name in fills["instrument"]]]
     legs = fills["quantity"].abs().groupby(fills["instrument"].str.contains(":Perp:")).sum()
     return float(legs.max()) if len(legs) else 0.0
 

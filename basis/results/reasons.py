@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from basis.components.run_state import slots_of, starting_holdings
+from basis.components.run_state import slots_of
 from basis.config import Config
 from basis.inputs.plans import Strategy
 from basis.kernel.keys import parse_key
@@ -108,7 +108,7 @@ class Reasons:
             "enter_rate": rule.enter if rule.enabled and rule.enter is not None else NO_LIMIT,
             "leave_rate": rule.leave if rule.enabled and rule.leave is not None else -NO_LIMIT,
         }
-        slots = slots_of(self.config, starting_holdings(self.config, self._given), self.strategy.signal is not None)
+        slots = slots_of(self.config, self._given or {}, self.strategy.signal is not None)
         found |= self.strategy.policy(self.config, slots)
         return {
             name: math.copysign(math.inf, value) if abs(value) >= NO_LIMIT else value for name, value in found.items()
@@ -144,12 +144,15 @@ class Reasons:
         return int(span.start + found[0]) if found.size else int(span.stop)
 
     def held(self, name: str, row: int) -> float:
-        """A stored quantity before the decision of a row, what is under way included."""
+        """A stored quantity before the decision of a row, what is under way included; NaN where it is not known."""
         moving = f"{name}|in_transit"
         held = 0.0
         if row and name in self.positions.columns:
             held = float(self.positions[name][row - 1])
             held += float(self.positions[moving][row - 1]) if moving in self.positions.columns else 0.0
+        elif self.resumed:
+            # what the checkpoint held is in no table
+            return math.nan
         elif self._given is not None:
             held = float(self._given.get(name, 0.0))
         for place in range(self._first[row], self.decision_of(row)):
@@ -215,7 +218,9 @@ class Reasons:
             measure, _, asset = name.partition("|")
             if measure != "net_delta":
                 continue
-            delta = float(self.exposure[name][row - 1]) if row else 0.0
+            # the delta of a starting book is in no table
+            unknown = self.resumed or self._given is not None
+            delta = float(self.exposure[name][row - 1]) if row else (math.nan if unknown else 0.0)
             for key in self._perps:
                 if parse_key(key).base == asset and row:
                     delta += self.held(key, row) - float(self.positions[key][row - 1])

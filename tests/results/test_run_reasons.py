@@ -71,6 +71,31 @@ def test_a_folder_has_the_same_reasons(sample_data, tmp_path):
         assert opened.reasons.triggers(int(row)) == made.reasons.triggers(int(row)) == reasons_at(made, row)
 
 
+def test_a_run_that_went_on_has_its_reasons(sample_data):
+    """From a checkpoint, of a book in ether that was given: its first row has no row before it in the tables."""
+    settings = {
+        "share_class": "ETH",
+        "initial_capital": 30,
+        "risk.limits": {},
+        "start": "2024-02-01",
+        "end": "2024-02-08",
+    }
+    held = {"wallet:BaseToken:ETH": 1.0, "wallet:BaseToken:USDT": 50_000.0}
+    whole = basis.backtest("btc_basis", sample_data, overrides=settings, positions=held)
+    rest = basis.backtest(
+        "btc_basis", sample_data, overrides=settings, positions=held, resume=whole.checkpoint("2024-02-03")
+    )
+    late = whole.events[whole.events["timestamp"] > "2024-02-04"]
+    same = rest.events[rest.events["timestamp"] > "2024-02-04"]
+    assert len(late) > 0
+    assert list(late["detail"]) == list(same["detail"])
+    assert "first row" not in " ".join(rest.events["detail"])
+    # what the checkpoint held is in no table of the run that went on
+    assert {band.name.partition("|")[0] for band in rest.reasons.bands(0)} <= {"margin_ratio"}
+    assert math.isnan(rest.reasons.held("binance:BaseToken:BTC", 0))
+    repr(rest.explain(rest.equity.index[0]))
+
+
 @pytest.mark.parametrize("driver", ["kernel", "event"])
 def test_both_drivers_give_the_same_reasons(driver, sample_data):
     run = basis.backtest("btc_basis", sample_data, start="2024-02-01", end="2024-02-10", driver=driver)
@@ -121,6 +146,7 @@ def test_the_net_delta_before_a_decision_is_that_of_the_book():
     first = {band.name: band for band in run.reasons.bands(0)}
     assert first["invested"].value == pytest.approx(1.05 * 50_000.0 / 102_500.0, rel=1e-12)
     assert first["margin_ratio|binance"].value == pytest.approx(1.0, rel=1e-12)
+    assert "net_delta_ratio|BTC" not in first
     assert (first["margin_ratio|binance"].low, first["margin_ratio|binance"].high) == (0.35, 0.75)
 
 
