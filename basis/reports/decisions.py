@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from basis.assets import load_assets
 from basis.kernel.keys import parse_key
 from basis.reports.formatting import number
@@ -51,7 +53,7 @@ def undone(decided: Any, followed: Any, kinds: Mapping[str, str]) -> Iterator[st
 def _traded(sent: Any, asset: str) -> float:
     """Units of an asset that fills traded, of the leg that traded more."""
     fills = sent[sent["kind"] == "fill"]
-    fills = fills[[asset in _assets_of(name) for name in fills["instrument"]]]
+    fills = fills[np.array([asset in _assets_of(name) for name in fills["instrument"]], dtype=bool)]
     legs = fills["quantity"].abs().groupby(fills["instrument"].str.contains(":Perp:")).sum()
     return float(legs.max()) if len(legs) else 0.0
 

@@ -151,7 +151,12 @@ class ExplainedRow:
 
     def held_before_orders(self, name: str) -> float:
         """Stored quantity of an instrument before the orders of this row, what is under way included."""
-        return self.run.reasons.held(name, self.row)
+        if not self.row:
+            return self.run.reasons.held(name, 0)
+        settled: Any = self.settled
+        closed = settled[(settled["instrument"] == name) & settled["kind"].isin(("fill", "liquidation", "reward"))]
+        held = self._inputs.held_before(name) + self._inputs.held_before(f"{name}|in_transit")
+        return held + float(closed["quantity"].sum())
 
     @functools.cached_property
     def undone(self) -> list[str]:

@@ -4,6 +4,7 @@ Recomputed from the tables of a run and the policy of its configuration, so that
 numpy and what the layers below have.
 """
 
+import collections
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -11,10 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from basis.assets import load_assets
 from basis.components.run_state import slots_of
 from basis.config import Config
 from basis.inputs.plans import Strategy
-from basis.kernel.keys import parse_key
+from basis.kernel.keys import Key, parse_key
 from basis.kernel.layout.codes import NO_LIMIT
 from basis.results.row_prices import RowPrices
 from basis.results.table import Table
@@ -147,9 +149,14 @@ class Reasons:
         """A stored quantity before the decision of a row, what is under way included; NaN where it is not known."""
         moving = f"{name}|in_transit"
         held = 0.0
-        if row and name in self.positions.columns:
-            held = float(self.positions[name][row - 1])
-            held += float(self.positions[moving][row - 1]) if moving in self.positions.columns else 0.0
+        # an order that fills in the next bar changes nothing in the row of its decision
+        waits = self.config.fill == "next_bar" and name in self.positions.columns
+        if (row or waits) and name in self.positions.columns:
+            at = row if waits else row - 1
+            held = float(self.positions[name][at])
+            held += float(self.positions[moving][at]) if moving in self.positions.columns else 0.0
+            if waits:
+                return held
         elif self.resumed:
             # what the checkpoint held is in no table
             return math.nan
@@ -211,21 +218,28 @@ class Reasons:
         return tuple(key for key in self.positions.columns if ":Perp:" in key and "|" not in key)
 
     def _drifts(self, row: int, equity: float) -> Iterator[Band]:
-        """Net delta by asset, of the row before at this row's price, closings of perps in between included."""
+        """Net delta by asset, of what is held before the decision at the rates of its row."""
         if not math.isfinite(self.policy["max_drift"]):
             return
         for name in self.exposure.columns:
             measure, _, asset = name.partition("|")
-            if measure != "net_delta":
+            price = self.prices.price(asset, row) if measure == "net_delta" else 0.0
+            if price <= 0.0:
                 continue
-            # the delta of a starting book is in no table
-            unknown = self.resumed or self._given is not None
-            delta = float(self.exposure[name][row - 1]) if row else (math.nan if unknown else 0.0)
-            for key in self._perps:
-                if parse_key(key).base == asset and row:
-                    delta += self.held(key, row) - float(self.positions[key][row - 1])
-            worth = abs(delta) * self.prices.price(asset, row) / equity
-            yield Band(f"net_delta_ratio|{asset}", worth, high=self.policy["max_drift"], aim=0.0)
+            delta = 0.0
+            for key, units in self._counted[asset]:
+                delta += self.held(key, row) * (1.0 if units is None else self.prices.unit_value(units, row) / price)
+            yield Band(f"net_delta_ratio|{asset}", abs(delta) * price / equity, high=self.policy["max_drift"], aim=0.0)
+
+    @functools.cached_property
+    def _counted(self) -> dict[str, list[tuple[str, Key | None]]]:
+        """Instruments that count as an asset; without a key of their own where a unit of one is one of the asset."""
+        found: dict[str, list[tuple[str, Key | None]]] = collections.defaultdict(list)
+        for name in self.positions.columns:
+            if name.count(":") == 2 and "|" not in name:
+                key = parse_key(name)
+                found[load_assets().underlying_of(key.base)].append((name, None if key.type == "Perp" else key))
+        return found
 
     # --- triggers ------------------------------------------------------------------------------------------------
 

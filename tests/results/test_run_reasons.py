@@ -146,7 +146,8 @@ def test_the_net_delta_before_a_decision_is_that_of_the_book():
     first = {band.name: band for band in run.reasons.bands(0)}
     assert first["invested"].value == pytest.approx(1.05 * 50_000.0 / 102_500.0, rel=1e-12)
     assert first["margin_ratio|binance"].value == pytest.approx(1.0, rel=1e-12)
-    assert "net_delta_ratio|BTC" not in first
+    assert first["net_delta_ratio|BTC"].value == pytest.approx(0.05 * 50_000.0 / 102_500.0, rel=1e-9)
+    assert "net_delta_ratio|BTC 0.0244 > 0.02" in run.reasons.triggers(0)
     assert (first["margin_ratio|binance"].low, first["margin_ratio|binance"].high) == (0.35, 0.75)
 
 
@@ -192,6 +193,20 @@ def test_explain_says_why_and_what_it_led_to(results):
         held = result.positions.loc[stamp, instrument]
         change = fills[fills["instrument"] == instrument]["quantity"].sum()
         assert result.reasons.held(instrument, hour.row) + change == pytest.approx(held, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("fill", ["same_bar", "next_bar"])
+def test_what_fills_lead_to_is_what_is_held(fill, sample_data):
+    """In every row with fills of the first weeks: what was held before the orders, and the fills, are the position."""
+    run = basis.backtest("btc_basis", sample_data, overrides={**WINDOW, "end": "2024-06-10", "fill": fill})
+    stamps = run.events[run.events["kind"] == "fill"]["timestamp"].unique()
+    assert len(stamps) >= 3
+    for stamp in stamps:
+        hour = run.explain(stamp)
+        changes = hour.orders[hour.orders["kind"] == "fill"].groupby("instrument")["quantity"].sum()
+        for instrument, change in changes.items():
+            held = hour.held_before_orders(instrument) + change
+            assert held == pytest.approx(run.positions.loc[stamp, instrument], rel=1e-9, abs=1e-12), (stamp, instrument)
 
 
 def test_what_stays_undone_is_told(sample_data):
