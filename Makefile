@@ -69,7 +69,7 @@ docs: $(STAMP) ## write docs/layout.md from the layouts of the kernel
 results: $(STAMP) ## run every mode on a real data set (BASIS_TEST_DATA) and write docs/results.md
 	$(BIN)/python tests/benchmarks/results.py
 
-picture: $(STAMP) ## draw the picture of the README from the sample
+picture: $(STAMP) ## draw the picture of the README from a real data set (BASIS_TEST_DATA)
 	$(BIN)/python tests/benchmarks/picture.py
 
 lint: $(STAMP) ## check style, format, types and layers

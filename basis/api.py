@@ -5,17 +5,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Never
+from typing import Any
 
 from .components.run_state import Checkpoint
 from .config import Config, load_config
-from .config.layers import refuse_arguments
 from .engine.blocking import run_blocking
 from .engine.event_driven import Driver, EventDriver
 from .engine.recording import Recording
 from .engine.simulation import simulate, warn_if_stopped
 from .engine.wiring import checked_mode, configured
-from .errors import InputError
+from .errors import InputError, as_path, checked_call, shown
 from .execution.interface import VenueInterface
 from .inputs.plans import Strategy
 from .market import DataProvider
@@ -26,6 +25,14 @@ from .strategies.compiled import CompiledStrategy
 from .strategies.manager import StrategyManager
 
 __all__ = ["EventDrivenStrategyEngine", "backtest", "default_data", "open_run"]
+
+#: What a mapping among the arguments of `backtest` looks like.
+_MAPPINGS = {
+    "overrides": '{"strategy.margin_ratio_target": 0.8}',
+    "positions": '{"binance:BaseToken:USDT": 50_000.0}',
+    "components": '{"risk_monitor": MyRiskMonitor}',
+    "interfaces": '{"bybit": MyClient}',
+}
 
 
 def default_data() -> Path:
@@ -49,6 +56,7 @@ def default_data() -> Path:
 class EventDrivenStrategyEngine(EventDriver):
     __doc__ = EventDriver.__doc__
 
+    @checked_call
     def __init__(
         self,
         config: Any,
@@ -71,6 +79,7 @@ class EventDrivenStrategyEngine(EventDriver):
             positions=positions, strategy=strategy, **more,
         )  # fmt: skip
 
+    @checked_call
     async def run_backtest(
         self,
         start_date: Any = None,
@@ -108,6 +117,7 @@ class EventDrivenStrategyEngine(EventDriver):
         return result
 
 
+@checked_call
 def backtest(
     config: "Config | Mapping[str, Any] | str | Path",
     data: "str | os.PathLike[str] | DataProvider | Panel | None" = None,
@@ -125,7 +135,6 @@ def backtest(
     interfaces: Mapping[str, type[VenueInterface]] | None = None,
     event_log: "str | Path | None" = None,
     progress: Callable[[int, int], None] | None = None,
-    **misspelt: Never,
 ) -> Result:
     """Run a strategy over a market and return its result.
 
@@ -169,10 +178,11 @@ def backtest(
     True
     """
     began = time.perf_counter()
-    refuse_arguments(backtest, misspelt, " Keys of the configuration go into overrides.")
     if driver not in ("kernel", "event"):
         raise InputError(f"driver {driver!r} is not available; use 'kernel' or 'event'.")
     checked_mode("backtest")
+    _check_mappings(overrides=overrides, positions=positions, components=components, interfaces=interfaces)
+    _check_writing(force, event_log, progress)
     window = {"start": start, "end": end}
     resolved = load_config(config, {**(overrides or {}), **{k: v for k, v in window.items() if v is not None}})
     if isinstance(data, DataProvider | Panel):
@@ -184,7 +194,7 @@ def backtest(
             # what a provider resolves depends on the configuration
             market = type(market)(market.data_dir, resolved)
     else:
-        market = DataProvider(Path(data) if data is not None else default_data(), resolved)
+        market = DataProvider(default_data() if data is None else data, resolved)
     if out is not None:
         Result.check_target(out, force)
     elapsed = {"load": time.perf_counter() - began}
@@ -217,6 +227,23 @@ def backtest(
     if out is not None:
         result.save(out, force=force)
     return result
+
+
+def _check_writing(force: Any, event_log: Any, progress: Any) -> None:
+    """Refuse what says where and how a run is written or reported, and is of another kind."""
+    if not isinstance(force, bool):
+        raise InputError(f"force is {shown(force)}; give True to replace a run folder, else False.")
+    if event_log is not None:
+        as_path(event_log, "event_log")
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress is {shown(progress)}; give a function of (rows done, rows), or leave it out.")
+
+
+def _check_mappings(**given: Any) -> None:
+    """Refuse arguments that are given and are no mappings."""
+    for name, value in given.items():
+        if not isinstance(value, Mapping | None):
+            raise InputError(f"{name} is {shown(value)}; give a mapping, such as {_MAPPINGS[name]}, or leave it out.")
 
 
 def _told(recording: Recording, strategy: CompiledStrategy | None) -> Recording:

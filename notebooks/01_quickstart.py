@@ -86,8 +86,7 @@ result.plot.drawdown()
 # which they did not would have stopped.
 
 # %%
-columns = [name for name in result.attribution.columns if "|" not in name]
-earned = result.attribution[columns].sum()
+earned = result.attribution.sum()
 table = pd.DataFrame({result.summary["share_class"]: earned, "of the P&L": earned / earned.sum()})
 table[earned.abs() > 1e-6].style.format({"USDT": "{:,.2f}", "of the P&L": "{:.2%}"})
 

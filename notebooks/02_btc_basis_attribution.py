@@ -92,7 +92,7 @@ for venue in result.config.strategy.hedge_allocation:
     perp = f"{venue}:Perp:BTCUSDT"
     notional = result.positions[perp].abs() * result.panel[f"mark|{perp}"]
     settled = result.panel[f"funding_rate|{perp}"].loc[lambda rate: rate != 0]
-    paid = result.attribution[f"funding_pnl|{venue}"].sum()
+    paid = result.attribution_by_venue[f"funding_pnl|{venue}"].sum()
     years = (notional.index[-1] - notional.index[0]) / pd.Timedelta(days=365)
     by_venue[venue] = {
         "funding, USDT": paid,
@@ -112,8 +112,7 @@ pd.DataFrame(by_venue).T.style.format("{:,.0f}").format(
 # ## How bad was the worst day?
 
 # %%
-causes = [name for name in result.attribution if "|" not in name]
-hourly = result.attribution[causes]
+hourly = result.attribution
 # a day ends at 00:00 UTC of the next, so that its last hour belongs to it
 daily = hourly.groupby((hourly.index - pd.Timedelta("1s")).strftime("%Y-%m-%d")).sum()
 daily = daily.loc[:, daily.abs().max() > 1e-6].assign(total=daily.sum(axis=1))

@@ -16,7 +16,7 @@ import basis
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
 #: Pages with Python → how many blocks they have.
-WITH_PYTHON = {"README.md": 1, "python.md": 2, "strategies.md": 2, "engine.md": 1}
+WITH_PYTHON = {"README.md": 1, "python.md": 5, "strategies.md": 2, "engine.md": 1}
 #: A block of Python, and the text that it prints where the page shows that.
 BLOCK = re.compile(r"^```python\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", flags=re.MULTILINE | re.DOTALL)
 
@@ -68,6 +68,36 @@ def test_a_block_prints_what_is_shown(sessions):
     shown = {(page, i): text for page in WITH_PYTHON for i, (_, text) in enumerate(blocks(page)) if text is not None}
     assert shown == {(page, i): sessions[page]["printed"][i] for page, i in shown}
     assert len(shown) == 1
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON)
+def test_a_figure_is_the_last_line_of_its_block(page):
+    """A notebook shows what a cell ends with, and nothing else."""
+    for source, _ in blocks(page):
+        lines = ast.parse(source).body
+        drawn = [i for i, line in enumerate(lines) if ".plot." in ast.unparse(line)]
+        assert drawn in ([], [len(lines) - 1])
+        assert all(isinstance(lines[i], ast.Expr) and isinstance(lines[i].value, ast.Call) for i in drawn)
+    assert page not in ("README.md", "python.md") or ".plot." in PAGES[page]
+
+
+@pytest.mark.parametrize("page", ["README.md", "python.md"])
+def test_a_block_can_be_run_again(page, sessions, tmp_path, monkeypatch):
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    for source, _ in blocks(page):
+        assert run(source, page, names) == run(source, page, names)
+
+
+def test_the_table_of_the_readme_is_that_of_the_results():
+    rows = [row.split(" | ") for row in PAGES["results.md"].splitlines() if row.startswith("| `")]
+    wanted = {row[0]: [row[1], *row[3:6], row[12]] for row in rows}
+    found = [
+        row.strip("| ").split(" | ") for row in PAGES["README.md"].splitlines() if re.match(r"\| `\w+` \| 20", row)
+    ]
+    assert len(found) == 8
+    assert {f"| {row[0]}": row[1:] for row in found} == {f"| {row[0]}": wanted[f"| {row[0]}"] for row in found}
 
 
 def test_the_first_block_makes_a_run_and_its_folder(sessions):
@@ -136,7 +166,7 @@ def test_the_columns_named_are_those_of_the_attribution(sessions):
     text = PAGES["accounting.md"]
     table = text[text.index("| column | what it holds |") : text.index("- **Slippage**")].strip()
     named = [name for row in table.splitlines()[2:] for name in re.findall(r"`([a-z_]+)`", row.split(" | ")[0])]
-    assert sorted(named) == sorted(name for name in sessions["python.md"]["result"].attribution if "|" not in name)
+    assert sorted(named) == sorted(sessions["python.md"]["result"].attribution)
 
 
 def test_the_options_named_are_those_there_are(capsys):

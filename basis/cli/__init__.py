@@ -107,7 +107,7 @@ def backtest(
     if not quiet:
         from basis.cli.show import print_summary
 
-        print_summary(result.summary, result.warnings)
+        print_summary(result.summary, result.warnings, result.doubts)
         typer.echo(f"report: {folder / 'report.html'}")
     typer.echo(folder)
     if result.status == "stopped":
@@ -164,11 +164,14 @@ def report(
 def explain(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run.")],
     timestamp: Annotated[str, typer.Argument(metavar="T", help="Instant of the row, UTC: '2024-08-05 02:00'.")],
+    until: Annotated[
+        str | None, typer.Argument(metavar="[UNTIL]", help="Last instant of a period, which is told instead of a row.")
+    ] = None,
 ) -> None:
-    """Tell one row of a run: market, settlements, risk, fills, and P&L by column with the numbers that make it."""
+    """Tell one row of a run: market, risk, why the strategy acted, fills, and P&L with its numbers; or a period."""
     from basis.reports import open_run
 
-    typer.echo(open_run(run).explain(timestamp))
+    typer.echo(open_run(run).explain(timestamp, until))
 
 
 @app.command()

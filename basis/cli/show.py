@@ -31,7 +31,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Se
     console().print(table)
 
 
-def print_summary(summary: Mapping[str, Any], warnings: Sequence[str]) -> None:
+def print_summary(summary: Mapping[str, Any], warnings: Sequence[str], doubts: Sequence[str] = ()) -> None:
     """Print a run's headline, its P&L by cause, and what one should know before believing either."""
     title = f"{summary['mode']}, {_day(summary['start'])} to {_day(summary['end'])}, {summary['rows']:,} rows"
     title += "" if summary["status"] == "complete" else f", {summary['status']}"
@@ -45,6 +45,8 @@ def print_summary(summary: Mapping[str, Any], warnings: Sequence[str]) -> None:
     screen.print(table)
     for warning in warnings:
         screen.print(Text(f"warning: {warning}", style="yellow"))
+    for place, doubt in enumerate(doubts, 1):
+        screen.print(Text(f"doubt {place}: {doubt}"))
 
 
 def print_comparison(tables: Iterable[tuple[Sequence[str], Sequence[Sequence[str]]]], notes: Sequence[str]) -> None:

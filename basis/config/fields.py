@@ -23,9 +23,11 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 from basis.config.durations import parse_duration, parse_instant
+from basis.errors import ConfigError
 
 #: Likeness of two spellings (difflib's ratio) from which on one is proposed for the other.
 _NEAR = 0.5
+_FROZEN = "A configuration is frozen. Use config.replace({key: value}) for a changed copy."
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -99,11 +101,20 @@ class OneOf:
         return value
 
 
-class FrozenDict(dict[K, V]):
+class NamedDict(dict[K, V]):
+    """A dict whose error for an unknown key gives the nearest one."""
+
+    def __missing__(self, key: Any) -> NoReturn:
+        near = nearest(key, map(str, self)) if isinstance(key, str) else None
+        hint = f"did you mean {near!r}?" if near else f"there are {', '.join(map(str, self)) or 'none'}."
+        raise KeyError(f"There is no {key!r}; {hint}")
+
+
+class FrozenDict(NamedDict[K, V]):
     """A dict that refuses changes: a frozen model must not be changed through a mapping it holds."""
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError("a configuration is frozen; use Config.replace(overrides) for a changed copy")
+        raise ConfigError(_FROZEN)
 
     __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
     clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
@@ -125,6 +136,29 @@ class Model(BaseModel):
     """Frozen base model that names an unknown key, the keys allowed and the nearest of them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in type(self).model_fields:
+            raise ConfigError(_FROZEN)
+        super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        """Keys and own methods: those of pydantic are left out, so that Tab shows what can be set."""
+        inherited = dir(BaseModel)
+        return sorted({name for name in super().__dir__() if name not in inherited or name.startswith("__")})
+
+    def __getattr__(self, name: str) -> Any:
+        """Raise the error for a missing key, which names the nearest one."""
+        try:
+            return super().__getattr__(name)  # type: ignore[misc]
+        except AttributeError as error:
+            if not name.startswith("_") and not hasattr(type(self), name):
+                fields = type(self).model_fields
+                below = {key: path for key, path in self._keys_below() if key not in fields}
+                near = nearest(name, [*fields, *below])
+                hint = f"Did you mean {below.get(near, near)}?" if near else f"Its keys are {', '.join(fields)}."
+                raise AttributeError(f"A {type(self).__name__} has no {name!r}. {hint}") from None
+            raise error
 
     @model_validator(mode="before")
     @classmethod

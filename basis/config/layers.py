@@ -3,14 +3,13 @@
 May import this package's leaf modules only.
 """
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from basis.config.fields import nearest
 from basis.config.venues import OVERRIDE
 from basis.config_files import parse_yaml
-from basis.errors import ConfigError, InputError
+from basis.errors import ConfigError
 
 _PREFIX = "BASIS__"
 
@@ -97,25 +96,6 @@ def propose(given: str, allowed: Any) -> str:
     """End of a message: the nearest name, and all that are allowed."""
     near = nearest(given, allowed)
     return (f" Did you mean {near}?" if near else "") + f" Allowed: {', '.join(allowed)}."
-
-
-def refuse_arguments(function: Callable[..., Any], given: Mapping[str, Any], hint: str = "") -> None:
-    """Refuse named arguments that a function does not have, with the nearest that it has.
-
-    Parameters
-    ----------
-    given : what its ``**misspelt`` took; nothing, where all is well
-    hint : what else may have been meant
-
-    Raises
-    ------
-    InputError
-        For the first of them.
-    """
-    for name in given:
-        kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        known = [each.name for each in inspect.signature(function).parameters.values() if each.kind not in kinds]
-        raise InputError(f"{function.__name__} has no argument {name}.{propose(name, known)}{hint}")
 
 
 def resolve_like(venues: dict[str, Any]) -> None:

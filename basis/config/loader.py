@@ -13,7 +13,7 @@ from basis.config.models import Config
 from basis.config.resolving import changes_of, resolve_config
 from basis.config.strategy_settings import IDENTITY
 from basis.config_files import config_files, read_yaml
-from basis.errors import ConfigError
+from basis.errors import ConfigError, checked_call
 
 
 def list_modes() -> dict[str, str]:
@@ -21,6 +21,7 @@ def list_modes() -> dict[str, str]:
     return {name: str(read_yaml(path).get("description", "")) for name, path in config_files("modes").items()}
 
 
+@checked_call
 def load_config(
     x: "str | Path | Mapping[str, Any] | Config",
     overrides: Mapping[str, Any] | None = None,
@@ -88,7 +89,7 @@ def _read(x: Any) -> dict[str, Any]:
     mode = raw.get("mode")
     if mode is None:
         raise ConfigError("Missing key mode." + propose("", modes))
-    if mode not in modes:
+    if not isinstance(mode, str) or mode not in modes:
         raise ConfigError(f"Unknown mode: {mode}." + propose(str(mode), modes) + " Another mode needs instruments.")
     return merge(read_yaml(modes[mode]), raw)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from basis.config import display
 from basis.config.durations import parse_duration
 from basis.config.fields import (
     Boolean,
@@ -30,6 +31,7 @@ from basis.config.resolving import changes_of, resolve_config
 from basis.config.strategy_settings import StrategySettings
 from basis.config.venues import Distribution, Venue
 from basis.config.yaml_io import dump_yaml, plain
+from basis.errors import checked_call
 from basis.series_kinds import default_staleness, kinds
 
 _HIGHER_IS_WORSE = ("ltv", "net_delta_ratio", "drawdown")
@@ -241,6 +243,7 @@ class Config(Model):
         """Exchanges whose share of the hedge is > 0, in the order given."""
         return tuple(name for name, weight in (self.strategy.hedge_allocation or {}).items() if weight > 0)
 
+    @checked_call
     def replace(self, overrides: Mapping[str, Any]) -> "Config":
         """Return a validated copy with dotted ``overrides``; what they do not name stays as it is, capital included."""
         return resolve_config(type(self), self.to_dict(), changes_of(overrides)) if overrides else self
@@ -256,6 +259,14 @@ class Config(Model):
     def to_yaml(self) -> str:
         """Return resolved YAML; :func:`basis.load_config` reads an equal configuration from it."""
         return self._yaml
+
+    def __repr__(self) -> str:
+        return display.to_text(self)
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return display.to_html(self)
 
     @field_validator("bar_interval")
     @classmethod

@@ -305,6 +305,12 @@ class Venue(Model):
                 refuse("gas_units", operation, must, GAS_OPERATIONS)
         return self
 
+    def __repr__(self) -> str:
+        held = ", ".join(
+            name for name in type(self).model_fields if getattr(self, name) and name not in ("name", "kind")
+        )
+        return f"<Venue {self.name} ({self.kind}): {held}>"
+
     def slippage(self, market: Literal["spot", "perp"], symbol: str) -> Dated[Slippage]:
         """Return the slippage table of ``symbol`` (as ``BTCUSDT``), else the default one.
 

@@ -19,7 +19,7 @@ from ..components.pnl_calculator import PnLCalculator
 from ..components.position_monitor import PositionMonitor
 from ..components.risk_monitor import RiskMonitor
 from ..components.run_state import Checkpoint, CurrentRun, StartingBook
-from ..errors import EngineError, InputError
+from ..errors import EngineError, InputError, checked_call
 from ..execution.factory import ExecutionInterfaceFactory
 from ..execution.interface import VenueInterface
 from ..execution.managers import CEXExecutionManager, OnChainExecutionManager
@@ -117,6 +117,7 @@ class EventDriver:
     cex_execution_manager: CEXExecutionManager
     onchain_execution_manager: OnChainExecutionManager
 
+    @checked_call
     def __init__(
         self,
         config: Any,

@@ -16,6 +16,7 @@ from ..config import Config, load_config
 from ..config.layers import propose
 from ..config_files import read_yaml
 from ..errors import BasisError, EngineError, InputError
+from ..execution.factory import checked_environment
 from ..execution.managers import CEXExecutionManager, OnChainExecutionManager
 from ..inputs.plans import Strategy
 from ..market.panel import Panel
@@ -65,6 +66,7 @@ def configured(config: Any, initial_capital: float, share_class: str) -> Config:
 
 
 def checked_mode(execution_mode: str) -> str:
+    checked_environment()
     wanted = os.environ.get("BASIS_EXECUTION_MODE")
     if wanted and wanted != execution_mode:
         raise InputError(f"execution_mode is {execution_mode!r}, BASIS_EXECUTION_MODE is {wanted!r}. They must agree.")

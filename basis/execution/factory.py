@@ -20,6 +20,20 @@ CLIENTS: dict[tuple[str, str], type[VenueInterface]] = {
 }
 
 
+def checked_environment() -> str:
+    """The environment that ``BASIS_ENVIRONMENT`` names.
+
+    Raises
+    ------
+    InputError
+        For one that does not exist.
+    """
+    environment = os.environ.get("BASIS_ENVIRONMENT") or "dev"
+    if environment not in ENVIRONMENTS:
+        raise InputError(f"BASIS_ENVIRONMENT is {environment!r}; it must be one of {', '.join(ENVIRONMENTS)}.")
+    return environment
+
+
 def flavour(execution_mode: str) -> str:
     """``simulation`` for backtests; live is ``live`` in production and ``testnet`` elsewhere (``BASIS_ENVIRONMENT``).
 
@@ -28,11 +42,9 @@ def flavour(execution_mode: str) -> str:
     InputError
         For a mode or environment that does not exist.
     """
+    environment = checked_environment()
     if execution_mode == "backtest":
         return "simulation"
-    environment = os.environ.get("BASIS_ENVIRONMENT", "dev")
-    if environment not in ENVIRONMENTS:
-        raise InputError(f"BASIS_ENVIRONMENT is {environment!r}; it must be one of {', '.join(ENVIRONMENTS)}.")
     if execution_mode != "live":
         raise InputError(f"execution_mode {execution_mode!r}; it must be 'backtest' or 'live'.")
     return "live" if environment == "production" else "testnet"

@@ -2,11 +2,12 @@
 numpy and its siblings; takes any configuration object with the attributes of `basis.config.Config`.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from basis.errors import InputError, as_path, checked_call
 from basis.kernel.keys import Key
 from basis.market.assemble import PanelBuilder
 from basis.market.needed import needed_series
@@ -83,9 +84,12 @@ class DataProvider:
     >>> result = basis.backtest(config, provider)
     """
 
-    def __init__(self, data_dir: str | Path, config: Any) -> None:
+    @checked_call
+    def __init__(self, data_dir: "str | os.PathLike[str]", config: Any) -> None:
+        if not hasattr(config, "instruments"):
+            raise InputError(f"config is {config!r}; give a Config, such as basis.load_config makes.")
         self.config = config
-        self.data_dir = Path(data_dir)
+        self.data_dir = as_path(data_dir, "data")
         self._store = SeriesStore(self.data_dir, config)
         self._lookup: Panel | None = None
         #: Instruments that were asked for beside those of the configuration, such as a starting book's.

@@ -1,13 +1,13 @@
 """The figures of `result.plot` and `comparison.plot`. plotly and matplotlib are imported when a figure is drawn."""
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from basis.errors import InputError
 from basis.plots.data import EVENT_KINDS, RunData
+from basis.plots.figure_methods import FigureMethods, suggestion
 from basis.plots.figures import (
     annotations,
     comparison,
@@ -38,18 +38,7 @@ _ATTRIBUTION_KINDS = {
 }
 
 
-class _FigureMethods:
-    """Methods that make figures. The error for a misspelt one names the nearest."""
-
-    def __getattr__(self, name: str) -> Any:
-        names = [figure for figure in vars(type(self)) if not figure.startswith("_")]
-        if name.startswith("_"):
-            raise AttributeError(name)
-        hint = _suggestion(name, names) or f" There are {', '.join(names)}."
-        raise AttributeError(f"There is no figure {name!r}.{hint}")
-
-
-class Plots(_FigureMethods):
+class Plots(FigureMethods):
     """Figures of a run.
 
     Every method takes ``backend``. ``plotly`` gives a plain `plotly.graph_objects.Figure` for the screen,
@@ -164,8 +153,8 @@ class Plots(_FigureMethods):
             If the kind is unknown.
         """
         _refuse_backend("attribution", "kind", kind)
-        if kind not in _ATTRIBUTION_KINDS:
-            near = _suggestion(kind, _ATTRIBUTION_KINDS)
+        if not isinstance(kind, str) or kind not in _ATTRIBUTION_KINDS:
+            near = suggestion(kind, _ATTRIBUTION_KINDS)
             raise InputError(f"Unknown kind {kind!r}. Use 'area', 'waterfall', 'monthly' or 'share'.{near}")
         return self._draw_over_time(_ATTRIBUTION_KINDS[kind](self._run), events, backend, rows)
 
@@ -303,17 +292,17 @@ class Plots(_FigureMethods):
 
     def _draw_over_time(self, picture: Picture, events: Sequence[str], backend: str, rows: int | None) -> Any:
         """Draw a picture and mark events on it."""
-        events = (events,) if isinstance(events, str) else tuple(events)
+        events = tuple(events) if isinstance(events, Iterable) and not isinstance(events, str) else (events,)
         for kind in events:
             if kind not in EVENT_KINDS:
                 allowed = ", ".join(EVENT_KINDS)
                 raise InputError(
-                    f"Unknown kind of event {kind!r}. The kinds are {allowed}.{_suggestion(kind, EVENT_KINDS)}"
+                    f"Unknown kind of event {kind!r}. The kinds are {allowed}.{suggestion(kind, EVENT_KINDS)}"
                 )
         return draw(annotations.with_event_marks(self._run, picture, events) if events else picture, backend, rows)
 
 
-class ComparisonPlots(_FigureMethods):
+class ComparisonPlots(FigureMethods):
     """Figures of several runs side by side; ``backend`` and ``rows`` are those of `Plots`.
 
     Attributes
@@ -385,7 +374,7 @@ def draw(picture: Picture, backend: str, rows: int | None = ROWS) -> Any:
     elif backend == "matplotlib":
         from basis.plots.backends import matplotlib_figure as module
     else:
-        near = _suggestion(backend, ("plotly", "matplotlib"))
+        near = suggestion(backend, ("plotly", "matplotlib"))
         raise InputError(f"Unknown backend {backend!r}. Use 'plotly' or 'matplotlib'.{near}")
     return module.draw_figure(picture if rows is None else thin(picture, rows))
 
@@ -396,12 +385,6 @@ def _refuse_backend(figure: str, argument: str, given: object) -> None:
         raise InputError(
             f"The first argument of {figure} is {argument}, not the backend. Write {figure}(backend={given!r})."
         )
-
-
-def _suggestion(given: object, names: Any) -> str:
-    """The nearest name as a question, or an empty text."""
-    found = difflib.get_close_matches(str(given), list(names), n=1)
-    return f" Did you mean {found[0]!r}?" if found else ""
 
 
 def _to_instant(timestamp: Any) -> np.datetime64 | None:

@@ -2,12 +2,12 @@
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any
 
-from basis.config.layers import propose, refuse_arguments
-from basis.errors import InputError
+from basis.config.layers import propose
+from basis.errors import InputError, checked_call
 from basis.reports import comparison_tables as tables
 from basis.reports.result import Result, open_run
 from basis.results.comparison import RunComparison, distinct_names
@@ -93,9 +93,8 @@ class Comparison(RunComparison):
         return tables.notebook_html(self)
 
 
-def compare(
-    *runs: "Result | str | os.PathLike[str]", names: "Sequence[str] | None" = None, **misspelt: Never
-) -> Comparison:
+@checked_call
+def compare(*runs: "Result | str | os.PathLike[str]", names: "Sequence[str] | None" = None) -> Comparison:
     """Put runs side by side.
 
     Parameters
@@ -132,14 +131,13 @@ def compare(
     >>> bool(both.stats.loc["pnl", "lean"] == lean.stats()["pnl"])
     True
     """
-    refuse_arguments(compare, misspelt)
     if len(runs) < 2:
         raise InputError(f"{len(runs)} run{'' if len(runs) == 1 else 's'} to compare: give two or more.")
     results = [_open(run) for run in runs]
     if names is None:
         return Comparison(dict(zip(distinct_names(results), results, strict=True)))
-    given = [names] if isinstance(names, str) else list(names)
-    if len(given) != len(results) or len(set(given)) < len(given) or not all(isinstance(name, str) for name in given):
+    given = [names] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
+    if len(given) != len(results) or not all(isinstance(name, str) for name in given) or len(set(given)) < len(given):
         raise InputError(f"names={given!r}: give {len(results)} different texts, one for each run.")
     return Comparison(dict(zip(given, results, strict=True)))
 

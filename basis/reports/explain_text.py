@@ -8,6 +8,7 @@ import numpy as np
 
 from basis.kernel.keys import QUOTE_ASSET, parse_key
 from basis.plots.labels import measure_label
+from basis.reports.decisions import Holdings
 from basis.reports.explained_row import ExplainedRow
 from basis.reports.formatting import money, number, percent, with_minus_sign
 from basis.reports.row_inputs import is_perp
@@ -70,11 +71,10 @@ def _sections(row: ExplainedRow) -> dict[str, list[str]]:
         "Settled": [_settlement(event) for event in _rows(row.settled)],
         "Flows": [f"{event.detail}: {with_minus_sign(money(event.amount, share_class))}" for event in _rows(row.flows)],
         "Risk": list(_risk(row)),
-        "Decision": [
-            " ".join(filter(None, (event.action, event.instrument, number(event.amount) if event.amount else "")))
-            for event in _rows(row.decision)
-        ],
-        "Orders and fills": [_order(event, share_class) for event in _rows(row.orders)],
+        "Reasons": list(_reasons(row)),
+        "Decision": list(_decision(row)),
+        "Orders and fills": list(_orders(row)),
+        "Undone": row.undone,
         "Exposure": list(_exposure(row)),
         "P&L": list(_pnl(row)),
         "Check": [_check(row)],
@@ -157,7 +157,52 @@ def _risk(row: ExplainedRow) -> Iterable[str]:
         yield f"alert: {event.detail}, {event.level}"
 
 
-def _order(event: Any, share_class: str) -> str:
+def _reasons(row: ExplainedRow) -> Iterable[str]:
+    """Why the strategy was asked, and every number that it watches with its band."""
+    for why in row.asked_because:
+        measure, value, sign = (*why.split(), "", "", "")[:3]
+        side = {"<": "below", ">": "above"}.get(sign)
+        if side is not None and measure in row.bands.index:
+            why = f"{measure} {value} {side} its band {_edges(row.bands.loc[measure])}"
+        yield f"asked because: {why}"
+    for name, band in _lines(row.bands):
+        aim = "" if np.isnan(band["aim"]) else f", aims at {_ratio(band['aim'])}"
+        yield f"{name} {_ratio(band['value'])}, band {_edges(band)}{aim}"
+
+
+def _edges(band: Any) -> str:
+    """``0.35–0.75``, or the one edge that a band has."""
+    low, high = band["low"], band["high"]
+    if np.isinf(low) and np.isinf(high):
+        return "without edges"
+    if np.isinf(low):
+        return f"up to {_ratio(high)}"
+    return f"from {_ratio(low)}" if np.isinf(high) else f"{_ratio(low)}–{_ratio(high)}"
+
+
+def _decision(row: ExplainedRow) -> Iterable[str]:
+    """Actions of the decision, and what each aims at."""
+    kinds = row.run.reasons.plan_kinds
+    for event in _rows(row.decision):
+        amount, asset = number(event.amount) if event.amount else "", event.instrument
+        aims, entry = "", event.action.startswith("entry")
+        if amount and kinds.get(asset) == "margin":
+            aims = ": a margin of {} {} at the venues" if entry else ": {} {} of the margin back to the investor"
+        elif amount and kinds.get(asset) in ("hedge", "long", "short"):
+            aims = f": {{}} {{}} {'more' if entry else 'less'}" + (" on both legs" if kinds[asset] == "hedge" else "")
+        yield f"{event.action} {asset}" + (aims.format(amount, asset.split()[0]) if aims else f" {amount}".rstrip())
+
+
+def _orders(row: ExplainedRow) -> Iterable[str]:
+    """Orders, fills, rejects and transfers; a fill and a transfer are told by what they lead to."""
+    orders = row.orders
+    names = {*orders["instrument"], *orders["destination"]} - {""}
+    holdings = Holdings({name: row.held_before_orders(name) for name in names})
+    for event in _rows(orders):
+        yield _order(event, row.share_class, holdings)
+
+
+def _order(event: Any, share_class: str, holdings: Holdings) -> str:
     """An order, fill, reject or transfer."""
     where = f" → {event.destination}" if event.destination else ""
     if event.kind == "order":
@@ -165,8 +210,9 @@ def _order(event: Any, share_class: str) -> str:
     if event.kind == "reject":
         return f"reject {event.instrument}: {event.detail}"
     if event.kind == "transfer":
-        return f"transfer {event.instrument}{where}: {number(-event.quantity)}, {event.detail}"
-    text = f"fill {event.detail} {event.instrument}: {number(event.quantity)}"
+        reached = holdings.after(event.destination, event.amount) if event.destination else ""
+        return f"transfer {event.instrument}{where}: {reached or number(-event.quantity)}, {event.detail}"
+    text = f"fill {event.detail}: {holdings.after(event.instrument, event.quantity)}"
     if event.price:
         text += f" at {number(event.price)} (reference {number(event.reference_price)})"
     for name, label in _COSTS.items():

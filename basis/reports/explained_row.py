@@ -10,8 +10,10 @@ import numpy as np
 
 from basis.kernel.keys import QUOTE_ASSET
 from basis.kernel.layout.codes import COLUMN_NAMES
+from basis.reports.decisions import undone
 from basis.reports.recomputed_pnl import Term, recompute_terms
 from basis.reports.row_inputs import STOP_DETAILS, RowInputs, is_perp
+from basis.results.reasons import TRIGGER
 from basis.results.run import Run
 
 if TYPE_CHECKING:
@@ -133,6 +135,39 @@ class ExplainedRow:
     @property
     def decision(self) -> "pd.DataFrame":
         return self._inputs.events_of("decision")
+
+    @functools.cached_property
+    def asked_because(self) -> list[str]:
+        details = [str(detail) for detail in self.decision["detail"] if str(detail).startswith(TRIGGER)]
+        return details[0].removeprefix(TRIGGER).split("; ") if details else []
+
+    @functools.cached_property
+    def bands(self) -> "pd.DataFrame":
+        import pandas as pd
+
+        found = self.run.reasons.bands(self.row)
+        index = pd.Index([band.name for band in found], name="measure", dtype="str")
+        return pd.DataFrame([band[1:] for band in found], index, columns=["value", "low", "high", "aim"], dtype=float)
+
+    def held_before_orders(self, name: str) -> float:
+        """Stored quantity of an instrument before the orders of this row, what is under way included."""
+        if not self.row:
+            return self.run.reasons.held(name, 0)
+        settled: Any = self.settled
+        closed = settled[(settled["instrument"] == name) & settled["kind"].isin(("fill", "liquidation", "reward"))]
+        held = self._inputs.held_before(name) + self._inputs.held_before(f"{name}|in_transit")
+        return held + float(closed["quantity"].sum())
+
+    @functools.cached_property
+    def undone(self) -> list[str]:
+        return list(undone(self.events, self._followed, self.run.reasons.plan_kinds))
+
+    @functools.cached_property
+    def _followed(self) -> "pd.DataFrame":
+        """What followed from the decisions of this row, in any row."""
+        events: Any = self.run.table("events").to_pandas(index=False)
+        ids = set(self.decision["correlation_id"])
+        return events[events["correlation_id"].isin(ids) & (events["kind"] != "decision")]
 
     @property
     def alerts(self) -> "pd.DataFrame":

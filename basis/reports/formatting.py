@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from basis.plots import theme
-from basis.results.stats import STATS
+from basis.results.run import Run
+from basis.results.stats import STATS, make_stats, why_undefined
 
 
 def format_stat(name: str, value: Any, share_class: str) -> str:
@@ -21,6 +22,17 @@ def format_stat(name: str, value: Any, share_class: str) -> str:
     if kind in ("count", "days"):
         return f"{value:,.0f}" + ((" day" if value == 1 else " days") if kind == "days" else "")
     return f"{value:,.2f}" + ("×" if kind == "times" else "")
+
+
+def stat_texts(run: Run) -> list[str]:
+    """Every metric of a run for reading, and why it is not defined where it is not, in the order of `STATS`."""
+    equity, share_class = run.table("equity"), run.summary["share_class"]
+    found = make_stats(run.summary, equity)
+    undefined = why_undefined(found, equity)
+    return [
+        f"not defined: {undefined[name]}" if name in undefined else format_stat(name, value, share_class)
+        for name, value in found.items()
+    ]
 
 
 def money(value: float, share_class: str) -> str:

@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from basis.errors import InputError
+from basis.errors import InputError, as_path
 from basis.plots import theme
 from basis.plots.backends import html_embed
 from basis.plots.picture import Picture
@@ -57,6 +57,7 @@ def write_page(text: str, path: str | Path) -> Path:
     InputError
         If the page cannot be written, or if the file exists and is not an HTML file.
     """
-    if Path(path).is_file() and Path(path).suffix.lower() not in (".html", ".htm"):
+    target = as_path(path, "The report")
+    if target.is_file() and target.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{path} exists and is not an HTML file. Give a path that ends in .html.")
     return write_file(path, text)

@@ -19,6 +19,7 @@ HEADLINE = (
 )  # fmt: skip
 #: Size of the sparkline and its margin, pixels.
 _WIDTH, _HEIGHT, _MARGIN = 320, 64, 5
+_LIST = "margin:2px 0 0;padding-left:18px"
 _BORDER = "rgba(127,127,127,0.35)"
 
 
@@ -35,6 +36,7 @@ def result_html(run: Run) -> str:
         f"<li style='color:{theme.CRITICAL};font-weight:600'>{escape(text)}</li>" for text in run.run_warnings
     )
     warnings += "".join(f"<li>{escape(text)}</li>" for text in run.data_notes)
+    doubts = "".join(f"<li>{escape(text)}</li>" for text in run.doubts)
     return (
         f"<div style='border:1px solid {_BORDER};border-radius:6px;padding:10px 14px;max-width:760px'>"
         f"<div><strong>{escape(title)}</strong>, {escape(run.status)}"
@@ -44,6 +46,11 @@ def result_html(run: Run) -> str:
         "<div style='display:grid;grid-template-columns:repeat(4,auto);gap:6px 22px'>"
         f"{figures}</div></div>"
         + (f"<ul style='margin:8px 0 0;padding-left:18px;font-size:90%'>{warnings}</ul>" if warnings else "")
+        + (
+            f"<div style='margin-top:8px;font-size:90%'>Most in doubt:<ol style='{_LIST}'>{doubts}</ol></div>"
+            if doubts
+            else ""
+        )
         + "</div>"
     )
 

@@ -6,21 +6,28 @@ pandas and plotly are imported on use.
 import functools
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any, overload
 
 from basis.config.fields import nearest
-from basis.config.layers import refuse_arguments
-from basis.errors import InputError
+from basis.errors import InputError, checked_call
 from basis.results import measures
 from basis.results.folder import MANIFEST, REPORT, TABLES, read_json, write_whole
 from basis.results.run import Run
+from basis.results.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
     import polars as pl
 
     from basis.plots.accessor import Plots
     from basis.reports.explain import Explanation
+    from basis.reports.explained_period import PeriodExplanation
+
+
+#: What a result inherits that serves the package.
+_MACHINERY = ("check_target", "from_folder", "from_recording", "write_files", "reasons", "run_warnings", "data_notes")
 
 
 class Result(Run):
@@ -43,12 +50,16 @@ class Result(Run):
         Inputs and versions of the run, as in `manifest.json`; in memory without the hashes of the table files.
     warnings : list[str]
         What a reader should know before relying on the numbers, one sentence each.
+    doubts : list[str]
+        The three things that most deserve doubt, by how much of what was earned rests on them: stand-ins, costs that
+        are marked as assumptions, size against volume and pools. The card and the terminal show them.
     equity : pandas.DataFrame
         ``equity``, ``net_flow``, ``withdrawal_pending``, cumulative P&L both ways (``pnl_balance``, ``pnl_attributed``)
         and their ``residual``, share class; ``share_class_usd``, USD per unit of it.
     attribution : pandas.DataFrame
-        P&L of each row by column, share class. The columns without a bar in their name sum to the change of equity less
-        flows; ``funding_pnl|<venue>`` is a breakdown.
+        P&L of each row by column, share class. The columns sum to the change of equity less flows.
+    attribution_by_venue : pandas.DataFrame
+        The same P&L broken down: ``funding_pnl|<venue>``, whose sum over the venues is ``funding_pnl``.
     positions : pandas.DataFrame
         Stored quantity by instrument after the row's fills (scaled for Aave); ``<key>|in_transit``, quantity in
         transit; ``<key>|cost``, cost of a perp position in quote currency.
@@ -72,8 +83,7 @@ class Result(Run):
     >>> result = basis.backtest("btc_basis", start="2024-06-01", end="2024-06-30")
     >>> result.equity.shape, result.equity.attrs["units"]["equity"]
     ((697, 7), 'USDT')
-    >>> columns = result.attribution[[name for name in result.attribution if "|" not in name]]
-    >>> bool(abs(columns.to_numpy().sum() - result.equity["pnl_balance"].iloc[-1]) < 1e-6)
+    >>> bool(abs(result.attribution.sum().sum() - result.equity["pnl_balance"].iloc[-1]) < 1e-6)
     True
     >>> result.stats(formatted=True)["max drawdown"].endswith("%")
     True
@@ -88,6 +98,10 @@ class Result(Run):
         hint = f" Did you mean {near}?" if near else f" Its tables are {', '.join(TABLES)}."
         raise AttributeError(f"A result has no {name!r}.{hint}")
 
+    def __dir__(self) -> list[str]:
+        """What users ask for: how a result is made and written is left out of what Tab shows."""
+        return sorted(set(super().__dir__()) - set(_MACHINERY))
+
     # --- tables ------------------------------------------------------------------------------------------------------
 
     @functools.cached_property
@@ -96,7 +110,18 @@ class Result(Run):
 
     @functools.cached_property
     def attribution(self) -> "pd.DataFrame":
-        return self.table("attribution").to_pandas()
+        frame = self._attribution_columns(lambda name: "|" not in name)
+        frame.attrs["elsewhere"] = "result.attribution_by_venue"
+        return frame
+
+    @functools.cached_property
+    def attribution_by_venue(self) -> "pd.DataFrame":
+        return self._attribution_columns(lambda name: "|" in name)
+
+    def _attribution_columns(self, is_asked: "Callable[[str], bool]") -> "pd.DataFrame":
+        table = self.table("attribution")
+        columns = {name: table.columns[name] for name in table.columns if name == "timestamp" or is_asked(name)}
+        return Table(table.name, columns, table.units).to_pandas()
 
     @functools.cached_property
     def positions(self) -> "pd.DataFrame":
@@ -134,12 +159,14 @@ class Result(Run):
         """
         return self.table("events").to_pandas(index=False)
 
+    @checked_call
     def to_polars(self, name: str) -> "pl.DataFrame":
         """A table as a polars frame."""
         return self.table(name).to_polars()
 
     # --- returns and metrics -----------------------------------------------------------------------------------------
 
+    @checked_call
     def returns(self, freq: "str | None" = None) -> "pd.Series":
         """Time-weighted returns, fractions.
 
@@ -154,8 +181,8 @@ class Result(Run):
         Returns
         -------
         pandas.Series
-            For any frequency, the product of 1 plus each return is 1 plus the return of the run. `stats` is measured on
-            the days of ``1D``.
+            For any frequency, the product of 1 plus each return is 1 plus the return of the run, so that the first and
+            the last period may be covered in part. `stats` is measured on the whole days of ``1D``.
 
         Raises
         ------
@@ -184,6 +211,7 @@ class Result(Run):
         series.attrs["unit"] = "fraction"
         return series
 
+    @checked_call
     def stats(self, formatted: bool = False) -> "pd.Series":
         """Headline and risk metrics.
 
@@ -195,13 +223,14 @@ class Result(Run):
         Returns
         -------
         pandas.Series
-            By name; NaN if a metric is not defined; units in ``.attrs['units']``.
+            By name; NaN if a metric is not defined, and why in ``.attrs['undefined']``; units in ``.attrs['units']``.
 
         Notes
         -----
         Returns are time-weighted: of a row (E_t − flow_t) / E_{t−1} − 1, of a day the compounded returns of its rows.
-        Days end at 00:00 UTC (`basis.results.measures`). A year has 365 days, the risk-free rate is 0. Each entry says
-        how the metric compares with `empyrical` (empyrical-reloaded, ``annualization=365``) and `quantstats`
+        Days end at 00:00 UTC (`basis.results.measures`), and only whole ones count: the first and the last day are left
+        out where the run covers them in part. A year has 365 days, the risk-free rate is 0. Each entry says how the
+        metric compares with `empyrical` (empyrical-reloaded, ``annualization=365``) and `quantstats`
         (``periods=365``) on the same daily returns ``result.returns("1D")``. *Same* means equal to 1e-12, which a test
         checks.
 
@@ -211,11 +240,11 @@ class Result(Run):
             Of the whole run. Same in both.
         cagr_365
             (1 + total)^(365 days / duration) − 1, over the time from first to last row. Same in both for whole days;
-            they count days, so that an incomplete day counts as a whole one.
+            they count an incomplete day as a whole one.
         volatility_365
             Sample deviation (ddof 1) of daily returns · √365. Same in both.
         sharpe_365
-            Mean of daily returns · 365 / volatility. Same in both; NaN here if all days are equal.
+            Mean of daily returns · 365 / volatility. Same in both; NaN here if all days are equal up to rounding.
         sortino_365
             Mean of daily returns · 365 / (√(mean of min(r, 0)² over all days) · √365). Same in both; without a losing
             day it is NaN here and infinite there.
@@ -223,7 +252,7 @@ class Result(Run):
             Deepest fall of the growth from its highest value so far, over rows. Both libraries measure it over days
             only, which hides what happens within a day; on daily returns it is the same in both.
         calmar
-            CAGR / |max drawdown|; it differs from both as the drawdown does.
+            CAGR / |max drawdown|; it differs from both as the drawdown does. NaN without a drawdown.
         best_day, worst_day, positive_days
             Of daily returns; the last is the share of days with a gain. `quantstats.win_rate` leaves out the days
             without any return.
@@ -255,32 +284,42 @@ class Result(Run):
             raise InputError(
                 f"formatted={formatted!r}: give True or False. For one metric write stats()['sharpe_365']."
             )
-        found, share_class = stats.make_stats(self.summary, self.table("equity")), self.summary["share_class"]
-        if not formatted:
-            return stats.stats_series(found, share_class, self.run_id)
-        from basis.reports.formatting import format_stat
-        from basis.results.frame import NamedSeries
+        if formatted:
+            from basis.reports.formatting import stat_texts
+            from basis.results.frame import NamedSeries
 
-        texts = [format_stat(name, value, share_class) for name, value in found.items()]
-        return NamedSeries(texts, [stats.STATS[name].label for name in found], name=self.run_id)
+            return NamedSeries(stat_texts(self), [stat.label for stat in stats.STATS.values()], name=self.run_id)
+        equity, share_class = self.table("equity"), self.summary["share_class"]
+        found = stats.make_stats(self.summary, equity)
+        return stats.stats_series(found, share_class, self.run_id, stats.why_undefined(found, equity))
 
     # --- explanation, figures and report -----------------------------------------------------------------------------
 
-    def explain(self, timestamp: Any) -> "Explanation":
-        """One row of the run in words and numbers, with its P&L recomputed.
+    @overload
+    def explain(self, timestamp: Any) -> "Explanation": ...
+    @overload
+    def explain(self, timestamp: Any, until: Any) -> "PeriodExplanation": ...
+    @checked_call
+    def explain(self, timestamp: Any, until: Any = None) -> "Explanation | PeriodExplanation":
+        """One row of the run in words and numbers, with its P&L recomputed; with a second instant, a period.
 
-        It shows the market, settlements and flows, risk, decisions and fills, exposure, and the P&L by column. Each
-        column is recomputed from positions, prices and events, beside the booked amount. The last line says whether the
-        columns sum to the change of equity.
+        A row shows the market, settlements and flows, risk, why the strategy was asked, its bands, what it aimed at,
+        what each order did and what stayed undone, exposure, and the P&L by column. Each column is recomputed from
+        positions, prices and events, beside the booked amount. The last line says whether the columns sum to the change
+        of equity.
+
+        A period shows its P&L by cause, its worst row, the lowest risk measures, the dearest decisions and the events.
 
         Parameters
         ----------
         timestamp : str, datetime or pandas.Timestamp
-            Instant of the row; without a time zone it is UTC.
+            Instant of the row, or of the first row of a period; without a time zone it is UTC.
+        until : str, datetime or pandas.Timestamp, optional
+            Last instant of a period.
 
         Returns
         -------
-        Explanation
+        Explanation or PeriodExplanation
             Displays as text or HTML; its tables are pandas frames.
 
         Raises
@@ -296,10 +335,12 @@ class Result(Run):
         [{'instrument': 'binance:Perp:BTCUSDT', 'kind': 'funding'}]
         >>> bool(abs(hour.pnl["difference"]).max() < 1e-9 * 100_000), hour.check.closes
         (True, True)
+        >>> result.explain("2024-06-02", "2024-06-04").pnl.index[0]
+        'funding_pnl'
         """
         from basis.reports.explain import explain
 
-        return explain(self, timestamp)
+        return explain(self, timestamp, until)
 
     @functools.cached_property
     def plot(self) -> "Plots":
@@ -308,6 +349,7 @@ class Result(Run):
 
         return Plots(run_data(self))
 
+    @checked_call
     def report(self, path: "str | Path | None" = None, pdf: bool = False) -> Path:
         """Write the report of the run: one HTML file that needs no network. An existing file is replaced.
 
@@ -329,6 +371,7 @@ class Result(Run):
 
         return write_report(self, path, pdf)
 
+    @checked_call
     def save(self, path: str | Path, force: bool = False, *, report: bool = True) -> Path:
         """Write the run folder `path`. The folder appears complete or not at all.
 
@@ -381,7 +424,8 @@ class Result(Run):
         return result_html(self)
 
 
-def open_run(path: str | Path, **misspelt: Never) -> Result:
+@checked_call
+def open_run(path: str | Path) -> Result:
     """The result in a run folder.
 
     Raises
@@ -396,5 +440,4 @@ def open_run(path: str | Path, **misspelt: Never) -> Result:
     >>> again.equity.equals(result.equity)
     True
     """
-    refuse_arguments(open_run, misspelt)
     return Result.from_folder(path)

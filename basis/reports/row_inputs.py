@@ -2,10 +2,8 @@
 
 from typing import Any
 
-import numpy as np
-
-from basis.assets import load_assets
-from basis.kernel.keys import QUOTE_ASSET, Key, parse_key
+from basis.kernel.keys import parse_key
+from basis.results.row_prices import RowPrices
 from basis.results.run import Run
 
 #: `detail` of the fills that close a position at a stop-loss or a take-profit.
@@ -17,7 +15,7 @@ def is_perp(instrument: str) -> bool:
     return ":Perp:" in instrument
 
 
-class RowInputs:
+class RowInputs(RowPrices):
     """Prices, rates, positions and events of one row, read from the tables of a run.
 
     Parameters
@@ -42,7 +40,8 @@ class RowInputs:
         stamps = run.table("equity")["timestamp"]
         self.timestamp = pd.Timestamp(stamps[row], tz="UTC")
         self.previous_timestamp = pd.Timestamp(stamps[row - 1], tz="UTC") if row else None
-        self.panel = {name: values for name, values in run.table("panel").columns.items() if name != "timestamp"}
+        panel = {name: values for name, values in run.table("panel").columns.items() if name != "timestamp"}
+        super().__init__(panel, self.share_class, run.config.valuation == "oracle")  # type: ignore[arg-type]
         events: Any = run.table("events").to_pandas(index=False)
         self.events = events[events["timestamp"] == self.timestamp]
 
@@ -54,38 +53,6 @@ class RowInputs:
     def events_of(self, *kinds: str) -> Any:
         """Events of some kinds."""
         return self.events[self.events["kind"].isin(kinds)]
-
-    def market(self, name: str, row: int, default: float = np.nan) -> float:
-        """A value of the market data in a row."""
-        values = self.panel.get(name)
-        return default if values is None else float(values[row])  # type: ignore[index]
-
-    def price(self, asset: str, row: int) -> float:
-        """Price of an asset in share class; 0 for a reward token without a market."""
-        if asset == self.share_class:
-            return 1.0
-        in_quote = 1.0 if asset == QUOTE_ASSET else self.market(f"spot|{asset}", row, 0.0)
-        return in_quote / (1.0 if self.share_class == QUOTE_ASSET else self.market(f"spot|{self.share_class}", row))
-
-    def rate_and_peg(self, symbol: str, row: int) -> tuple[float, float]:
-        """Protocol rate of a staked token, and its market rate over its protocol rate; 1 and 1 for anything else."""
-        oracle = self.market(f"oracle_rate|{symbol}", row, 1.0)
-        if f"oracle_rate|{symbol}" not in self.panel or self.run.config.valuation == "oracle":
-            return oracle, 1.0
-        return oracle, self.market(f"market_rate|{symbol}", row) / oracle
-
-    def lending_index(self, key: Key, row: int) -> float:
-        """Index of a supplied or borrowed token; 1 for anything else."""
-        kind = {"aToken": "liquidity_index", "debtToken": "borrow_index"}.get(key.type)
-        return 1.0 if kind is None else self.market(f"{kind}|{key.reserve}", row)
-
-    def unit_value(self, key: Key, row: int) -> float:
-        """Value of one stored unit of an instrument other than a perp, share class; negative for a debt."""
-        oracle, peg = self.rate_and_peg(key.symbol, row)
-        sign = -1.0 if key.type == "debtToken" else 1.0
-        return (
-            sign * self.lending_index(key, row) * oracle * peg * self.price(load_assets().underlying_of(key.base), row)
-        )
 
     def held_before(self, name: str) -> float:
         """A column of the positions in the row before; 0 before the first row."""

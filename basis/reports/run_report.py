@@ -17,7 +17,7 @@ from basis.plots.figures.pnl import column_totals, cumulative_pnl
 from basis.plots.labels import measure_label
 from basis.plots.picture import Picture
 from basis.reports import html_page, pdf
-from basis.reports.formatting import day, format_stat, money, percent
+from basis.reports.formatting import day, format_stat, money, percent, stat_texts
 from basis.reports.plot_data import run_data
 from basis.results.folder import REPORT
 from basis.results.run import Run
@@ -71,9 +71,10 @@ def make_report(run: Run, manifest: Mapping[str, Any] | None = None) -> str:
     return html_page.render(
         "run_report.html.jinja", title=f"{summary['mode']}, {day(summary['start'])} to {day(summary['end'])} UTC",
         summary=summary, interval=format_duration(run.config.bar_interval), manifest=manifest,
-        warnings=run.run_warnings, notes=run.data_notes, capital=money(summary["initial_equity"], share_class),
+        warnings=run.run_warnings, doubts=run.doubts, notes=run.data_notes,
+        capital=money(summary["initial_equity"], share_class),
         headline=[(STATS[name].label, format_stat(name, metrics[name], share_class)) for name in _HEADLINE],
-        metrics=[(STATS[name].label, format_stat(name, value, share_class)) for name, value in metrics.items()],
+        metrics=list(zip((stat.label for stat in STATS.values()), stat_texts(run), strict=True)),
         figures=figures, maps=maps, rows_drawn=max((figure["rows_drawn"] for figure in figures.values()), default=""),
         attribution=_attribution(data, summary), lowest=_lowest_ratios(summary), counts=_counts(events),
         event_tables=[_liquidations(events, share_class), _alerts(data), _rejects(events)],

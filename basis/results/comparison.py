@@ -5,8 +5,9 @@ pandas is imported on use. `basis.reports.comparison.Comparison` adds figures an
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from basis.config.display import differences
 from basis.kernel.layout.codes import COLUMN_NAMES
 from basis.results import measures
 from basis.results.periods import returns_by_period
@@ -15,11 +16,6 @@ from basis.results.stats import make_stats, stats_series
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: Value of a configuration key that a run does not have.
-_ABSENT = "–"
-#: Branches of a configuration deeper than this are compared as a whole.
-_MAX_DEPTH = 7
 
 
 class RunComparison:
@@ -94,7 +90,7 @@ class RunComparison:
         for tree in trees:
             # both follow from the mode
             del tree["description"], tree["assets"]
-        found = dict(config_differences(trees))
+        found = dict(differences(trees))
         frame = pd.DataFrame(index=pd.Index(list(found), name="key", dtype="str"), columns=list(self.results))
         for key, values in found.items():
             # cell by cell, since pandas would turn a value that is a list into a row
@@ -118,27 +114,3 @@ def distinct_names(runs: Sequence[Run]) -> list[str]:
         name if names.count(name) == 1 else f"{name} ({names[: place + 1].count(name)})"
         for place, name in enumerate(names)
     ]
-
-
-def config_differences(trees: Sequence[Any], path: str = "") -> "list[tuple[str, list[Any]]]":
-    """Dotted keys in which configurations differ, each with the value of every configuration.
-
-    A branch that only some configurations have is one entry, not one for each of its keys.
-    """
-    if all(tree == trees[0] for tree in trees[1:]):
-        return []
-    if not all(isinstance(tree, Mapping) for tree in trees) or path.count(".") >= _MAX_DEPTH:
-        return [(path, [_table_value(tree) for tree in trees])]
-    keys = dict.fromkeys(key for tree in trees for key in tree)
-    return [
-        found
-        for key in keys
-        for found in config_differences(
-            [tree.get(key, _ABSENT) for tree in trees], f"{path}.{key}" if path else str(key)
-        )
-    ]
-
-
-def _table_value(value: Any) -> Any:
-    """A configuration value for a table: ``set`` for a whole branch."""
-    return "set" if isinstance(value, Mapping) and any(isinstance(v, Mapping | list) for v in value.values()) else value

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from basis.config.fields import nearest
-from basis.errors import InputError
+from basis.errors import InputError, as_path
 
 #: Tables of a run folder, one parquet file each.
 TABLES = ("equity", "attribution", "positions", "exposure", "risk", "events", "panel")
@@ -36,7 +36,7 @@ def check_target(path: str | Path, force: bool = False) -> Path:
     InputError
         If the folder exists (with `force`: if it exists and is not a run folder), or if its parent cannot be written.
     """
-    target = Path(path).absolute()
+    target = as_path(path, "The run folder").absolute()
     if os.path.lexists(target):
         if not force:
             raise InputError(f"{path} exists already. Name another folder, or replace it with force.")
@@ -58,7 +58,7 @@ def check_run_folder(path: str | Path) -> Path:
     InputError
         If it does not; the message names the missing files, or the nearest run folder.
     """
-    folder = Path(path)
+    folder = as_path(path, "The run folder")
     needed = [MANIFEST, SUMMARY, CONFIG, *(f"{name}.parquet" for name in TABLES)]
     missing = [name for name in needed if not (folder / name).is_file()]
     if not missing:
@@ -115,7 +115,7 @@ def write_file(path: str | Path, content: str | Callable[[Path], None]) -> Path:
     InputError
         If the file cannot be written; also any error of `content`.
     """
-    target = Path(path).absolute()
+    target = as_path(path, "The file").absolute()
     if not target.name or target.is_dir():
         raise InputError(f"Cannot write {path}: it is a folder. Give the name of a file.")
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")

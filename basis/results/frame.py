@@ -36,16 +36,52 @@ for _name in ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"):
     setattr(_Instants, _name, _comparison(_name))
 
 
+class _Loc(type(pd.DataFrame().loc)):
+    """`.loc` of a frame: the error for an instant or a column that is not there names the nearest."""
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return super().__getitem__(key)
+        except KeyError as error:
+            row, *columns = key if isinstance(key, tuple) else (key,)
+            wanted = columns[0] if columns else None
+            missing = [name for name in (wanted if isinstance(wanted, list) else [wanted]) if isinstance(name, str)]
+            missing = [name for name in missing if name not in self.obj.columns]
+            if missing:
+                error.args = (f"There is no column {missing[0]!r}{_near(missing[0], self.obj.columns)}",)
+            elif near := _nearest_rows(row, self.obj.index):
+                error.args = (near,)
+            raise
+
+
+def _nearest_rows(wanted: Any, index: pd.Index) -> str:
+    """That no row is at an instant, and which are next to it; nothing where `wanted` is no instant."""
+    if not isinstance(index, pd.DatetimeIndex) or not len(index) or isinstance(wanted, slice | list | int):
+        return ""
+    try:
+        instant = _utc(wanted)
+        place = index.searchsorted(instant)
+    except (TypeError, ValueError):
+        return ""
+    near = [f"{index[i]:%Y-%m-%d %H:%M}" for i in (place - 1, place) if 0 <= i < len(index)]
+    return f"There is no row at {wanted}; next to it {'is' if len(near) == 1 else 'are'} {' and '.join(near)} UTC."
+
+
 class Frame(pd.DataFrame):
     """A pandas frame with two additions.
 
     In `query` and `eval`, an instant without a time zone is UTC: ``query("timestamp >= '2024-02-03'")``. The error for
-    an unknown column names the nearest one.
+    an unknown column, in brackets or in `.loc`, names the nearest one, and that for an unknown instant the rows next to
+    it.
     """
 
     @property
     def _constructor(self) -> "type[Frame]":
         return Frame
+
+    @property
+    def loc(self) -> Any:
+        return _Loc("loc", self)
 
     def __getitem__(self, key: Any) -> Any:
         try:
@@ -53,7 +89,9 @@ class Frame(pd.DataFrame):
         except KeyError as error:
             wanted = key if isinstance(key, list) else [key]
             missing = [name for name in wanted if isinstance(name, str) and name not in self.columns]
-            if missing:
+            if missing and "|" in missing[0] and "elsewhere" in self.attrs:
+                error.args = (f"There is no column {missing[0]!r}; breakdowns are in {self.attrs['elsewhere']}.",)
+            elif missing:
                 error.args = (f"There is no column {missing[0]!r}{_near(missing[0], self.columns)}",)
             raise
 

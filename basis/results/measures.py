@@ -3,6 +3,9 @@
 The return of a row is time-weighted: (E_t − flow_t) / E_{t−1} − 1, where E is the equity; row 0 is measured against the
 capital. A day ends at 00:00 UTC. Its return compounds the rows in (00:00, 00:00 of the next day]; row 0 belongs to the
 day that follows it. A year has 365 days, and the risk-free rate is 0.
+
+Daily measures are taken of whole days: the first and the last day are left out where the run covers them in part. A
+ratio to a deviation that is nothing but rounding is not defined.
 """
 
 import math
@@ -14,6 +17,9 @@ DAYS = 365.0
 _DAY = np.timedelta64(1, "D")
 #: Equity below this share of the capital counts as zero: a return on it would mean nothing.
 _ZERO_EQUITY = 1e-9
+#: A return below this, or below this share of the largest, is rounding: far above what double precision leaves of
+#: equal days, which is some 1e-14 with levered books, and far below what any market moves.
+_ROUNDING, _ROUNDING_SHARE = 1e-12, 1e-9
 
 
 def row_returns(equity: np.ndarray, flow: np.ndarray, start: float) -> np.ndarray:
@@ -59,6 +65,20 @@ def daily_returns(stamps: np.ndarray, returns: np.ndarray) -> tuple[np.ndarray, 
     return period_returns(stamps, returns, _DAY)
 
 
+def whole_days(stamps: np.ndarray, returns: np.ndarray) -> np.ndarray:
+    """(days,) returns of the days that the run covers whole, from 00:00 to 00:00 UTC."""
+    ends, days = daily_returns(stamps, returns)
+    if not len(days):
+        return days
+    first, last = stamps[[0, -1]].astype("M8[us]")
+    return days[int(first > ends[0] - _DAY) : len(days) - int(last < ends[-1])]
+
+
+def rounding(returns: np.ndarray) -> float:
+    """Largest return, fraction, that counts as rounding among finite `returns`."""
+    return max(_ROUNDING, _ROUNDING_SHARE * float(np.abs(returns).max(initial=0.0)))
+
+
 def period_returns(stamps: np.ndarray, returns: np.ndarray, step: np.timedelta64) -> tuple[np.ndarray, np.ndarray]:
     """Ends (datetime64[us]) and returns of periods of one length, counted from 00:00 UTC of the first day.
 
@@ -91,7 +111,7 @@ class DailyMeasures(NamedTuple):
 
 
 def measure_days(days: np.ndarray) -> DailyMeasures:
-    """Measures of the (days,) returns of `daily_returns`.
+    """Measures of the (days,) returns of `whole_days`.
 
     Notes
     -----
@@ -103,21 +123,21 @@ def measure_days(days: np.ndarray) -> DailyMeasures:
     count = len(days)
     if not count or not np.isfinite(days).all():
         return DailyMeasures(*(None,) * 9)
-    deviations = days - days.mean()
+    deviations, least = days - days.mean(), rounding(days)
     square = float((deviations**2).sum())
     skew = kurtosis = None
     # if all days are equal up to rounding, skew and kurtosis are not defined
-    if square > count * (1e-14 * max(1.0, float(np.abs(days).max()))) ** 2:
+    if square > count * least**2:
         if count > 2:
             skew = count * math.sqrt(count - 1) / (count - 2) * float((deviations**3).sum()) / square**1.5
         if count > 3:
             scale = (count - 1) / ((count - 2) * (count - 3))
             kurtosis = scale * (count * (count + 1) * float((deviations**4).sum()) / square**2 - 3 * (count - 1))
     quantile = float(np.quantile(days, 0.05))
-    under = drawdown(days) < 0.0
+    under = drawdown(days) < -least
     edges = np.flatnonzero(np.diff(np.concatenate(([0], under.astype(np.int8), [0]))))
     return DailyMeasures(
-        float(days.max()), float(days.min()), float((days > 0.0).mean()), skew, kurtosis, quantile,
+        float(days.max()), float(days.min()), float((days > least).mean()), skew, kurtosis, quantile,
         float(days[days <= quantile].mean()), float(under.mean()), int((edges[1::2] - edges[::2]).max(initial=0)),
     )  # fmt: skip
 
@@ -144,9 +164,10 @@ def measure(stamps: np.ndarray, returns: np.ndarray, total: float) -> Measures:
 
     Notes
     -----
-    Volatility is the sample deviation (ddof 1) of daily returns times √365. Sharpe is their mean times 365 over it.
-    Sortino divides by the root of the mean square of the negative days (against 0, over all days), times √365.
-    Calmar is CAGR over |largest drawdown|.
+    Volatility is the sample deviation (ddof 1) of the returns of whole days times √365. Sharpe is their mean times 365
+    over it. Sortino divides by the root of the mean square of the negative days (against 0, over all days), times √365.
+    Calmar is CAGR over |largest drawdown|; CAGR counts the time from the first to the last row. A ratio is not defined
+    where what it divides by is rounding.
     """
     years = float((stamps[-1] - stamps[0]) / _DAY) / DAYS if len(stamps) else 0.0
     cagr = None
@@ -155,14 +176,14 @@ def measure(stamps: np.ndarray, returns: np.ndarray, total: float) -> Measures:
         cagr = math.expm1(exponent) if exponent < 700.0 else None
     elif years > 0.0 and total == -1.0:
         cagr = -1.0
-    _, days = daily_returns(stamps, returns)
+    days = whole_days(stamps, returns)
     volatility = sharpe = sortino = None
     if len(days) > 1 and np.isfinite(days).all():
-        mean = float(days.mean())
-        volatility = float(days.std(ddof=1)) * math.sqrt(DAYS)
-        downside = math.sqrt(float(np.mean(np.minimum(days, 0.0) ** 2))) * math.sqrt(DAYS)
-        sharpe = mean * DAYS / volatility if volatility > 0.0 else None
-        sortino = mean * DAYS / downside if downside > 0.0 else None
+        mean, deviation, least = float(days.mean()), float(days.std(ddof=1)), rounding(days)
+        volatility = deviation * math.sqrt(DAYS)
+        downside = math.sqrt(float(np.mean(np.minimum(days, 0.0) ** 2)))
+        sharpe = mean * DAYS / volatility if deviation > least else None
+        sortino = mean * DAYS / (downside * math.sqrt(DAYS)) if downside > least else None
     deepest = float(drawdown(returns).min()) if len(returns) and np.isfinite(returns).all() else None
-    calmar = cagr / -deepest if cagr is not None and deepest else None
+    calmar = cagr / -deepest if cagr is not None and deepest and -deepest > rounding(days) else None
     return Measures(cagr, volatility, sharpe, sortino, deepest, calmar)

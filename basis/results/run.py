@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from basis.config.fields import nearest
-from basis.errors import InputError
+from basis.config.fields import NamedDict, nearest
+from basis.errors import InputError, checked_call
 from basis.results import measures
 from basis.results.folder import (
     CONFIG,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from basis.components.run_state import Checkpoint
     from basis.config import Config
     from basis.engine.recording import Recording
+    from basis.results.reasons import Reasons
     from basis.results.tables import RunRows
 
 
@@ -143,6 +144,14 @@ class Run:
             found += unmet_requests(events, equity, panel, self.summary["share_class"])
         return found
 
+    @functools.cached_property
+    def doubts(self) -> list[str]:
+        """The three things that most deserve doubt, the gravest first, one sentence each."""
+        from basis.results.doubts import doubts
+
+        tables = (self.table(name) for name in ("events", "panel", "exposure"))
+        return doubts(self.config, self.summary, self.manifest, *tables)
+
     @property
     def data_notes(self) -> list[str]:
         """Notes on the market data: assumptions, fallback sources, prices carried forward."""
@@ -157,6 +166,7 @@ class Run:
         assert self._recording is not None
         return RunRows(self._recording)
 
+    @checked_call
     def table(self, name: str) -> Table:
         """A table as numpy columns with units.
 
@@ -178,13 +188,29 @@ class Run:
         if self._recording is None:
             return Table.read(self.folder / f"{name}.parquet")
         from basis.results import events, tables
+        from basis.results.reasons import with_triggers
 
         if name == "events":
-            return events.event_table(self._rows, self.run_id)
+            made = events.event_table(self._rows, self.run_id)
+            return with_triggers(made, self._reasons_of(made, self._recording.strategy))
         return tables.TABLE_MAKERS[name](self._rows)
 
     @functools.cached_property
+    def reasons(self) -> "Reasons":
+        """Why the strategy was asked, row by row."""
+        return self._reasons_of(self.table("events"), None if self._recording is None else self._recording.strategy)
+
+    def _reasons_of(self, events: Table, strategy: Any) -> "Reasons":
+        from basis.results.reasons import Reasons
+
+        given = self.manifest["positions"]
+        return Reasons(self.config, self.table, events, given, self.manifest["resumed"] is not None, strategy)
+
+    @functools.cached_property
     def summary(self) -> dict[str, Any]:
+        return NamedDict(self._make_summary())
+
+    def _make_summary(self) -> dict[str, Any]:
         if self._recording is None:
             return read_json(self.folder / SUMMARY, *SUMMARY_KEYS)
         from basis.results.summary import make_summary
@@ -210,6 +236,7 @@ class Run:
 
     # --- checkpoint and folder ---------------------------------------------------------------------------------------
 
+    @checked_call
     def checkpoint(self, timestamp: Any = None) -> "Checkpoint":
         """State after the fills of the row at or before an instant (by default the last row), for `resume`.
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from basis.results import measures
 from basis.results.table import Table
 
@@ -76,7 +78,7 @@ def make_stats(summary: Mapping[str, Any], equity: Table) -> dict[str, float | N
     """
     start, by_column = summary["initial_equity"], summary["attribution"]
     returns = measures.row_returns(equity["equity"], equity["net_flow"], start)
-    _, days = measures.daily_returns(equity["timestamp"], returns)
+    days = measures.whole_days(equity["timestamp"], returns)
     pnl = summary["final_equity"] - start - summary["net_flows"]
     has_shares = abs(pnl) > _ROUNDING * max(1.0, start)
     found = {
@@ -91,13 +93,46 @@ def make_stats(summary: Mapping[str, Any], equity: Table) -> dict[str, float | N
     return {name: found[name] for name in STATS}
 
 
-def stats_series(stats: Mapping[str, float | None], share_class: str, name: str) -> "pd.Series":
-    """Metrics as a pandas series called `name`; NaN for one that is not defined, units in ``.attrs['units']``."""
+def why_undefined(stats: Mapping[str, float | None], equity: Table) -> dict[str, str]:
+    """Why a metric is not defined, in a few words, for each of `make_stats` that is None."""
+    days = measures.whole_days(
+        equity["timestamp"], measures.row_returns(equity["equity"], equity["net_flow"], stats["initial_equity"] or 0.0)
+    )
+    if not np.isfinite(days).all():
+        of_days = few = "the equity was not always above zero"
+    else:
+        of_days = "the run has no whole day" if not len(days) else ""
+        few = of_days or ("the run has one whole day" if len(days) == 1 else "")
+    equal = few or "all days are equal"
+    words = {
+        "cagr_365": "the run is too short, or lost more than all",
+        "volatility_365": few,
+        "sharpe_365": equal,
+        "sortino_365": few or "no day has a loss",
+        "max_drawdown": "the equity was not always above zero",
+        "calmar": "the run has no drawdown" if stats["cagr_365"] is not None else "CAGR is not defined",
+        "skew": few or ("the run has two whole days" if len(days) == 2 else equal),
+        "kurtosis": few or (f"the run has {len(days)} whole days" if len(days) < 4 else equal),
+        "turnover": "the mean equity is not above zero",
+        "costs": "the run began without equity",
+        "funding_share": "the run has no P&L",
+    }
+    return {name: words.get(name) or of_days or "not known" for name, value in stats.items() if value is None}
+
+
+def stats_series(
+    stats: Mapping[str, float | None], share_class: str, name: str, undefined: "Mapping[str, str] | None" = None
+) -> "pd.Series":
+    """Metrics as a pandas series called `name`; NaN for one that is not defined.
+
+    Units are in ``.attrs['units']``, and why a metric is not defined is in ``.attrs['undefined']``.
+    """
     from basis.results.frame import NamedSeries
 
     numbers = [float("nan") if value is None else float(value) for value in stats.values()]
     series = NamedSeries(numbers, list(stats), name=name)
     series.attrs["units"] = units(share_class)
+    series.attrs["undefined"] = dict(undefined or {})
     return series
 
 

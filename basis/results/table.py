@@ -72,6 +72,10 @@ class Table:
         values = self.columns[column]
         return values.values() if isinstance(values, Text) else values
 
+    def with_texts(self, column: str, values: Sequence[str]) -> "Table":
+        """A table whose column holds other texts."""
+        return Table(self.name, {**self.columns, column: Text.of(list(values))}, self.units)
+
     # --- parquet ---------------------------------------------------------------------------------------------------
 
     def write(self, path: Path) -> None:

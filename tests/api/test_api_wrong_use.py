@@ -226,6 +226,81 @@ def test_a_misspelt_figure_is_told(lean):
     with pytest.raises(AttributeError, match=r"no figure 'grwth'\. Did you mean 'growth'"):
         basis.compare(lean, lean).plot.grwth
     assert not hasattr(lean.plot, "_repr_html_")
+    with pytest.raises(InputError, match=r"each figure is a method, as in plot.risk\(\)"):
+        lean.plot("risk")
+
+
+def test_plot_says_what_can_be_drawn(lean):
+    """`result.plot` and `result.plot()` in a cell, and Tab after it."""
+    for plot in (lean.plot, basis.compare(lean, lean).plot):
+        assert repr(plot()) == repr(plot)
+        assert all(f"  {name}()" in repr(plot) for name in dir(plot))
+        assert len(repr(plot)) < 2_000
+        assert {"overview", "drawdown", "attribution"} < set(dir(plot))
+
+
+def test_a_result_completes_to_what_users_ask_for(lean):
+    shown = {name for name in dir(lean) if not name.startswith("_")}
+    assert {"attribution", "attribution_by_venue", "doubts", "explain", "plot", "stats", "warnings"} < shown
+    assert not shown & {"from_recording", "write_files", "check_target"}
+    assert all(getattr(type(lean), name, None) is not None for name in shown)
+
+
+def test_a_configuration_shows_itself_in_a_few_lines():
+    shipped = basis.load_config("btc_basis", environ={})
+    assert "as it ships" in repr(shipped)
+    changed = shipped.replace({"strategy.margin_ratio_target": 0.6, "venues.binance.perp_fee.taker": 0.0004})
+    for shown in (repr(changed), str(changed), changed._repr_html_()):
+        assert "strategy.margin_ratio_target = 0.6 (ships with 0.5)" in shown
+        assert "venues.binance.perp_fee is not as it ships" in shown
+        assert "config.to_yaml()" in shown
+        assert len(shown) < 1_500
+    own = basis.load_config({**shipped.to_dict(), "mode": "mine"}, environ={})
+    assert "a mode of its own" in repr(own)
+    assert len(repr(shipped.venues)) < 1_500
+
+
+def test_a_configuration_completes_to_its_keys_and_names_the_nearest():
+    config = basis.load_config("btc_basis", environ={})
+    shown = [name for name in dir(config) if not name.startswith("_")]
+    assert {"strategy", "venues", "replace", "to_yaml"} < set(shown)
+    assert not any(name.startswith("model_") for name in shown)
+    assert "margin_ratio_target" in dir(config.strategy)
+    with pytest.raises(AttributeError, match=r"has no 'margin_ratio_traget'\. Did you mean margin_ratio_target"):
+        config.strategy.margin_ratio_traget
+    with pytest.raises(AttributeError, match=r"Did you mean strategy\.margin_ratio_target"):
+        config.margin_ratio_target
+    with pytest.raises(KeyError, match="There is no 'binanc'; did you mean 'binance'"):
+        config.venues["binanc"]
+
+
+def test_a_wrong_instant_or_column_of_a_table_is_told(lean):
+    with pytest.raises(KeyError, match="no row at 2024-02-03 03:30; next to it are 2024-02-03 03:00 and 2024-02-03 04"):
+        lean.equity.loc["2024-02-03 03:30"]
+    with pytest.raises(KeyError, match=r"no row at 2025-01-01.*; next to it is 2024-02-14 00:00 UTC"):
+        lean.equity.loc["2025-01-01 00:00"]
+    with pytest.raises(KeyError, match="no column 'equty'; did you mean 'equity'"):
+        lean.equity.loc["2024-02-03 03:00", "equty"]
+    with pytest.raises(KeyError, match="no column 'equty'; did you mean 'equity'"):
+        lean.equity.loc[:, ["net_flow", "equty"]]
+    assert lean.equity.loc["2024-02-03 03:00", "equity"] == lean.equity["equity"].iloc[51]
+    assert len(lean.equity.loc["2024-02-03"]) == 24
+    with pytest.raises(KeyError, match="There is no 'sharpe'; did you mean 'sharpe_365'"):
+        lean.summary["sharpe"]
+
+
+def test_the_attribution_sums_to_the_profit_and_counts_nothing_twice(lean):
+    """What a user writes first: the sum of all is the P&L. The breakdown stands beside it, and sums to its column."""
+    assert lean.attribution.sum().sum() == pytest.approx(lean.stats().pnl, abs=1e-6)
+    assert not any("|" in name for name in lean.attribution)
+    by_venue = lean.attribution_by_venue
+    assert list(by_venue) == [f"funding_pnl|{venue}" for venue in ("binance", "bybit", "okx")]
+    assert by_venue.sum().sum() == pytest.approx(lean.attribution["funding_pnl"].sum(), abs=1e-9)
+    assert by_venue.attrs["units"] == dict.fromkeys(by_venue, "USDT")
+    with pytest.raises(KeyError, match=r"breakdowns are in result\.attribution_by_venue"):
+        lean.attribution["funding_pnl|okx"]
+    # the file keeps both
+    assert list(lean.table("attribution").columns) == ["timestamp", *lean.attribution, *by_venue]
 
 
 def test_a_misspelt_run_is_told(lean, tmp_path):

@@ -1,4 +1,4 @@
-"""Every mode on a real data set, as the table of docs/results.md: ``make results``.
+"""Every mode on a real data set, as the tables of docs/results.md and the README: ``make results``.
 
 The data set is found by BASIS_TEST_DATA and is no part of the project; without it nothing is written.
 """
@@ -24,6 +24,12 @@ STAKED, SIGNALLED, START = "2024-05-14", "2024-01-04", "2024-01-01"
 HEAD = (
     "mode", "from", "to", "return", "CAGR", "max drawdown", "funding", "lending", "staking", "rewards", "peg", "price",
     "costs", "liquidations", "stand-ins", "seconds",
+)  # fmt: skip
+#: What of the table the README shows.
+IN_README = ("mode", "from", "return", "CAGR", "max drawdown", "costs")
+MODES_IN_README = (
+    "btc_basis", "eth_basis", "pure_lending", "eth_staking_only", "eth_leveraged", "usdt_market_neutral_no_leverage",
+    "usdt_market_neutral", "ml_directional",
 )  # fmt: skip
 #: Columns of the attribution behind a column of the table.
 CAUSES = {
@@ -76,12 +82,25 @@ def main() -> None:
         sys.exit(f"{DATA} does not exist; name a data set by BASIS_TEST_DATA.")
     with tempfile.TemporaryDirectory() as folder:
         made = table(DATA if DATA.joinpath("signals").is_dir() else with_example_signals(DATA, Path(folder)))
-    page = ROOT / "docs" / "results.md"
-    text = page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
+    write(ROOT / "docs" / "results.md", made)
+    write(ROOT / "README.md", headline(made))
+    print(made)
+
+
+def headline(made: str) -> str:
+    """The columns of the table that the README shows, in the order of its modes."""
+    lines = [line.strip("| ").split(" | ") for line in made.splitlines()]
+    places = [HEAD.index(name) for name in IN_README]
+    rows = {cells[0].strip("`"): cells for cells in lines[2:]}
+    shown = [lines[0], lines[1], *(rows[mode] for mode in MODES_IN_README)]
+    return "\n".join("| " + " | ".join(cells[place] for place in places) + " |" for cells in shown)
+
+
+def write(page: Path, made: str) -> None:
+    """Put a table in its place on a page."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     page.write_text(f"{before}{BEGIN}\n\n{made}\n\n{END}{after}", encoding="utf-8")
-    print(made)
 
 
 if __name__ == "__main__":

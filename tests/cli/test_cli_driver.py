@@ -75,6 +75,10 @@ def test_the_log_holds_the_events_of_the_run(call, tmp_path, driver):
     for line, row in zip(logged, table, strict=True):
         stamp = row["timestamp"].isoformat().replace("+00:00", "Z")
         assert (line["timestamp"], line["seq"]) == (stamp, row["seq"])
+        if row["kind"] == "decision":
+            # worked out from the tables when the run has ended
+            assert row["detail"].startswith("trigger=")
+            row["detail"] = ""
         assert {name: line[name] for name in row if not name.endswith(("timestamp", "_at"))} == {
             name: value for name, value in row.items() if not name.endswith(("timestamp", "_at"))
         }

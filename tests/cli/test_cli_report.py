@@ -15,7 +15,7 @@ def test_a_run_says_where_its_report_is(basis, small_data, tmp_path):
     assert line == f"report: {tmp_path / 'one' / 'report.html'}"
     assert Path(line.removeprefix("report: ")).is_file()
     assert folder == str(tmp_path / "one")
-    assert len(table) <= 24
+    assert len(table) <= 27
 
 
 def test_the_table_names_the_venue_nearest_to_its_limit(basis, small_data, tmp_path):
@@ -54,6 +54,26 @@ def test_an_hour_is_explained(basis, small_data, tmp_path):
     assert done.err.startswith("Error: ")
     done = basis("explain", tmp_path / "on", when)
     assert f"Did you mean {out}?" in done.err
+
+
+def test_a_period_is_explained(basis, small_data, tmp_path):
+    out = tmp_path / "one"
+    assert basis("backtest", "btc_basis", *WINDOW, "--data", small_data, "--out", out, "--quiet").code == 0
+    first, last = (str(open_run(out).equity.index[row]) for row in (2, -1))
+    done = basis("explain", out, first, last)
+    assert (done.code, done.out, done.err) == (0, f"{open_run(out).explain(first, last)}\n", "")
+    done = basis("explain", out, last, first)
+    assert (done.code, done.out) == (2, "")
+    assert "The run has no rows from" in done.err
+
+
+def test_what_most_deserves_doubt_is_printed(basis, small_data, tmp_path):
+    done = basis("backtest", "btc_basis", *WINDOW, "--data", small_data, "--out", tmp_path / "one")
+    doubts = open_run(tmp_path / "one").doubts
+    assert 1 <= len(doubts) <= 3
+    assert [line for line in done.out.splitlines() if line.startswith("doubt")] == [
+        f"doubt {place}: {text}" for place, text in enumerate(doubts, 1)
+    ]
 
 
 def test_the_table_adds_up_as_printed(basis, small_data, tmp_path):

@@ -95,6 +95,13 @@ def test_wrong_environment(basis, small_data, tmp_path, listing, monkeypatch):
     assert listing() == []
 
 
+def test_an_environment_that_does_not_exist(basis, small_data, tmp_path, listing, monkeypatch):
+    monkeypatch.setenv("BASIS_ENVIRONMENT", "prod")
+    done = basis("backtest", "btc_basis", *WINDOW, "--data", small_data, "--out", tmp_path / "one")
+    assert_refused(done, ["BASIS_ENVIRONMENT is 'prod'", "dev, staging, production"])
+    assert listing() == []
+
+
 def test_wrong_file(basis, small_data, tmp_path, listing):
     (tmp_path / "mine.yaml").write_text("mode: btc_basis\nstrategy: {rebalance: maybe}\n")
     done = basis("backtest", tmp_path / "mine.yaml", *WINDOW, "--data", small_data, "--out", tmp_path / "one")

@@ -269,7 +269,7 @@ def test_config_is_frozen_through_and_through():
         lambda: config.risk.limits.clear(),
         lambda: config.venues["okx"].tiers.setdefault("X", ()),
     ):
-        with pytest.raises(TypeError, match="frozen"):
+        with pytest.raises(ConfigError, match="frozen"):
             change()
     assert config == load()
 

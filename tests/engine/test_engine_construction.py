@@ -62,7 +62,7 @@ def test_a_share_class_there_is_not_is_reported_in_the_words_users_know(share_cl
 def test_the_public_engine_says_the_same(make):
     with pytest.raises(ValueError, match=r"^Invalid initial_capital: 0\. Must be > 0\.$"):
         make(config="btc_basis", execution_mode="backtest", data_provider=None, initial_capital=0, share_class="USDT")
-    with pytest.raises(TypeError):
+    with pytest.raises(InputError, match="missing a required argument: 'initial_capital'"):
         make("btc_basis", "backtest", None)
 
 

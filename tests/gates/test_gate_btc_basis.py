@@ -231,10 +231,10 @@ def test_11_profit_stands_in_its_columns_and_adds_up(story):
 def test_12_funding_is_what_each_venue_paid_on_the_short_it_saw(story):
     for venue in WEIGHTS:
         due = story.panel[f"funding_cash|{perp(venue)}"].to_numpy()[1:]
-        paid = story.attribution[f"funding_pnl|{venue}"].to_numpy()
+        paid = story.attribution_by_venue[f"funding_pnl|{venue}"].to_numpy()
         np.testing.assert_allclose(paid[1:], short(story, venue)[:-1] * due, rtol=1e-9, atol=1e-9)
         assert paid[0] == 0.0
-    venues = story.attribution[[f"funding_pnl|{venue}" for venue in WEIGHTS]].sum(axis=1)
+    venues = story.attribution_by_venue[[f"funding_pnl|{venue}" for venue in WEIGHTS]].sum(axis=1)
     np.testing.assert_allclose(story.attribution["funding_pnl"], venues, atol=1e-9)
 
 

@@ -201,7 +201,7 @@ def test_11_only_its_own_columns_are_booked_and_they_add_up(story, mode):
 def test_12_funding_and_basis_are_those_of_the_shorts(story):
     for venue in VENUES:
         due = story.panel[f"funding_cash|{perp(venue)}"].to_numpy()[1:]
-        paid = story.attribution[f"funding_pnl|{venue}"].to_numpy()
+        paid = story.attribution_by_venue[f"funding_pnl|{venue}"].to_numpy()
         np.testing.assert_allclose(paid[1:], short(story, venue)[:-1] * due, rtol=1e-9, atol=1e-9)
     assert cumulated(story)["funding_pnl"] > 0.0
 

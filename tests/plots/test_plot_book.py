@@ -247,10 +247,10 @@ def test_funding_is_by_venue_and_sums_to_its_column(results):
     whole = trace_of(figure, "funding_pnl")
     assert same_bits(whole.y, np.cumsum(result.attribution.funding_pnl))
     lines = [trace for trace in figure.data if trace.meta["key"].startswith("funding_pnl|")]
-    assert {trace.meta["key"] for trace in lines} == {c for c in result.attribution if c.startswith("funding_pnl|")}
+    assert {trace.meta["key"] for trace in lines} == set(result.attribution_by_venue)
     np.testing.assert_allclose(sum(trace.y for trace in lines), whole.y, atol=1e-6)
     for trace in lines:
-        assert same_bits(trace.y, np.cumsum(result.attribution[trace.meta["key"]]))
+        assert same_bits(trace.y, np.cumsum(result.attribution_by_venue[trace.meta["key"]]))
     for column in [name for name in result.panel if name.startswith("funding_rate|")]:
         rates = result.panel[column]
         held = rates.where(rates != 0.0).ffill()

@@ -57,11 +57,13 @@ def test_funding_events_sum_to_what_the_book_was_paid(results):
     for result in results.values():
         funding = result.events[result.events.kind == "funding"]
         share = result.summary["share_class"]
-        for name in [c for c in result.attribution.columns if c.startswith("funding_pnl|")]:
+        for name in result.attribution_by_venue:
             paid = funding[funding.venue == name.partition("|")[2]].groupby("timestamp").amount.sum()
             price = 1.0 / result.panel["spot|ETH"] if share == "ETH" else 1.0
             total = paid.reindex(result.attribution.index, fill_value=0.0) * price
-            np.testing.assert_allclose(total, result.attribution[name], atol=1e-11 * result.summary["initial_equity"])
+            np.testing.assert_allclose(
+                total, result.attribution_by_venue[name], atol=1e-11 * result.summary["initial_equity"]
+            )
 
 
 def test_days_have_several_settlements_in_a_row(results):

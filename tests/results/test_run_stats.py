@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import basis
 from basis.reports import Result
 from basis.reports.formatting import format_stat, money, percent
 from basis.results import measures
 from basis.results.stats import STATS
+from support.small_markets import pool
 
 DAYS = 365
 #: Cases with enough days for every metric.
@@ -198,7 +200,101 @@ def test_a_run_of_one_row_has_few(make_run):
     stats = one.stats()
     assert stats[["cagr_365", "volatility_365", "sharpe_365", "skew", "kurtosis", "calmar"]].isna().all()
     assert stats.fills == 0.0
-    assert "–" in set(one.stats(formatted=True))
+    assert one.stats(formatted=True)["Sharpe"] == "not defined: the run has no whole day"
+
+
+# --- rounding, and days in part
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-8, 1e-4, 1.3e-4, 1e-3, 0.05, -2e-4])
+@pytest.mark.parametrize("count", [2, 3, 30, 400])
+@pytest.mark.parametrize("noise", [0.0, 2.2e-16, 1e-14])
+def test_ratios_of_equal_days_are_not_defined(rate, count, noise):
+    """A constant return, with what double precision leaves of it: no Sharpe, no skew, no Sortino of its noise."""
+    drawn = np.random.default_rng(count).standard_normal(count) * noise
+    found = measured(pd.Series(rate + drawn, pd.date_range("2024-01-02", periods=count, freq="D", tz="UTC")))
+    assert found["volatility_365"] < 1e-11
+    assert found["sharpe_365"] is found["skew"] is found["kurtosis"] is None
+    if rate >= 0.0:
+        assert found["sortino_365"] is found["calmar"] is None
+        assert (found["time_under_water"], found["longest_under_water"]) == (0.0, 0)
+        assert found["positive_days"] == (rate > 0.0)
+    else:
+        assert found["sortino_365"] == pytest.approx(-math.sqrt(365), rel=1e-6)
+        assert found["calmar"] < 0.0
+
+
+def test_days_that_differ_a_little_have_a_ratio():
+    """The guard is for rounding: a lending rate that moves by a millionth of itself is measured."""
+    days = 1e-4 * (1.0 + 1e-6 * np.random.default_rng(0).standard_normal(300))
+    found = measured(pd.Series(days, pd.date_range("2024-01-02", periods=300, freq="D", tz="UTC")))
+    assert found["sharpe_365"] == pytest.approx(days.mean() / days.std(ddof=1) * math.sqrt(365), rel=1e-6)
+
+
+@pytest.mark.parametrize("bar", ["1h", "1d"])
+@pytest.mark.parametrize("apr", [0.0, 0.0365, 0.3])
+def test_a_rate_that_does_not_move_has_no_sharpe(apr, bar):
+    """From the public interface: what a user tries first. The card and the report have no number for it either."""
+    rows, hours = (24 * 40 + 1, 1) if bar == "1h" else (41, 24)
+    grown = (1.0 + apr / 365.0) ** (np.arange(rows) * hours / 24.0)
+    market = pool(rows, step=3600 * hours, apr=0.0, index=grown)
+    result = basis.backtest("pure_lending", market, overrides={"costs.enabled": False, "bar_interval": bar})
+    stats = result.stats()
+    assert result.summary["sharpe_365"] is result.summary["sortino_365"] is result.summary["calmar"] is None
+    assert stats[["sharpe_365", "sortino_365", "calmar", "skew"]].isna().all()
+    assert stats.attrs["undefined"]["sharpe_365"] == "all days are equal"
+    shown = result.stats(formatted=True)
+    assert shown["Sharpe"] == "not defined: all days are equal"
+    assert shown["Sortino"] == "not defined: no day has a loss"
+
+
+def hourly(start, rows):
+    return np.datetime64(start, "us") + np.arange(rows) * np.timedelta64(1, "h")
+
+
+@pytest.mark.parametrize(
+    ("start", "rows", "whole"),
+    [
+        ("2024-01-01T00", 1, 0),
+        ("2024-01-01T00", 24, 0),
+        ("2024-01-01T00", 25, 1),
+        ("2024-01-01T00", 26, 1),
+        ("2024-01-01T00", 49, 2),
+        ("2024-01-01T07", 30, 0),
+        ("2024-01-01T07", 17 + 24 + 1, 1),
+        ("2024-01-01T23", 1 + 48 + 1 + 12, 2),
+    ],
+)
+def test_a_day_in_part_is_no_day(start, rows, whole):
+    returns = np.full(rows, 1e-3)
+    returns[0] = 0.0
+    days = measures.whole_days(hourly(start, rows), returns)
+    np.testing.assert_allclose(days, np.full(whole, 1.001**24 - 1.0), rtol=1e-12)
+
+
+def test_an_hour_more_changes_no_daily_measure(make_run):
+    """A run that ends at 01:00 has the days of one that ends at midnight; the hour counts in its return only."""
+    short, long = (
+        Result.from_recording(make_run("btc_basis", {"start": "2024-02-01", "end": f"2024-02-10T0{hour}:00:00Z"}))
+        for hour in (0, 1)
+    )
+    of_days = [
+        "volatility_365", "sharpe_365", "sortino_365", "best_day", "worst_day", "positive_days", "skew", "kurtosis",
+        "var_95", "expected_shortfall_95", "time_under_water", "longest_under_water",
+    ]  # fmt: skip
+    pd.testing.assert_series_equal(short.stats()[of_days], long.stats()[of_days], check_names=False)
+    assert len(long.returns("1D")) == len(short.returns("1D")) + 1
+    assert (1.0 + long.returns("1D")).prod() - 1.0 == pytest.approx(long.stats().total_return, rel=1e-9)
+
+
+def test_every_metric_that_is_not_defined_says_why(make_run):
+    """Half a day: no metric of days, each with its reason."""
+    half = Result.from_recording(make_run("btc_basis", {"start": "2024-02-01", "end": "2024-02-01T12:00:00Z"}))
+    stats = half.stats()
+    assert set(stats.attrs["undefined"]) == set(stats.index[stats.isna()])
+    assert stats.attrs["undefined"]["worst_day"] == stats.attrs["undefined"]["sharpe_365"] == "the run has no whole day"
+    assert "not known" not in stats.attrs["undefined"].values()
+    assert half.stats(formatted=True)["worst day"] == "not defined: the run has no whole day"
 
 
 def test_formatted_for_reading(results):

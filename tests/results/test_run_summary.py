@@ -61,7 +61,8 @@ def test_numbers_against_the_tables(result):
     assert summary["calmar"] == pytest.approx(summary["cagr_365"] / abs(deepest), rel=1e-9)
     assert set(PNL_COLUMNS) <= set(summary["attribution"])
     for name, total in summary["attribution"].items():
-        assert result.attribution[name].sum() == pytest.approx(total, abs=1e-10 * summary["initial_equity"])
+        column = result.table("attribution")[name]
+        assert column.sum() == pytest.approx(total, abs=1e-10 * summary["initial_equity"])
     assert summary["max_abs_residual"] == equity.residual.abs().max()
     fills = events[events.kind == "fill"]
     assert summary["fills"] == len(fills)

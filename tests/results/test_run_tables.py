@@ -72,9 +72,9 @@ def test_attribution_sums_to_the_balance(result):
 
 
 def test_venues_funding_sums_to_the_column(result):
-    venues = [c for c in result.attribution.columns if c.startswith("funding_pnl|")]
+    venues = list(result.attribution_by_venue)
     if venues:
-        total = result.attribution[venues].sum(axis=1)
+        total = result.attribution_by_venue.sum(axis=1)
         np.testing.assert_allclose(total, result.attribution.funding_pnl, atol=1e-9)
 
 

@@ -14,8 +14,10 @@ def _plain(value):
 
 
 def of_table(result):
-    """Rows of the event table, instants in seconds."""
-    return [{name: _plain(value) for name, value in row.items()} for row in result.events.to_dict("records")]
+    """Rows of the event table, instants in seconds; without the reasons of decisions, which a log does not have."""
+    events = result.events.copy()
+    events.loc[events["kind"] == "decision", "detail"] = ""
+    return [{name: _plain(value) for name, value in row.items()} for row in events.to_dict("records")]
 
 
 def of_records(events):
