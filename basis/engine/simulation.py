@@ -9,13 +9,13 @@ import numpy as np
 
 from ..components.run_state import Checkpoint, RunState, StartingBook
 from ..config import Config
-from ..errors import DataError, InputError, RunStoppedWarning
+from ..errors import DataError, EngineError, InputError, RunStoppedWarning
 from ..inputs.plans import Strategy
 from ..kernel.layout import codes
-from ..kernel.layout.shape import pnl_views
+from ..kernel.layout.shape import pnl_views, seen_views
 from ..market import DataProvider
 from ..market.panel import Panel
-from ..market.sources.clock import iso, to_ns
+from ..market.sources.clock import SECOND, iso, to_ns
 from ..strategies.factory import make_strategy
 from .recording import Recording
 
@@ -54,13 +54,22 @@ def prepare(
     config, slots, resumed = start.config, start.slots, start.resumed
     if isinstance(market, Panel):
         panel = _window(market, config, None if resumed else first, last)
+        row = int(np.searchsorted(market.timestamps, panel.timestamps[0]))
+
+        def history(span: int) -> Panel | None:
+            return market.slice(0, row) if row else None
+
     else:
-        held = (k for k in slots.keys if k.type != "Perp" or k in slots.held)
-        panel = market.panel(keys=[str(k) for k in held], start=resumed.timestamp if resumed else first, end=last)
+        keys = [str(k) for k in slots.keys if k.type != "Perp" or k in slots.held]
+        panel = market.panel(keys=keys, start=resumed.timestamp if resumed else first, end=last)
+
+        def history(span: int) -> Panel | None:
+            return market.before(panel, keys, span) if hasattr(market, "before") else None
+
     begins = int(panel.timestamps[0])
     if resumed is not None and begins != resumed.timestamp:
         raise InputError(f"resume: the market begins {iso(begins)}, the checkpoint is of {iso(resumed.timestamp)}.")
-    return RunState(start, panel, caller_handles)
+    return RunState(start, panel, caller_handles, history=history)
 
 
 def last_row(run: RunState, until: int | None = None) -> int:
@@ -94,7 +103,11 @@ def advance(
     reason = codes.END
     while row < last:
         begun = row
-        row, reason = run.loop.run(row, min(last, row + PIECE) if progress is not None else last, given)
+        try:
+            row, reason = run.loop.run(row, min(last, row + PIECE) if progress is not None else last, given)
+        except Exception as error:
+            # the kernel raises nothing of its own
+            raise _strategy_failed(run, error) from error
         if reason != codes.FULL or row > begun:
             # until then the answer stands
             given = -1
@@ -105,6 +118,14 @@ def advance(
         if progress is not None:
             progress(row - run.first, (end or last) - run.first)
     return row, codes.END if reason == codes.FULL else reason
+
+
+def _strategy_failed(run: RunState, error: Exception) -> EngineError:
+    """What a compiled strategy raised, in the row that it was shown last."""
+    seconds = seen_views(run.slots.shape(), run.scratch.seen).time[0]
+    row = run.panel.row_at(int(seconds) * SECOND)
+    said = run.strategy.decide.raised(error)
+    return EngineError(f"strategy_manager failed in row {row} ({iso(int(run.panel.timestamps[row]))}): {said}")
 
 
 def _cause(reason: int, row: int, run: RunState) -> str:
@@ -189,6 +210,8 @@ def simulate(
     ------
     InputError
         Where the configuration, the positions or the data cannot be used.
+    EngineError
+        Where the strategy raises; the message names the row and the line.
     """
     clock = time.perf_counter
     began = clock()
