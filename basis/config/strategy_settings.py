@@ -135,7 +135,7 @@ class StrategySettings(Model):
 
     features: tuple[Name, ...] = Field(
         default=(),
-        description="Files of one's own below features/ of the data set, which a strategy of one's own reads.",
+        description="Files of one's own below features/ of the data set, for a strategy of one's own.",
     )
 
     @model_validator(mode="after")

@@ -38,8 +38,8 @@ _ATOMS = (bool, int, float, complex, str, bytes, types.NoneType)
 _MUTABLE = (list, dict, set, bytearray, np.ndarray)
 #: What to do instead of what needs the interpreter.
 WAY_OUT = (
-    "Compiled code runs without the Python interpreter. For a look at what a strategy does, read the tables of the "
-    "result or result.explain(timestamp); for anything that needs Python, write a basis.StrategyManager in plain Python."
+    "Compiled code runs without the Python interpreter. To see what a strategy does, read the tables of the result or "
+    "result.explain(timestamp); for anything that needs Python, write a basis.StrategyManager in plain Python."
 )
 _NOT_THERE = object()
 #: Functions that a user has compiled himself → what they were made of when they were last used here.
@@ -174,7 +174,7 @@ def _worth(function: Callable, read: _Read, value: Any, within: list[Callable]) 
 
 
 def _reachable(function: Callable, found: dict[Any, Any]) -> dict[Any, Any]:
-    """Functions of a user that a function calls, itself included, the called first: function → what Numba made of it."""
+    """Functions of a user that a function calls, itself first: function → what Numba has made of it."""
     if function in found:
         return found
     found[function] = None

@@ -1,8 +1,8 @@
 """The view and the act of a compiled strategy: names over the kernel's arrays.
 
 They speak the language of `View` and `Action`. A function is compiled once for all books: what it names becomes a list,
-and each name is resolved to its place in the book of a run before a row is run (`book_names`). What a strategy misspells
-is an `InputError` then, or when the function is compiled.
+and each name is resolved to its place in the book of a run before a row is run (`book_names`). What a strategy
+misspells is an `InputError` then, or when the function is compiled.
 """
 
 from collections.abc import Callable

@@ -156,7 +156,7 @@ class SeenView:
         return self._watched("column", name)
 
     def mean(self, name: str, window: str) -> float:
-        """Trailing mean of a column of the market over a window, ``7d``; NaN before the data reaches back a whole one."""
+        """Trailing mean of a column of the market over a window, ``7d``; NaN before the data has a whole one."""
         return self._watched("mean", name, window)
 
     def feature(self, name: str) -> float:
@@ -210,9 +210,9 @@ for _name, _doc in TEXTS.items():
 class View(SeenView):
     """What a strategy sees of the run in its row, the same as a compiled one; a copy.
 
-    `dir(view)` and `help(view)` list everything. Money is in share class, rates are fractions per year. What the run does
-    not have is an error that says what to set, such as ``view.rate`` without ``strategy.rate_rule``; what cannot be known
-    yet (a trailing window that is not whole) is NaN, which no comparison meets.
+    `dir(view)` and `help(view)` list everything. Money is in share class, rates are fractions per year. What the run
+    does not have is an error that says what to set, such as ``view.rate`` without ``strategy.rate_rule``. What cannot
+    be known yet (a trailing window that is not whole) is NaN, which no comparison meets.
     """
 
     def __init__(self, run: RunState) -> None:
