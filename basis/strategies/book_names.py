@@ -71,7 +71,7 @@ class BookNames:
             raise InputError(f"view.{name}: this mode has none. It has {', '.join(self.texts)}.")
         return self.texts[name]
 
-    # --- what is there -------------------------------------------------------------------------------------------------
+    # --- what is there -----------------------------------------------------------------------------------------------
 
     def check(self, name: str) -> None:
         """Refuse to read a number that this run does not have: ``view.rate``, ``policy.target_ltv``.
@@ -104,7 +104,7 @@ class BookNames:
             return "" if self.config.strategy.target_ltv is not None else _NO_TARGET
         return ""
 
-    # --- where it is ---------------------------------------------------------------------------------------------------
+    # --- where it is -------------------------------------------------------------------------------------------------
 
     def resolve(self, what: str, given: str) -> int:
         """Where a view shows what is named, or the number of a plan.
@@ -163,7 +163,7 @@ class BookNames:
             _unknown(f"{action}: no asset {asset!r} in this run", asset, plans)
         return plans.index(asset)
 
-    # --- columns -------------------------------------------------------------------------------------------------------
+    # --- columns -----------------------------------------------------------------------------------------------------
 
     def watched(self, what: str, *given: str) -> Watched:
         """The column that a method of a view reads.

@@ -1,4 +1,4 @@
-"""Strategies of one's own: what compiled code cannot do, what a run is named by, what is not there, what is misspelt."""
+"""Strategies of one's own: what compiled code cannot do, what names a run, what is not there, what is misspelt."""
 
 import numba
 import numpy as np
