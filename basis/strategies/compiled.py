@@ -239,7 +239,10 @@ def compiled(function: "Callable | None" = None, *, every_row: bool = False) -> 
 
     It is called as ``function(view, act, **parameters)`` in the rows in which the mode's own strategy would be asked
     (`StrategyManager`), and its actions mean what they mean in the mode of the run. It may use numbers, comparisons,
-    loops, `math`, numpy's functions of numbers, and other functions that Numba has compiled.
+    loops, `math`, numpy's functions of numbers, and other functions that Numba has compiled. Compiled code runs without
+    the Python interpreter: `print`, texts made while it runs and object mode are refused. Numbers, texts and tuples that
+    it reads from outside are part of the run's id, and it is compiled anew where they have changed; lists, arrays and
+    dicts are refused.
 
     Parameters
     ----------
@@ -257,14 +260,19 @@ def compiled(function: "Callable | None" = None, *, every_row: bool = False) -> 
         For a function of another form. A name that the run does not have is an error when the run begins; an amount
         that is not a number stops the run in its row. Orders larger than the balance are cut to it, or the venue
         rejects them; the result's `warnings` count both.
+    EngineError
+        From a run, where the function raises; the message names strategy, row and line.
 
     Notes
     -----
-    A view has what `basis.strategies.manager.View` has: ``equity``, ``gross``, ``ltv``, ``health_factor``, ``drift``,
-    ``invested``, ``margin_low``, ``margin_high``, ``pending``, ``alert``, ``rate``, ``dust``, ``gas_cost``,
-    ``quote_price``, ``arrived``, ``first``, ``last``, ``view.long("BTC")``, ``view.short("BTC")``,
-    ``view.price("BTC")``, ``view.quantity("wallet:BaseToken:USDT")``, and ``memory``, four numbers that may be written
-    and are there again when it is next asked.
+    A view has what `basis.View` has (``help(basis.View)`` lists it, with units): ``equity``, ``gross``, ``pending``,
+    ``drift``, ``invested``, ``alert``, ``margin_low``, ``margin_high``, ``ltv``, ``health_factor``, ``rate``, ``dust``,
+    ``gas_cost``, ``quote_price``, ``time``; ``arrived``, ``first``, ``last``; the bands of the mode, such as
+    ``view.policy.margin_low``; and ``memory``, four numbers that may be written and are there again when it is next
+    asked. By name ``view.long("BTC")``, ``view.short("BTC")``, ``view.price("BTC")``,
+    ``view.quantity("wallet:BaseToken:USDT")``, ``view.in_transit("okx:BaseToken:USDT")``. Of the market
+    ``view.funding("okx")``, ``view.funding_apr("hedge", "7d")``, ``view.column("spot|BTC")``,
+    ``view.mean("spot|BTC", "30d")`` and ``view.feature("name.column")``. Names are written there as texts.
 
     An act has the actions: ``act.entry_full(asset, amount, stop=0.0, take_profit=0.0)`` and ``act.entry_partial`` of
     the same form, ``act.exit_partial(asset, amount)``, ``act.exit_full(asset, amount=0.0)`` and ``act.sell_dust()``, at
