@@ -16,6 +16,7 @@ from ..kernel.layout.shape import pnl_views, seen_views
 from ..market import DataProvider
 from ..market.panel import Panel
 from ..market.sources.clock import SECOND, iso, to_ns
+from ..market.watched import History
 from ..strategies.factory import make_strategy
 from .recording import Recording
 
@@ -38,6 +39,7 @@ def prepare(
     first: Any = None,
     last: Any = None,
     caller_handles: int = codes.NOTHING,
+    before: History | None = None,
 ) -> RunState:
     """The state of a run over a window of a market, for both drivers.
 
@@ -45,6 +47,7 @@ def prepare(
     ----------
     first, last : window, inclusive; see `simulate`
     caller_handles : what the caller of the loop does himself
+    before : gives the rows before those of a panel that is ready; None takes them from the panel
 
     Raises
     ------
@@ -57,7 +60,7 @@ def prepare(
         row = int(np.searchsorted(market.timestamps, panel.timestamps[0]))
 
         def history(span: int) -> Panel | None:
-            return market.slice(0, row) if row else None
+            return before(span) if before else market.slice(0, row) if row else None
 
     else:
         keys = [str(k) for k in slots.keys if k.type != "Perp" or k in slots.held]
@@ -192,6 +195,7 @@ def simulate(
     progress: Callable[[int, int], None] | None = None,
     until: int | None = None,
     elapsed: dict[str, float] | None = None,
+    before: History | None = None,
 ) -> Recording:
     """Run a configuration over a market with the compiled loop.
 
@@ -205,6 +209,7 @@ def simulate(
     strategy : another strategy than the mode's
     progress : called with (rows done, rows) between pieces of the run
     until : index of the last row to run; None runs all
+    before : gives the rows before those of a panel, for what a strategy watches
 
     Raises
     ------
@@ -217,7 +222,7 @@ def simulate(
     began = clock()
     took = dict(elapsed or {})
     begins_with = StartingBook(config, strategy or make_strategy(config), positions, resume)
-    run = prepare(begins_with, market, start, end)
+    run = prepare(begins_with, market, start, end, before=before)
     last = last_row(run, until)
     took["compile"] = run.compile_s
     took["load"] = took.get("load", 0.0) + clock() - began - run.compile_s
@@ -227,7 +232,10 @@ def simulate(
     took["total"] = clock() - began + (elapsed or {}).get("load", 0.0)
 
     def repeat(row: int) -> Recording:
-        return simulate(config, run.panel, positions=positions, resume=resume, strategy=run.strategy, until=row)
+        return simulate(
+            config, run.panel, positions=positions, resume=resume, strategy=run.strategy, until=row,
+            before=run.columns.history,
+        )  # fmt: skip
 
     data_dir = None if isinstance(market, Panel) else str(market.data_dir)
     return finish(run, row, reason, took, data_dir, repeat, until)

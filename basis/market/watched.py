@@ -51,11 +51,11 @@ class WatchedColumns:
     Parameters
     ----------
     panel : the rows of the run
-    history : gives the rows before them
+    history : gives the rows before them; None where there are none
     """
 
     def __init__(self, panel: Panel, history: History | None = None) -> None:
-        self._panel, self._history = panel, history
+        self._panel, self.history = panel, history
         self._before: tuple[int, Panel | None] = (0, None)
         self._lines: dict[Watched, np.ndarray] = {}
 
@@ -106,10 +106,10 @@ class WatchedColumns:
 
     def _leading(self, span: int) -> Panel | None:
         """Rows of at least so many nanoseconds before the run's first, and that row, as far as the data reaches."""
-        if self._history is None:
+        if self.history is None:
             return None
         if span > self._before[0]:
-            self._before = (span, self._history(span))
+            self._before = (span, self.history(span))
         return self._before[1]
 
     def _mean(self, name: str, window: int) -> np.ndarray:

@@ -30,7 +30,7 @@ from ..kernel.numba.named_arrays import CompileError, reason
 from ..market.watched import WatchedColumns
 from .book_names import BookNames, Names
 from .factory import make_strategy
-from .own_code import WAY_OUT, NeedsInterpreter, digest_of, line_of, prepare
+from .own_code import WAY_OUT, NotCompilable, digest_of, line_of, prepare
 from .typed_view import (
     BAD_AMOUNT,
     BAD_STOP,
@@ -178,7 +178,7 @@ class CompiledStrategy:
                 for read in sorted(self._made.names.reads):
                     book.check(read)
             return Bound(self._made.address, *self._made.names.resolve(book))
-        except NeedsInterpreter as error:
+        except NotCompilable as error:
             raise InputError(f"{name} cannot be compiled: {error}") from None
         except jit.NeedsInterpreter:
             raise InputError(f"{name} cannot be compiled: something in it needs the interpreter. {WAY_OUT}") from None
@@ -197,7 +197,8 @@ class CompiledStrategy:
         def make() -> tuple[Callable, Names]:
             names = Names()
             key = f"{named} {id(self._made)} {digest}"
-            return compiled_decision(self.function, names, key, len(self.params)), names
+            part = jit.stage if self._is_shipped else jit.checked_stage
+            return compiled_decision(self.function, names, key, len(self.params), part), names
 
         if self._is_shipped:
             address, names = jit.kept_callback(f"{named} {digest}", DECIDE, make)
@@ -240,9 +241,9 @@ def compiled(function: "Callable | None" = None, *, every_row: bool = False) -> 
     It is called as ``function(view, act, **parameters)`` in the rows in which the mode's own strategy would be asked
     (`StrategyManager`), and its actions mean what they mean in the mode of the run. It may use numbers, comparisons,
     loops, `math`, numpy's functions of numbers, and other functions that Numba has compiled. Compiled code runs without
-    the Python interpreter: `print`, texts made while it runs and object mode are refused. Numbers, texts and tuples that
-    it reads from outside are part of the run's id, and it is compiled anew where they have changed; lists, arrays and
-    dicts are refused.
+    the Python interpreter: `print`, texts made while it runs and object mode are refused. Numbers, texts and tuples
+    that it reads from outside are part of the run's id, and it is compiled anew where they have changed; lists, arrays
+    and dicts are refused.
 
     Parameters
     ----------

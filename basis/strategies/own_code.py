@@ -46,7 +46,7 @@ _NOT_THERE = object()
 _used: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
-class NeedsInterpreter(InputError):
+class NotCompilable(InputError):
     """A function does what compiled code cannot do; the message says what, where, and what to do instead."""
 
 
@@ -191,8 +191,8 @@ def prepare(function: Callable) -> None:
 
     Raises
     ------
-    NeedsInterpreter
-        Where the function, or one that it calls, does; names the line.
+    NotCompilable
+        Where the function, or one that it calls, needs the interpreter, or would not do the same twice; names the line.
     """
     called = _reachable(function, {})
     for each in called:
@@ -207,14 +207,23 @@ def prepare(function: Callable) -> None:
 
 
 def _refuse_interpreter(function: Callable, of: str) -> None:
+    """Refuse what of a function the kernel cannot run."""
+
     def refuse(what: str, line: int) -> None:
-        raise NeedsInterpreter(f"{what} ({_place(function, line)}{of}). {WAY_OUT}")
+        raise NotCompilable(f"{what} ({_place(function, line)}{of}). {WAY_OUT}")
 
     for read in _reads(function):
         last = read.name.rpartition(".")[2]
         if (inspect.isbuiltin(read.value) and read.value.__module__ in ("builtins", "io", "_io")) or read.value is str:
             if last in _INTERPRETED:
                 refuse(f"{last} needs the interpreter", read.line)
+        elif type(getattr(read.value, "__self__", None)).__module__.partition(".")[0] in ("random", "_random", "numpy"):
+            refuse(
+                f"{read.name} is random, and a run is the same every time; read a file of numbers by view.feature",
+                read.line,
+            )
+        elif type(read.value).__module__ in ("_ctypes", "_cffi_backend", "ctypes"):
+            refuse(f"{read.name} is a foreign function, which may need the interpreter", read.line)
         elif type(read.value).__name__ == "_ObjModeContextType":
             refuse("objmode goes back to the interpreter", read.line)
         elif getattr(read.value, "targetoptions", {}).get("forceobj"):

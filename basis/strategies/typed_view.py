@@ -298,7 +298,9 @@ def plain_decision(
     return decide
 
 
-def compiled_decision(function: Callable, names: Names, key: str, parameters: int) -> Callable:
+def compiled_decision(
+    function: Callable, names: Names, key: str, parameters: int, part: Callable[[Callable], Any] = stage
+) -> Callable:
     """The same in the language of the compiler, still to be compiled.
 
     Parameters
@@ -306,6 +308,7 @@ def compiled_decision(function: Callable, names: Names, key: str, parameters: in
     names : gets what the function names when it is compiled
     key : of the function
     parameters : how many it takes after the view and the act
+    part : how it is compiled
     """
     own = "".join(f", policy[{_FIRST_OWN + place}]" for place in range(parameters))
     text = (
@@ -315,7 +318,7 @@ def compiled_decision(function: Callable, names: Names, key: str, parameters: in
         f"    return int(notes[{COUNT}])\n"
     )
     made: dict[str, Any] = {
-        "body": stage(function), "view_of": _VIEW.over(names, key), "act_of": _ACT.over(names, key),
+        "body": part(function), "view_of": _VIEW.over(names, key), "act_of": _ACT.over(names, key),
     }  # fmt: skip
     exec(text, made)
     return made["decide"]

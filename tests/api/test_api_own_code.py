@@ -34,6 +34,7 @@ NEEDS_PYTHON = {
     "act.exit_full('BTC', len(str(3)))": ["str needs the interpreter"],
     "if view.alert > 1:\n    raise ValueError('alert', view.alert)": ["constant text", "line 4"],
     "import os\nact.exit_full('BTC')": ["an import", "line 3"],
+    "view.memory[0] = np.random.random()": ["np.random.random is random", "view.feature"],
     "act.exit_full('BTC', tells(view.equity))": ["print needs the interpreter", "of tells"],
 }
 
@@ -76,6 +77,12 @@ def test_an_exception_tells_strategy_row_and_line(driver, cell):
 def test_a_venue_that_is_not_there_is_no_number(driver, cell):
     with pytest.raises(EngineError, match=r"row 0 .*IndexError: there is no exchange of that number"):
         run(cell("for v in range(4):\n    view.memory[0] = view.cash(v)"), driver)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_place_beyond_the_memory_touches_nothing_else(driver, cell):
+    with pytest.raises(EngineError, match=r"row 0 .*IndexError.*line 4: view.memory\[place\] = 1.0"):
+        run(cell("place = int(view.memory[0]) + 4\nview.memory[place] = 1.0"), driver)
 
 
 # --- what a run is named by ------------------------------------------------------------------------------------------

@@ -79,8 +79,8 @@ def _njit(function: Callable, keep_on_disk: bool = False, **options: Any) -> Any
         config.CACHE_DIR = before
 
 
-def _part(function: Callable, forceinline: bool) -> Any:
-    options = {"forceinline": forceinline, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+def _part(function: Callable, forceinline: bool, **more: bool) -> Any:
+    options = {"forceinline": forceinline, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **more}
     if MODE != DEFAULT:
         return _njit(function, **options)
     return internals.for_any_literal(_njit(function, pipeline_class=internals.PartCompiler, **options))
@@ -89,6 +89,11 @@ def _part(function: Callable, forceinline: bool) -> Any:
 def stage(function: Callable) -> Any:
     """A part of the hour for one lane; always inlined, callable from kernels only."""
     return _part(function, forceinline=True)
+
+
+def checked_stage(function: Callable) -> Any:
+    """A part that a user has written: a place beyond an array raises, and touches no other memory."""
+    return _part(function, forceinline=True, boundscheck=True)
 
 
 def routine(function: Callable) -> Any:
