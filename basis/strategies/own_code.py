@@ -133,17 +133,22 @@ def digest_of(function: Callable) -> str:
     return hashlib.sha256(repr(_made_of(function, [])).encode()).hexdigest()
 
 
+def _code_of(function: Callable) -> list[Any]:
+    """Code and constants of a function and of those in it; the constants of a set have no order."""
+    return [
+        (part.co_code, [sorted(map(repr, c)) if isinstance(c, frozenset) else c for c in part.co_consts
+                        if not inspect.iscode(c)], part.co_names, part.co_varnames)
+        for part in _codes(function.__code__)
+    ]  # fmt: skip
+
+
 def _made_of(function: Callable, within: list[Callable]) -> Any:
     if function in within:
         return ("itself", within.index(function))
     within = [*within, function]
-    codes = [
-        (part.co_code, tuple(c for c in part.co_consts if not inspect.iscode(c)), part.co_names, part.co_varnames)
-        for part in _codes(function.__code__)
-    ]
     found = {read.name: _worth(function, read, read.value, within) for read in _reads(function)}
     defaults = [repr(value) for value in function.__defaults__ or ()] if len(within) > 1 else []
-    return codes, sorted(found.items(), key=lambda item: item[0]), defaults
+    return _code_of(function), sorted(found.items(), key=lambda item: item[0]), defaults
 
 
 def _worth(function: Callable, read: _Read, value: Any, within: list[Callable]) -> Any:
@@ -257,20 +262,31 @@ def line_of(error: BaseException, function: Callable) -> str:
 
 
 def class_digest(kind: type, base: type) -> str:
-    """Digest of a class in plain Python: its methods and plain attributes, and those of its parents below `base`.
+    """Digest of a class in plain Python: its methods, what they call of its module, and plain numbers and texts.
 
-    What it reads from outside may change while it runs, and is not part of it.
+    Parameters
+    ----------
+    kind : the class
+    base : its parent that is not a user's
     """
     made_of = []
     for part in kind.__mro__[: kind.__mro__.index(base)]:
         for name, value in sorted(vars(part).items()):
             function = getattr(value, "__func__", value)
             if inspect.isfunction(function):
-                codes = [
-                    (c.co_code, [k for k in c.co_consts if not inspect.iscode(k)], c.co_names)
-                    for c in _codes(function.__code__)
-                ]
-                made_of.append((name, codes))
+                made_of.append((name, _plain_code(function, [])))
             elif type(value) in _ATOMS and not name.startswith("__"):
                 made_of.append((name, repr(value)))
     return hashlib.sha256(repr(made_of).encode()).hexdigest()
+
+
+def _plain_code(function: Callable, within: list[Callable]) -> Any:
+    if function in within:
+        return "itself"
+    found: dict[str, Any] = {}
+    for read in _reads(function):
+        if type(read.value) in _ATOMS:
+            found[read.name] = repr(read.value)
+        elif inspect.isfunction(read.value) and read.value.__globals__ is function.__globals__:
+            found[read.name] = _plain_code(read.value, [*within, function])
+    return _code_of(function), sorted(found.items(), key=lambda item: item[0])
