@@ -8,6 +8,7 @@ package are written in the same way.
 import functools
 import hashlib
 import inspect
+import itertools
 import math
 import numbers
 from collections.abc import Callable, Mapping
@@ -45,6 +46,7 @@ from .typed_view import (
     plain_decision,
 )
 
+_compilations = itertools.count()
 _PACKAGE = __name__.partition(".")[0] + "."
 
 
@@ -196,7 +198,8 @@ class CompiledStrategy:
 
         def make() -> tuple[Callable, Names]:
             names = Names()
-            key = f"{named} {id(self._made)} {digest}"
+            # what is compiled for a key notes its names once: another compilation is another key
+            key = f"{named} {next(_compilations)}"
             part = jit.stage if self._is_shipped else jit.checked_stage
             return compiled_decision(self.function, names, key, len(self.params), part), names
 

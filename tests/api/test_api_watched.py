@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import basis
-from basis import Action, StrategyManager
+from basis import Action, Decision, StrategyManager
 from basis.errors import DataError, InputError
 from basis.strategies.view import View
 
@@ -57,29 +57,31 @@ def values_of(read, data, **more):
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
 def test_a_compiled_strategy_sees_the_same_bits(read, with_features, cell):
-    """The margin asked for is made of what is read, in every row."""
-    amount = "20_000.0 * (1.0 + math.fmod(abs(value) * 1e4, 1.0))"
-    body = f"value = {read}\nif value == value:\n    act.entry_partial('USDT', {amount})"
+    """Every row's value goes into the memory, in compiled code, in either driver, and in plain Python."""
+    added = "view.memory[0] * 1.001 + value"
 
     class Plain(StrategyManager):
         every_row = True
 
         def make_decision(self, timestamp=None, market_data=None):
-            value = eval(read, {"view": self.view})
-            if value == value:
-                return [Action("entry_partial", "USDT", eval(amount, {"math": math, "value": value}))]
-            return None
+            view = self.view
+            value = eval(read, {"view": view})
+            return Decision(memory=(eval(added, {"view": view, "value": value}),)) if value == value else None
 
-    compiled = cell(body, decorator="@basis.compiled(every_row=True)")
+    body = f"value = {read}\nif value == value:\n    view.memory[0] = {added}"
+    compiled = cell(body, "view, act", "@basis.compiled(every_row=True)")
     asked = {"data": with_features, "overrides": FEATURES, **WINDOW}
-    runs = [
-        basis.backtest("btc_basis", strategy=strategy, driver=driver, **asked)
+    states = [
+        basis.backtest("btc_basis", strategy=strategy, driver=driver, **asked).checkpoint().state
         for strategy, driver in ((compiled, "kernel"), (compiled, "event"), (Plain, "kernel"))
     ]
-    for other in runs[1:]:
-        assert other.positions.equals(runs[0].positions)
-    # the last settlement stays for hours; all others change often
-    assert (runs[0].positions.diff().abs().sum(axis=1) > 0).sum() > 10
+    assert states[0].tobytes() == states[1].tobytes() == states[2].tobytes()
+    idle = (
+        basis.backtest("btc_basis", strategy=cell("return", "view, act", "@basis.compiled(every_row=True)"), **asked)
+        .checkpoint()
+        .state
+    )
+    assert (states[0] != idle).any()
 
 
 def settled(data, venue):
