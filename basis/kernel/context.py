@@ -203,7 +203,7 @@ _STRUCT = StructView(
         "wallet_token": "i8 collaterals",
         "lent_account": "i8 lent",
         "strategy_places": "i8 names",
-        "watched": "f8 instants watched",
+        "watched": "f8 watched_rows watched",
         "wallet": dict.fromkeys(Wallet._fields, "int"),
         "settings": dict.fromkeys(Settings._fields, "int"),
         "scratch": {

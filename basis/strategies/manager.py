@@ -167,7 +167,7 @@ class StrategyManager:
         InputError
             Where it overrides nothing; names what was meant.
         """
-        if cls.make_decision is not StrategyManager.make_decision:
+        if cls is StrategyManager or cls.make_decision is not StrategyManager.make_decision:
             return
         parts = cls.__mro__[: cls.__mro__.index(StrategyManager)]
         own = [name for part in parts for name in vars(part) if not name.startswith("__") or name == "__init__"]
