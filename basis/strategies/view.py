@@ -213,6 +213,16 @@ class View(SeenView):
     `dir(view)` and `help(view)` list everything. Money is in share class, rates are fractions per year. What the run
     does not have is an error that says what to set, such as ``view.rate`` without ``strategy.rate_rule``. What cannot
     be known yet (a trailing window that is not whole) is NaN, which no comparison meets.
+
+    Examples
+    --------
+    >>> class Looks(basis.StrategyManager):
+    ...     every_row = True
+    ...     def make_decision(self, timestamp=None, market_data=None):
+    ...         if self.view.first:
+    ...             print(self.view.equity, self.view.price("USDT"), self.view.funding_apr("hedge", "7d") > 0.0)
+    >>> result = basis.backtest("btc_basis", strategy=Looks, start="2024-06-01", end="2024-06-02")
+    100000.0 1.0 True
     """
 
     def __init__(self, run: RunState) -> None:
