@@ -177,9 +177,9 @@ class Carry(StrategyManager):
             return [Action("exit_full", "BTC")]
 
 
-HALF = {"data": DATA, "start": "2024-02-01", "end": "2024-08-01"}
-ruled = backtest("btc_basis", strategy=carry, **HALF)
-in_python = backtest("btc_basis", strategy=Carry, **HALF)
+HALF = {"start": "2024-02-01", "end": "2024-08-01"}
+ruled = backtest("btc_basis", data=DATA, strategy=carry, **HALF)
+in_python = backtest("btc_basis", data=DATA, strategy=Carry, **HALF)
 held = (ruled.positions["binance:BaseToken:BTC"] > 0).mean()
 same = ruled.equity.equals(in_python.equity)
 print(f"in the hedge {held:.0%} of the time; the same bits in plain Python: {same}")

@@ -207,7 +207,7 @@ def test_a_view_is_the_book_by_name():
         assert view.quantity("binance:BaseToken:BTC") == view.long("BTC") == coins
         assert view.short("BTC") == -sum(held[f"{v}:Perp:BTCUSDT"].iloc[row - 1] for v in EXCHANGES)
         with pytest.raises(InputError, match="no instrument 'kraken:BaseToken:BTC' in this run"):
-        view.quantity("kraken:BaseToken:BTC")
+            view.quantity("kraken:BaseToken:BTC")
         assert view.quote_price == 1.0
         assert len(view.memory) == MEMORIES
     view = seen[0]
