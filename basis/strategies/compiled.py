@@ -168,7 +168,7 @@ class CompiledStrategy:
         InputError
             Where the function names what is not there, or cannot be compiled.
         """
-        book = BookNames(config, slots, plans, texts)
+        book = BookNames(config, slots, plans, texts, checks=not self._is_shipped)
         name = self.function.__name__
         if jit.MODE == jit.PLAIN:
             return Bound(plain_decision(self.function, book, len(self.params), columns), *Names().resolve(book))
@@ -176,9 +176,8 @@ class CompiledStrategy:
         try:
             if self._made.digest != digest:
                 self._compile(digest)
-            if not self._is_shipped:
-                for read in sorted(self._made.names.reads):
-                    book.check(read)
+            for read in sorted(self._made.names.reads):
+                book.check(read)
             return Bound(self._made.address, *self._made.names.resolve(book))
         except NotCompilable as error:
             raise InputError(f"{name} cannot be compiled: {error}") from None
