@@ -98,8 +98,17 @@ def _add_asset_method(name: str) -> None:
         return lambda view, asset: number_at(view, integer_at(view, number))
 
 
-for _name in ("long", "short", "quantity", "in_transit"):
+def _add_key_method(name: str) -> None:
+    @_VIEW.method(name)
+    def method(view, key):
+        number = view.subject.number_of(name, literal_text(f"view.{name}", key, "'wallet:BaseToken:USDT'"))
+        return lambda view, key: number_at(view, integer_at(view, number))
+
+
+for _name in ("long", "short"):
     _add_asset_method(_name)
+for _name in ("quantity", "in_transit"):
+    _add_key_method(_name)
 
 
 def _one_or_number(view, place):
@@ -153,25 +162,32 @@ def _perp(view, asset, venue):
     )
 
 
-def _add_column_method(name: str) -> None:
-    @_VIEW.method(name)
-    def method(view, column):
-        number = view.subject.number_of(name, literal_text(f"view.{name}", column))
-        return lambda view, column: number_at(view, integer_at(view, number))
+def _add_column_method(method: str, example: str) -> None:
+    @_VIEW.method(method)
+    def read(view, name):
+        number = view.subject.number_of(method, literal_text(f"view.{method}", name, example))
+        return lambda view, name: number_at(view, integer_at(view, number))
 
 
-def _add_window_method(name: str, example: str) -> None:
-    @_VIEW.method(name)
-    def method(view, column, window):
-        texts = literal_text(f"view.{name}", column, example), literal_text(f"view.{name}", window, example)
-        number = view.subject.number_of(name, SEPARATOR.join(texts))
-        return lambda view, column, window: number_at(view, integer_at(view, number))
+_add_column_method("column", "'spot|BTC'")
+_add_column_method("feature", "'name.column'")
 
 
-for _name in ("column", "feature"):
-    _add_column_method(_name)
-_add_window_method("mean", "'spot|BTC', '30d'")
-_add_window_method("funding_apr", "'okx', '7d'")
+def _number_of_window(view: Any, method: str, name: Any, window: Any, example: str) -> int:
+    texts = [literal_text(f"view.{method}", text, example) for text in (name, window)]
+    return view.subject.number_of(method, SEPARATOR.join(texts))
+
+
+@_VIEW.method("mean")
+def _mean(view, name, window):
+    number = _number_of_window(view, "mean", name, window, "'spot|BTC', '30d'")
+    return lambda view, name, window: number_at(view, integer_at(view, number))
+
+
+@_VIEW.method("funding_apr")
+def _funding_apr(view, venue, window):
+    number = _number_of_window(view, "funding_apr", venue, window, "'okx', '7d'")
+    return lambda view, venue, window: number_at(view, integer_at(view, number))
 
 
 @_VIEW.method("funding")

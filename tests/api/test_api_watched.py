@@ -8,6 +8,8 @@ import pytest
 
 import basis
 from basis import Action, Decision, StrategyManager
+from basis.components.run_state import RunState, StartingBook
+from basis.engine.simulation import advance, simulate
 from basis.errors import DataError, InputError
 from basis.strategies.view import View
 
@@ -23,6 +25,7 @@ READS = {
     "trailing mean of what has no first hour": "view.mean('high|okx:Perp:BTCUSDT', '12h')",
     "column": "view.column('spot|BTC')",
     "feature": "view.feature('mine.score')",
+    "by keywords": "view.funding(venue='okx', window='2d') + view.mean(name='spot|BTC', window='6h')",
 }
 FEATURES = {"strategy.features": ["mine"]}
 
@@ -156,6 +159,25 @@ def test_nothing_of_later_is_seen(read, with_features, tmp_path):
     window = {"start": "2024-02-10", "end": cut}
     whole, short = (values_of(read, data, **window) for data in (with_features, tmp_path))
     assert whole.to_numpy().tobytes() == short.to_numpy().tobytes()
+
+
+def test_rows_that_come_one_by_one_show_the_same(with_features, cell):
+    """As a live run gets them; the state is compared, which holds all that was seen."""
+    config = basis.load_config("btc_basis", {**WINDOW, "end": "2024-02-03"})
+    body = "view.memory[0] = view.memory[0] * 1.001 + view.mean('spot|BTC', '6h')\nview.memory[1] = view.funding('okx')"
+    strategy = cell(
+        "if view.time > 1706780000.0:\n" + "".join(f"    {line}\n" for line in body.splitlines()),
+        "view, act", "@basis.compiled(every_row=True)",
+    ).strategy_for(config)  # fmt: skip
+    panel = basis.DataProvider(with_features, config).panel()
+    whole = simulate(config, panel, strategy=strategy)
+    run = RunState(StartingBook(config, strategy), panel.slice(0, 0), capacity=len(panel))
+    for row in range(len(panel)):
+        if row:
+            run.extend(panel.slice(0, row))
+        advance(run, row, row + 1)
+    assert run.block.tobytes() == whole.block.tobytes()
+    assert not np.isnan(run.block).any()
 
 
 # --- features --------------------------------------------------------------------------------------------------------
