@@ -207,7 +207,7 @@ class RunState:
         config, slots = start.config, start.slots
         self.start, self.panel, self.capacity = start, panel, capacity or len(panel)
         started = start.resumed.started if start.resumed else int(panel.timestamps[0])
-        self.columns = WatchedColumns(panel, history)
+        self.columns = WatchedColumns(panel, history, whole=capacity is None)
         self._bound = start.strategy.decide.bind(config, slots, start.plans, start.strategy.names(config), self.columns)
         watched = self.columns.table(self._bound.watched)
         self.inputs = make_inputs(

@@ -10,7 +10,7 @@ import numpy as np
 
 from basis.errors import InputError
 from basis.market.panel import Panel, Settlements
-from basis.market.sources.clock import DAY, SECOND, YEAR_365, segment_sums
+from basis.market.sources.clock import DAY, SECOND, YEAR_365, segment_sums, span_text
 
 #: Rows that lead to a panel: nanoseconds → a panel that ends with the first row of the run; None where there are none.
 History = Callable[[int], "Panel | None"]
@@ -33,6 +33,11 @@ class Watched(NamedTuple):
     name: str
     window: int = 0
 
+    def __str__(self) -> str:
+        what = {"column": "column", "mean": "the mean of column"}.get(self.kind, "funding of")
+        name = ", ".join(perp.partition("=")[0] for perp in self.name.split(","))
+        return f"{what} {name}" + (f" over {span_text(self.window)}" if self.window else "")
+
 
 def _unknown(name: str, columns: Mapping[str, np.ndarray]) -> InputError:
     from difflib import get_close_matches
@@ -52,10 +57,11 @@ class WatchedColumns:
     ----------
     panel : the rows of the run
     history : gives the rows before them; None where there are none
+    whole : whether these are all the rows of the run: then a column that is known in none of them is an error
     """
 
-    def __init__(self, panel: Panel, history: History | None = None) -> None:
-        self._panel, self.history = panel, history
+    def __init__(self, panel: Panel, history: History | None = None, whole: bool = True) -> None:
+        self._panel, self.history, self._whole = panel, history, whole
         self._before: tuple[int, Panel | None] = (0, None)
         self._lines: dict[Watched, np.ndarray] = {}
 
@@ -75,16 +81,35 @@ class WatchedColumns:
         row = round((seconds - int(self._panel.timestamps[0]) / SECOND) / self._panel.step_s)
         return float(self.line(wanted)[row])
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the columns that were read is not known in some rows, in words."""
+        found = []
+        for wanted, line in self._lines.items():
+            unknown = int(np.isnan(line).sum())
+            if unknown:
+                found.append(
+                    f"the strategy read {wanted}, which is not known in {unknown:,} of {len(line):,} rows"
+                    + (": the data does not reach back a whole window there" if wanted.window else "")
+                )
+        return tuple(found)
+
     def line(self, wanted: Watched) -> np.ndarray:
         """(rows,) float64, one column.
 
         Raises
         ------
         InputError
-            Where the market has no such column.
+            Where the market has no such column, or it is known in no row.
         """
         if wanted not in self._lines:
-            self._lines[wanted] = self._make(wanted)
+            made = self._make(wanted)
+            if self._whole and np.isnan(made).all():
+                raise InputError(
+                    f"{wanted} is not known in any of the {len(made):,} rows of this run. "
+                    "Choose a shorter window, begin later, or add older data."
+                )
+            self._lines[wanted] = made
         return self._lines[wanted]
 
     def _make(self, wanted: Watched) -> np.ndarray:

@@ -10,7 +10,7 @@ import basis
 from basis import Action, Decision, StrategyManager
 from basis.components.run_state import RunState, StartingBook
 from basis.engine.simulation import advance, simulate
-from basis.errors import DataError, InputError
+from basis.errors import DataError, EngineError, InputError
 from basis.strategies.view import View
 
 WINDOW = {"start": "2024-02-01", "end": "2024-02-20"}
@@ -137,7 +137,7 @@ def test_what_is_seen_does_not_depend_on_where_a_run_begins(read, with_features)
     assert whole[part.index].to_numpy().tobytes() == part.to_numpy().tobytes()
 
 
-def test_before_a_whole_window_nothing_is_known(with_features):
+def test_before_a_whole_window_nothing_is_known(with_features, cell):
     """The sample begins at some instant: a window that reaches beyond it is NaN, and is known once it is whole."""
     first = pd.read_parquet(with_features / "spot" / "binance_btcusdt.parquet")["timestamp"].iloc[0]
     begins = first.ceil("1D")
@@ -145,6 +145,26 @@ def test_before_a_whole_window_nothing_is_known(with_features):
     known = found.dropna()
     assert begins + pd.Timedelta("4D") < known.index[0] <= begins + pd.Timedelta("6D")
     assert found[known.index[0] :].notna().all()
+    idle = cell("view.memory[0] = view.mean('spot|BTC', '5d')", "view, act")
+    made = basis.backtest("btc_basis", data=with_features, strategy=idle, start=begins, end=begins + pd.Timedelta("8D"))
+    rows = f"{found.isna().sum()} of {len(found)} rows"
+    assert any(
+        f"the mean of column spot|BTC over 120 h, which is not known in {rows}" in line for line in made.warnings
+    )
+
+
+@pytest.mark.parametrize("read", ["view.mean('spot|BTC', '20000d')", "view.funding_apr('hedge', '20000d')"])
+def test_a_window_that_is_never_whole_is_refused(read, with_features, cell):
+    with pytest.raises(InputError, match=r"is not known in any of the 457 rows of this run. Choose a shorter window"):
+        basis.backtest("btc_basis", data=with_features, strategy=cell(f"view.memory[0] = {read}"), **WINDOW)
+    with pytest.raises(EngineError, match=r"failed in row 0 .* is not known in any of the 457 rows"):
+        values_of(read, with_features)
+
+
+def test_more_columns_than_there_is_room_for_are_refused(cell):
+    body = "\n".join(f"view.memory[0] = view.mean('spot|BTC', '{hours}h')" for hours in range(1, 26))
+    with pytest.raises(InputError, match="mine: mean: a strategy may watch at most 24 columns"):
+        cell(body).check(basis.load_config("btc_basis"))
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
