@@ -14,6 +14,7 @@ Run a mode and look at the result:
 `compiled`                              a strategy of one's own: a function that is compiled
 `StrategyManager`, `Decision`,          the same in plain Python
 `Action`
+`View`                                  what both kinds see of a run
 `SimulationClient`                      a venue of one's own
 `DataProvider`                          what a run sees of a data set
 `EventDrivenStrategyEngine`             the components of a run one by one; `unified_health_manager` watches them
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from basis.reports import Comparison, compare
     from basis.strategies.compiled import compiled
     from basis.strategies.manager import Action, Decision, StrategyManager
+    from basis.strategies.view import View
 
     # for editors; in a run `__getattr__` makes the list, with the constructors of all modes there are
     __all__ = [
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
         "EventDrivenStrategyEngine",
         "SimulationClient",
         "StrategyManager",
+        "View",
         "__version__",
         "backtest",
         "compare",
@@ -80,6 +83,7 @@ _HOMES = {
     "Action": "basis.strategies.manager",
     "Decision": "basis.strategies.manager",
     "StrategyManager": "basis.strategies.manager",
+    "View": "basis.strategies.view",
 }
 
 

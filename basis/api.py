@@ -199,6 +199,7 @@ def backtest(
         Result.check_target(out, force)
     elapsed = {"load": time.perf_counter() - began}
     if isinstance(strategy, type) and issubclass(strategy, StrategyManager):
+        strategy.check_own(needs_decision=True)
         components, strategy = {**(components or {}), "strategy_manager": strategy}, None
     own = strategy if isinstance(strategy, CompiledStrategy) else None
     if own is not None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from basis.assets import load_assets
 
 SPOT, PERP, FUNDING, STAKING, GAS = "spot", "perp", "funding", "lst", "gas"
-REWARDS, SIGNALS = "rewards", "signals"
+REWARDS, SIGNALS, FEATURES = "rewards", "signals", "features"
 #: Kind that stands for every lending folder where all of them are meant.
 LENDING = "lending"
 #: Folders with this ending hold five-minute candles, for grids finer than an hour.
@@ -24,6 +24,9 @@ _DAILY_STALENESS = timedelta(hours=36)
 #: Gas only sets a cost: that of yesterday is near enough.
 _GAS_STALENESS = timedelta(hours=24)
 
+#: Features of one's own are known once a day, or more often: an observation may be half a day late.
+_FEATURE_STALENESS = timedelta(hours=36)
+
 #: First word of a panel column → kind of the series behind it; columns that are not named here are prices.
 _KIND_OF_MEASURE = {
     "liquidity_index": LENDING,
@@ -33,12 +36,13 @@ _KIND_OF_MEASURE = {
     "oracle_rate": STAKING,
     "market_rate": STAKING,
     "gas_price_gwei": GAS,
+    "feature": FEATURES,
 }
 
 
 def kinds() -> tuple[str, ...]:
     """Every kind of series that a configuration may name."""
-    return (SPOT, PERP, FUNDING, *load_assets().lending_folders(), STAKING, GAS, REWARDS, SIGNALS)
+    return (SPOT, PERP, FUNDING, *load_assets().lending_folders(), STAKING, GAS, REWARDS, SIGNALS, FEATURES)
 
 
 def folders() -> tuple[str, ...]:
@@ -55,7 +59,8 @@ def kind_of(folder: str) -> str:
 def default_staleness() -> dict[str, timedelta]:
     """How long a value may be carried where the configuration does not say, by the name of the limit."""
     daily = (*load_assets().lending_folders(), STAKING)
-    return {PRICE_LIMIT: _PRICE_STALENESS, **dict.fromkeys(daily, _DAILY_STALENESS), GAS: _GAS_STALENESS}
+    limits = {PRICE_LIMIT: _PRICE_STALENESS, **dict.fromkeys(daily, _DAILY_STALENESS), GAS: _GAS_STALENESS}
+    return {**limits, FEATURES: _FEATURE_STALENESS}
 
 
 def limit_of_series(series: str) -> str:

@@ -105,18 +105,15 @@ both.plot.attribution()
 # %% [markdown]
 # ## What if it left when funding turns?
 #
-# Change the cell, run it again. `view.rate` is the funding of the last day as a rate a year, once the mode is told
-# to watch it. The new parameter says below which rate to leave.
+# Change the cell, run it again. `view.funding_apr("hedge", "24h")` is the funding of the last day as a rate a year,
+# over the exchanges by their weights. The new parameter says below which rate to leave.
+
 
 # %%
-WATCH = {
-    "strategy.rate_rule": {"enabled": True, "enter": 0.0, "leave": -1.0, "window": "24h"}
-}
-
-
 @basis.compiled(every_row=True)
 def wary(view, act, share=0.6, band=0.05, leave=0.0):
-    if view.alert >= 2 or view.pending > 0 or view.rate < leave:
+    rate = view.funding_apr("hedge", "24h")
+    if view.alert >= 2 or view.pending > 0 or rate < leave:
         if view.long("BTC") > 0:
             act.exit_full("BTC")
         act.exit_full("USDT", view.equity)
@@ -135,7 +132,7 @@ def wary(view, act, share=0.6, band=0.05, leave=0.0):
 # %%
 runs = {"steady": mine}
 for leave in (-0.5, -0.1, 0.0):
-    run = backtest("btc_basis", data=DATA, overrides=WATCH, strategy=wary(leave=leave))
+    run = backtest("btc_basis", data=DATA, strategy=wary(leave=leave))
     runs[f"leaves below {leave:.0%}"] = run
 turned = compare(*runs.values(), names=list(runs))
 turned.formatted.loc[shown]
@@ -150,6 +147,48 @@ turned.plot.attribution()
 # On the sample every version of it is worse, and the more so the sooner it leaves. It does spare itself the funding
 # it would have paid, and pays several times as much to get out and back in. The idea was about funding; the answer
 # is about costs.
+
+# %% [markdown]
+# ## In above 8 %, out below 3 %?
+#
+# A rule with two thresholds on seven days of funding, in ten lines. A window may reach back before the first row.
+
+
+# %%
+@basis.compiled(every_row=True)
+def carry(view, act, enter=0.08, leave=0.03):
+    rate = view.funding_apr("hedge", "7d")
+    if rate > enter and view.long("BTC") == 0:
+        act.entry_full("USDT", 0.4 * view.equity)
+        act.entry_full("BTC", 0.4 * view.equity / view.price("BTC"))
+    if rate < leave and view.long("BTC") > 0:
+        act.exit_full("BTC")
+
+
+class Carry(StrategyManager):
+    every_row = True
+
+    def make_decision(self, timestamp=None, market_data=None):
+        view, rate = self.view, self.view.funding_apr("hedge", "7d")
+        if rate > 0.08 and view.long("BTC") == 0:
+            coin = 0.4 * view.equity / view.price("BTC")
+            return [Action("entry_full", "USDT", 0.4 * view.equity), Action("entry_full", "BTC", coin)]
+        if rate < 0.03 and view.long("BTC") > 0:
+            return [Action("exit_full", "BTC")]
+
+
+HALF = {"start": "2024-02-01", "end": "2024-08-01"}
+ruled = backtest("btc_basis", data=DATA, strategy=carry, **HALF)
+in_python = backtest("btc_basis", data=DATA, strategy=Carry, **HALF)
+held = (ruled.positions["binance:BaseToken:BTC"] > 0).mean()
+same = ruled.equity.equals(in_python.equity)
+print(f"in the hedge {held:.0%} of the time; the same bits in plain Python: {same}")
+
+# %% [markdown]
+# What else there is to see: `view.funding("okx")` is the last settlement of an exchange and
+# `view.mean("spot|BTC", "30d")` the trailing mean of any column of `result.panel`. Numbers of your own lie in a file
+# `features/<name>.parquet` of the data set, with the stamp from which each row is known; `strategy.features` names
+# the file, and `view.feature("name.column")` reads it. `help(basis.View)` lists everything.
 
 # %% [markdown]
 # ## Which parameters?
@@ -269,6 +308,28 @@ try:
     backtest("btc_basis", data=DATA, strategy=elsewhere)
 except InputError as error:
     print(error)
+
+# %% [markdown]
+# So is what the run does not have, and what compiled code cannot do.
+
+
+# %%
+@basis.compiled
+def unwatched(view, act):
+    if view.rate > 0.08:
+        act.entry_full("BTC", 0.5)
+
+
+@basis.compiled
+def talks(view, act):
+    print(view.equity)
+
+
+for strategy in (unwatched, talks):
+    try:
+        backtest("btc_basis", data=DATA, strategy=strategy)
+    except InputError as error:
+        print(error)
 
 # %% [markdown]
 # An amount that is no number stops the run in its row, with what was wrong. The rows before it stay. A warning says

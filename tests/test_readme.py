@@ -16,7 +16,7 @@ import basis
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
 #: Pages with Python → how many blocks they have.
-WITH_PYTHON = {"README.md": 1, "python.md": 5, "strategies.md": 2, "engine.md": 1}
+WITH_PYTHON = {"README.md": 1, "python.md": 5, "strategies.md": 3, "engine.md": 1}
 #: A block of Python, and the text that it prints where the page shows that.
 BLOCK = re.compile(r"^```python\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", flags=re.MULTILINE | re.DOTALL)
 

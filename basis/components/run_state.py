@@ -21,7 +21,6 @@ from ..inputs.plans import Plan, Strategy
 from ..inputs.policy import make_policy
 from ..inputs.slots import Slots, make_slots
 from ..kernel.context import Memory, Scratch, copied, make_scratch
-from ..kernel.keys import parse_key
 from ..kernel.layout.codes import NOTHING
 from ..kernel.layout.shape import hour_views, state_views
 from ..kernel.loop import EVENTS_PER_ROW, Loop
@@ -30,6 +29,8 @@ from ..kernel.start import aligned, aligned_copy, opening_state, set_policy
 from ..kernel.step import Step
 from ..market.panel import Panel
 from ..market.sources.clock import iso
+from ..market.watched import History, WatchedColumns
+from .holdings import starting_holdings
 
 
 @dataclass(frozen=True)
@@ -50,49 +51,6 @@ class Checkpoint:
     share_class: str
     keys: tuple[str, ...]
     state: np.ndarray
-
-
-def starting_holdings(config: Config, positions: Mapping[str, float] | None) -> dict[str, float]:
-    """Starting book: the positions given, or the capital where it arrives.
-
-    Raises
-    ------
-    InputError
-        Where a key or quantity makes no sense.
-    """
-    if positions is None:
-        key = f"{config.start_venue}:BaseToken:{config.share_class}"
-        if key not in config.instruments:
-            cash = (k for k in config.instruments if k.endswith((":BaseToken:USDT", ":BaseToken:ETH")))
-            raise ConfigError(
-                f"start_venue {config.start_venue!r}, share_class {config.share_class!r}: {config.mode} has no {key}. "
-                f"Start with {' or '.join(cash)}, or from positions."
-            )
-        return {key: float(config.initial_capital)}
-    out: dict[str, float] = {}
-    for name, amount in positions.items():
-        text, _, measure = str(name).partition("|")
-        try:
-            key = parse_key(text)
-        except ValueError as error:
-            raise InputError(f"positions: {error}") from error
-        if measure not in ("", "cost") or (measure == "cost" and key.type != "Perp"):
-            raise InputError(f"positions: {name!r} is not known; write <key> for a quantity or <perp key>|cost.")
-        try:
-            value = float(amount)
-        except (TypeError, ValueError):
-            value = np.nan
-        if not np.isfinite(value) or (value < 0.0 and key.type != "Perp"):
-            raise InputError(f"positions: {name!r} is {amount!r}; it must be finite, and only a perp may be below 0.")
-        out[f"{key}|cost" if measure else str(key)] = value
-    for name, quantity in list(out.items()):
-        key = parse_key(name.partition("|")[0])
-        if key.type == "Perp" and "|" not in name and quantity != 0.0 and f"{key}|cost" not in out:
-            raise InputError(f"positions: {name!r} needs '{name}|cost', its quantity times the average entry price.")
-        held = out.get(str(key), 0.0)
-        if name.endswith("|cost") and not (quantity * held > 0.0 or quantity == held == 0.0):
-            raise InputError(f"positions: {name!r} is {quantity!r}; it must have the sign of the quantity ({held!r}).")
-    return out
 
 
 def slots_of(config: Config, holdings: Mapping[str, float], stops: bool = False) -> Slots:
@@ -216,10 +174,12 @@ class RunState:
     panel : the rows of the run
     caller_handles : what the caller of the loop does himself (`kernel.layout.codes`)
     capacity : rows that it may come to have, see `extend`; None for those of the panel
+    history : gives the rows before the panel's, for what a strategy watches
 
     Attributes
     ----------
     inputs : what the kernel reads
+    columns : what a strategy may watch beside its book
     block : (rows, 1) float64, the kernel's state
     state : the same by name
     policy : (policies, 1) what the run follows
@@ -237,13 +197,22 @@ class RunState:
     """
 
     def __init__(
-        self, start: StartingBook, panel: Panel, caller_handles: int = NOTHING, capacity: int | None = None
+        self,
+        start: StartingBook,
+        panel: Panel,
+        caller_handles: int = NOTHING,
+        capacity: int | None = None,
+        history: History | None = None,
     ) -> None:
         config, slots = start.config, start.slots
         self.start, self.panel, self.capacity = start, panel, capacity or len(panel)
         started = start.resumed.started if start.resumed else int(panel.timestamps[0])
-        self._decide, places = start.strategy.decide.bind(slots, start.plans, start.strategy.names(config))
-        self.inputs = make_inputs(config, slots, panel, start.strategy, start.plans, started, places)
+        self.columns = WatchedColumns(panel, history, whole=capacity is None)
+        self._bound = start.strategy.decide.bind(config, slots, start.plans, start.strategy.names(config), self.columns)
+        watched = self.columns.table(self._bound.watched)
+        self.inputs = make_inputs(
+            config, slots, panel, start.strategy, start.plans, started, self._bound.places, watched
+        )
         if capacity is not None:
             self.inputs = with_capacity(self.inputs, config, capacity)
         self.block = start.opened_at(self.inputs.hours[0])
@@ -265,7 +234,7 @@ class RunState:
         slots = self.slots
         invested = tuple(slots.index(plan.holds) for plan in self.start.plans if plan.holds)
         memory = Memory(self.block, constants_of(slots, invested), self.record, scratch)
-        return Loop(slots.shape(), self.inputs, memory, self._decide, caller_handles)
+        return Loop(slots.shape(), self.inputs, memory, self._bound.decide, caller_handles)
 
     def extend(self, panel: Panel) -> None:
         """Go on over a longer panel, which begins with the rows that the run has.
@@ -284,6 +253,8 @@ class RunState:
         start = self.start
         self.inputs = extend_inputs(self.inputs, known, self.config, self.slots, panel, start.strategy, started)
         self.panel = panel
+        self.columns.extend(panel)
+        self.inputs.watched[known : len(panel)] = self.columns.table(self._bound.watched)[known:]
         self.loop.read(self.inputs)
 
     @property

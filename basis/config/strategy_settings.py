@@ -31,7 +31,7 @@ MAX_LOOP_STEPS = 40
 #: Settings that say what a mode is: which strategy it runs, and where it lends.
 IDENTITY = ("name", "lending_venue")
 
-_ANY = ("rebalance", "position_deviation_threshold", "gas_reserve")
+_ANY = ("rebalance", "position_deviation_threshold", "gas_reserve", "features")
 _HEDGE = ("hedge_allocation", "margin_ratio_band", "max_delta_drift")
 _LEND = ("lending_venue",)
 _STAKE = ("lst", "stake_route", "dust_threshold", "rate_rule")
@@ -133,8 +133,20 @@ class StrategySettings(Model):
         default=None, description="Greatest standard deviation used, fraction of the price."
     )
 
+    features: tuple[Name, ...] = Field(
+        default=(),
+        description="Files of one's own below features/ of the data set, for a strategy of one's own.",
+    )
+
     @model_validator(mode="after")
     def _check(self) -> Self:
+        for name in self.features:
+            if not name.replace("_", "").isalnum():
+                refuse(
+                    "features",
+                    name,
+                    "must be the name of a file below features/ without its ending: letters, digits, _",
+                )
         low, high = self.margin_ratio_band
         if not 0 < low < 1 < high:
             refuse("margin_ratio_band", [low, high], "must be [low, high] with 0 < low < 1 < high")

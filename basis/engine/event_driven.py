@@ -148,7 +148,7 @@ class EventDriver:
         self._start: dict[str, Any] = {"positions": positions, "resume": resume, "strategy": strategy}
         self._manager = classes["strategy_manager"]
         self._base = checked_strategy(strategy) or make_strategy(self.config)
-        definition = named_errors("strategy_manager", lambda: classes["strategy_manager"].definition(self._base))
+        definition = named_errors("strategy_manager", lambda: classes["strategy_manager"].defined(self._base))
         self.run = CurrentRun(StartingBook(self.config, definition, positions, resume))
         #: Classes of one's own by component and venue: such a run cannot be repeated from its folder.
         self._own_code: dict[str, str] = {}
@@ -278,7 +278,7 @@ class EventDriver:
     def _take_stock(self) -> None:
         """What the run is made of, attributes that were replaced since the engine was built included."""
         manager = type(self.strategy_manager)
-        if manager is not self._manager and manager.definition(self._base) != self.run.start.strategy:
+        if manager is not self._manager and manager.defined(self._base) != self.run.start.strategy:
             raise InputError(
                 f"strategy_manager was replaced by a {manager.__name__} with plans or a policy of its own; give its "
                 "class to the engine: components={'strategy_manager': …}."

@@ -36,6 +36,7 @@ class Recording:
     resumed : checkpoint it went on from
     repeat : runs it again up to a row
     own_code : classes of one's own, by component and venue
+    notes : what of the columns that the strategy watches is not known in some rows
     """
 
     config: Config
@@ -58,6 +59,7 @@ class Recording:
     strategy: Any
     repeat: "Callable[[int], Recording]"
     own_code: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     spent: dict[str, float] = field(default_factory=dict)
     peak_memory: int | None = None
 
@@ -78,5 +80,6 @@ class Recording:
             given=run.start.given,
             resumed=run.resumed,
             strategy=run.strategy,
+            notes=run.columns.notes,
             **rest,
         )

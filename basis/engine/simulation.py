@@ -9,13 +9,14 @@ import numpy as np
 
 from ..components.run_state import Checkpoint, RunState, StartingBook
 from ..config import Config
-from ..errors import DataError, InputError, RunStoppedWarning
+from ..errors import DataError, EngineError, InputError, RunStoppedWarning
 from ..inputs.plans import Strategy
 from ..kernel.layout import codes
-from ..kernel.layout.shape import pnl_views
+from ..kernel.layout.shape import pnl_views, seen_views
 from ..market import DataProvider
 from ..market.panel import Panel
-from ..market.sources.clock import iso, to_ns
+from ..market.sources.clock import SECOND, iso, to_ns
+from ..market.watched import History
 from ..strategies.factory import make_strategy
 from .recording import Recording
 
@@ -38,6 +39,7 @@ def prepare(
     first: Any = None,
     last: Any = None,
     caller_handles: int = codes.NOTHING,
+    before: History | None = None,
 ) -> RunState:
     """The state of a run over a window of a market, for both drivers.
 
@@ -45,6 +47,7 @@ def prepare(
     ----------
     first, last : window, inclusive; see `simulate`
     caller_handles : what the caller of the loop does himself
+    before : gives the rows before those of a panel that is ready; None takes them from the panel
 
     Raises
     ------
@@ -54,13 +57,22 @@ def prepare(
     config, slots, resumed = start.config, start.slots, start.resumed
     if isinstance(market, Panel):
         panel = _window(market, config, None if resumed else first, last)
+        row = int(np.searchsorted(market.timestamps, panel.timestamps[0]))
+
+        def history(span: int) -> Panel | None:
+            return before(span) if before else market.slice(0, row) if row else None
+
     else:
-        held = (k for k in slots.keys if k.type != "Perp" or k in slots.held)
-        panel = market.panel(keys=[str(k) for k in held], start=resumed.timestamp if resumed else first, end=last)
+        keys = [str(k) for k in slots.keys if k.type != "Perp" or k in slots.held]
+        panel = market.panel(keys=keys, start=resumed.timestamp if resumed else first, end=last)
+
+        def history(span: int) -> Panel | None:
+            return market.before(panel, keys, span) if hasattr(market, "before") else None
+
     begins = int(panel.timestamps[0])
     if resumed is not None and begins != resumed.timestamp:
         raise InputError(f"resume: the market begins {iso(begins)}, the checkpoint is of {iso(resumed.timestamp)}.")
-    return RunState(start, panel, caller_handles)
+    return RunState(start, panel, caller_handles, history=history)
 
 
 def last_row(run: RunState, until: int | None = None) -> int:
@@ -94,7 +106,11 @@ def advance(
     reason = codes.END
     while row < last:
         begun = row
-        row, reason = run.loop.run(row, min(last, row + PIECE) if progress is not None else last, given)
+        try:
+            row, reason = run.loop.run(row, min(last, row + PIECE) if progress is not None else last, given)
+        except Exception as error:
+            # the kernel raises nothing of its own
+            raise _strategy_failed(run, error) from error
         if reason != codes.FULL or row > begun:
             # until then the answer stands
             given = -1
@@ -105,6 +121,14 @@ def advance(
         if progress is not None:
             progress(row - run.first, (end or last) - run.first)
     return row, codes.END if reason == codes.FULL else reason
+
+
+def _strategy_failed(run: RunState, error: Exception) -> EngineError:
+    """What a compiled strategy raised, in the row that it was shown last."""
+    seconds = seen_views(run.slots.shape(), run.scratch.seen).time[0]
+    row = run.panel.row_at(int(seconds) * SECOND)
+    said = run.strategy.decide.raised(error)
+    return EngineError(f"strategy_manager failed in row {row} ({iso(int(run.panel.timestamps[row]))}): {said}")
 
 
 def _cause(reason: int, row: int, run: RunState) -> str:
@@ -171,6 +195,7 @@ def simulate(
     progress: Callable[[int, int], None] | None = None,
     until: int | None = None,
     elapsed: dict[str, float] | None = None,
+    before: History | None = None,
 ) -> Recording:
     """Run a configuration over a market with the compiled loop.
 
@@ -184,17 +209,20 @@ def simulate(
     strategy : another strategy than the mode's
     progress : called with (rows done, rows) between pieces of the run
     until : index of the last row to run; None runs all
+    before : gives the rows before those of a panel, for what a strategy watches
 
     Raises
     ------
     InputError
         Where the configuration, the positions or the data cannot be used.
+    EngineError
+        Where the strategy raises; the message names the row and the line.
     """
     clock = time.perf_counter
     began = clock()
     took = dict(elapsed or {})
     begins_with = StartingBook(config, strategy or make_strategy(config), positions, resume)
-    run = prepare(begins_with, market, start, end)
+    run = prepare(begins_with, market, start, end, before=before)
     last = last_row(run, until)
     took["compile"] = run.compile_s
     took["load"] = took.get("load", 0.0) + clock() - began - run.compile_s
@@ -204,7 +232,10 @@ def simulate(
     took["total"] = clock() - began + (elapsed or {}).get("load", 0.0)
 
     def repeat(row: int) -> Recording:
-        return simulate(config, run.panel, positions=positions, resume=resume, strategy=run.strategy, until=row)
+        return simulate(
+            config, run.panel, positions=positions, resume=resume, strategy=run.strategy, until=row,
+            before=run.columns.history,
+        )  # fmt: skip
 
     data_dir = None if isinstance(market, Panel) else str(market.data_dir)
     return finish(run, row, reason, took, data_dir, repeat, until)

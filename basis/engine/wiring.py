@@ -116,6 +116,8 @@ def component_classes(given: Mapping[str, type] | None) -> dict[str, type]:
             raise InputError(f"components: no {name!r}.{propose(name, COMPONENTS)}")
         if not (inspect.isclass(kind) and issubclass(kind, COMPONENTS[name])):
             raise InputError(f"components: {name} is {kind!r}; it must be a subclass of {COMPONENTS[name].__name__}.")
+        if name == "strategy_manager" and kind is not StrategyManager:
+            kind.check_own()
     return classes
 
 

@@ -156,6 +156,7 @@ def make_inputs(
     plans: tuple[Plan, ...],
     started: int,
     strategy_places: np.ndarray,
+    watched: np.ndarray,
 ) -> Inputs:
     """Everything that the kernel reads in a run over a panel.
 
@@ -164,6 +165,7 @@ def make_inputs(
     plans : of the strategy
     started : int64 ns UTC of row 0 of the run (before the panel's for a resumed one)
     strategy_places : (names,) int64, where the view shows what the strategy names
+    watched : (rows, columns) float64, the columns that the strategy watches
 
     Raises
     ------
@@ -188,6 +190,7 @@ def make_inputs(
         wallet_token=_places(slots.index(f"wallet:BaseToken:{k.symbol}") - first_cash for k in slots.collateral),
         lent_account=_places(slots.accounts.index(k.venue) for k in (*slots.collateral, *slots.debt)),
         strategy_places=strategy_places,
+        watched=watched,
         wallet=_slots_of_wallet(slots),
         settings=Settings(
             liquidates=int(config.risk.simulate_liquidation),
@@ -200,7 +203,7 @@ def make_inputs(
 def with_capacity(inputs: Inputs, config: Config, capacity: int) -> Inputs:
     """Inputs with room for so many rows in all; `extend_inputs` fills them."""
     grown = {}
-    for name in ("hours", "quotes", "terms_index", "row_flags"):
+    for name in ("hours", "quotes", "terms_index", "row_flags", "watched"):
         line = getattr(inputs, name)
         grown[name] = np.zeros((capacity, *line.shape[1:]), dtype=line.dtype)
         grown[name][: len(line)] = line

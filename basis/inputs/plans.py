@@ -1,8 +1,8 @@
 """What the actions of a strategy mean in a run, and what a strategy is to the kernel."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from ..config import Config
 from ..errors import ConfigError
 from ..kernel.layout import codes, records
 from ..kernel.numba.struct_view import make_records
+from ..market.watched import Watched
 from .slots import Slots
 
 
@@ -62,6 +63,21 @@ class Plan:
         return self.pool or self.token
 
 
+class Bound(NamedTuple):
+    """A strategy in a book.
+
+    Attributes
+    ----------
+    decide : what the kernel calls
+    places : (names,) int64, where the view shows what the strategy names
+    watched : columns that it watches
+    """
+
+    decide: Any
+    places: np.ndarray
+    watched: tuple[Watched, ...]
+
+
 def _no_policy(config: Config, slots: Slots) -> dict[str, float]:
     return {}
 
@@ -78,8 +94,8 @@ class Strategy:
     Attributes
     ----------
     name : of the strategy
-    decide : what decides, see `strategies.compiled.CompiledStrategy`: ``bind(slots, plans, texts)`` gives what the
-        kernel calls and the places of what it names, `params` are its own parameters
+    decide : what decides, see `strategies.compiled.CompiledStrategy`: ``bind(config, slots, plans, texts, columns)``
+        gives it `Bound` to a book, `params` are its own parameters
     plans : configuration → plans; an action names a plan by its asset
     policy : configuration and slots → what its policy sets beside the configuration's, by the names of
         `kernel.layout.state.POLICY`
@@ -96,6 +112,15 @@ class Strategy:
     names: Callable[[Config], Mapping[str, str]] = usual_names
     rate: Callable[[Config, Mapping[str, np.ndarray]], np.ndarray] | None = None
     signal: Callable[[Config, Mapping[str, np.ndarray]], np.ndarray] | None = None
+
+
+def asked_in_every_row(strategy: Strategy) -> Strategy:
+    """A strategy that is asked in every row, whatever its mode waits for."""
+
+    def policy(config: Config, slots: Slots) -> dict[str, float]:
+        return {**strategy.policy(config, slots), "every_row": 1.0}
+
+    return replace(strategy, policy=policy)
 
 
 def check_names(strategy: Strategy, plans: tuple[Plan, ...]) -> None:

@@ -63,6 +63,7 @@ class Inputs(NamedTuple):
     wallet_token: Any  # (collaterals,) int64 place of the same token in the wallet, -1 where there is none
     lent_account: Any  # (collaterals + debts,) int64 lending account
     strategy_places: Any  # (names,) int64 where the view shows what the strategy names, see `strategies.typed_view`
+    watched: Any  # (rows, columns) what the strategy watches beside its book, at most WATCHED columns
     wallet: Wallet
     settings: Settings
 
@@ -117,6 +118,7 @@ class RunContext(NamedTuple):
     wallet_token: Any
     lent_account: Any
     strategy_places: Any
+    watched: Any
     wallet: Wallet
     settings: Settings
     scratch: Scratch
@@ -201,6 +203,7 @@ _STRUCT = StructView(
         "wallet_token": "i8 collaterals",
         "lent_account": "i8 lent",
         "strategy_places": "i8 names",
+        "watched": "f8 watched_rows watched",
         "wallet": dict.fromkeys(Wallet._fields, "int"),
         "settings": dict.fromkeys(Settings._fields, "int"),
         "scratch": {

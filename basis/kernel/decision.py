@@ -129,11 +129,16 @@ def write_view(run, t, lane):
     reverted = state.reverted_at[lane]
     waits = reverted > 0.0 and run.market.time[t] < reverted + _WAIT_AFTER_REVERT
     seen.reverted[lane] = 1.0 if waits else 0.0
+    seen.time[lane] = run.market.time[t]
     for j in range(codes.MEMORIES):
         seen.memory[lane, j] = state.memory[j, lane]
+    for j in range(run.watched.shape[1]):
+        seen.watched[lane, j] = run.watched[t, j]
     see_assets(run, lane)
     for slot in range(shape.slots):
         seen.quantity[lane, slot] = state.quantity[slot, lane]
+    for slot in range(shape.moving):
+        seen.transit[lane, slot] = state.transit[slot, lane]
     if shape.signals > 0:
         seen.signal[lane] = run.hour.signal[codes.SIGNAL]
         seen.signal_trusted[lane] = run.hour.signal[codes.TRUSTED]

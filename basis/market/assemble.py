@@ -156,6 +156,12 @@ class PanelBuilder:
                     f"{iso(span[0])} .. {iso(span[1])}. Choose start and end inside, or add data."
                 )
 
+    def first_before(self, instant: int, span: int) -> int | None:
+        """First row at most `span` (and less than a step more) before an instant that all series have, on its grid."""
+        first, _ = self._common([found for _, found, _ in self.ranges() if found is not None], instant)
+        begin = max(first, instant - -(-span // self.step) * self.step)
+        return begin if begin < instant else None
+
     def _common(self, spans: list[tuple[int, int]], anchor: int) -> tuple[int, int]:
         """Range that all series share, on the grid through `anchor`."""
         first = max((span[0] for span in spans), default=0)
@@ -210,6 +216,8 @@ class PanelBuilder:
             self._staking_token(symbol)
         if self.needs.signals:
             self._signals(self.needs.signals)
+        for name in self.needs.features:
+            self._features(name)
         if self.needs.gas:
             series = needed.GAS_SERIES
             resolved = self.store.gas().at(self.timestamps, self.staleness(series))
@@ -356,6 +364,22 @@ class PanelBuilder:
             self.coverage[series] = {"own": float(resolved.fresh.mean()), "resolved": float(resolved.fresh.mean())}
             if old.any():
                 self._note(f"{series}: {int(old.sum())} of {old.size} rows have no signal that is young enough: flat")
+
+    def _features(self, name: str) -> None:
+        """Columns of a file of one's own: the latest value of each row, NaN where that is older than it may be."""
+        series = needed.feature_series(name)
+        self.files.add(needed.path_of(series))
+        for measure, known in self.store.features(name).items():
+            column = f"feature|{name}.{measure}"
+            resolved = known.at(self.timestamps, self.staleness(series))
+            self.columns[column] = np.ascontiguousarray(resolved.values)
+            self.ages[column], self.sources[column] = resolved.age, resolved.source
+            self.source_names[column] = (name,)
+            unknown = int(np.isnan(resolved.values).sum())
+            if unknown:
+                self._note(
+                    f"{series}: {measure} is not known in {unknown} of {self.timestamps.size} rows (data.max_staleness)"
+                )
 
     def panel(self, lenient: bool) -> Panel:
         """The finished panel.

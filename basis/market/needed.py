@@ -10,7 +10,7 @@ from typing import Any
 from basis.assets import load_assets
 from basis.errors import DataError
 from basis.kernel.keys import GAS_ASSET, QUOTE_ASSET, Key, parse_key
-from basis.series_kinds import FINE, FUNDING, GAS, LENDING, PERP, SIGNALS, SPOT, STAKING, kind_of
+from basis.series_kinds import FEATURES, FINE, FUNDING, GAS, LENDING, PERP, SIGNALS, SPOT, STAKING, kind_of
 
 #: Name of the gas series.
 GAS_SERIES = f"{GAS}/ethereum"
@@ -55,6 +55,8 @@ class NeededSeries:
         Whether orders meet volume, impact or a resting price (`Config.depth`).
     signals : str
         Name of the signal series; empty where none is configured.
+    features : tuple[str, ...]
+        Names of files of one's own.
     """
 
     spots: list[str] = field(default_factory=list)
@@ -68,6 +70,7 @@ class NeededSeries:
     tested: bool = False
     depth: bool = False
     signals: str = ""
+    features: tuple[str, ...] = ()
 
     def add_price(self, symbol: str) -> None:
         """Add the series that the price of a token takes."""
@@ -109,6 +112,7 @@ def needed_series(keys: Iterable[str | Key], config: Any) -> NeededSeries:
         needed.add_price(GAS_ASSET)
     needed.rewards = [symbol for symbol in getattr(config, "distributions", ()) if symbol in needed.spots]
     needed.signals = getattr(config.strategy, "signal_file", None) or ""
+    needed.features = tuple(name.removesuffix(ENDING) for name in getattr(config.strategy, "features", ()))
     needed.depth = bool(getattr(config, "depth", False))
     underlying = {load_assets().underlying_of(key.symbol) for key in (*needed.supplies, *needed.debts)}
     needed.tested = bool(needed.debts) and len(underlying) > 1
@@ -195,6 +199,11 @@ def staking_series(symbol: str) -> str:
 def signal_series(name: str) -> str:
     """Series of a signal, which a configuration may name with its ending."""
     return f"{SIGNALS}/{name.removesuffix(ENDING)}"
+
+
+def feature_series(name: str) -> str:
+    """Series of a file of one's own."""
+    return f"{FEATURES}/{name}"
 
 
 def columns_of(path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -21,6 +21,7 @@ Columns are named `<measure>|<key>`; units:
 `staking_week|weETH`                  the same over the trailing week (where something is owed)
 `gas_price_gwei`                      gwei per unit of gas
 `reward_rate|EIGEN`                   tokens per eETH of the payouts in (τ_{t−1}, τ_t], for their whole periods
+`feature|name.column`                 of a file of one's own, as known then; NaN where it is too old
 `high|spot|ETH`, `low|spot|ETH`       extremes as of a perp; where what is lent and owed moves with different assets
 ====================================  =======================================================================
 """

@@ -125,6 +125,24 @@ class DataProvider:
                 self._beside, self._lookup = (*self._beside, *new), None
         return self._build(keys, start if start is not None else config.start, end if end is not None else config.end)
 
+    def before(self, panel: Panel, keys: Iterable[str | Key], span: int) -> Panel | None:
+        """The rows that lead to a panel, its first one included; None where the data set has none before it.
+
+        Parameters
+        ----------
+        panel : begins where they end
+        keys : instruments of the panel
+        span : nanoseconds that they reach back, as far as the data set does
+        """
+        builder = PanelBuilder(self._store, needed_series(keys, self.config))
+        builder.load()
+        begin = builder.first_before(int(panel.timestamps[0]), span)
+        if begin is None:
+            return None
+        builder.grid(begin, int(panel.timestamps[0]))
+        builder.fill()
+        return builder.panel(lenient=True)
+
     async def get_market_data(self, timestamp: Any) -> Mapping[str, float]:
         """What is known at an instant: the values of the row at or before it, and each age as ``<column>|age_s``.
 

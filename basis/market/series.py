@@ -159,6 +159,30 @@ class SeriesStore:
 
         return self._cached((path,), make)
 
+    def features(self, name: str) -> dict[str, StepSeries]:
+        """Columns of a file of one's own, each known from its stamp on; a null says nothing.
+
+        Raises
+        ------
+        DataError
+            Where the data set has no such file, or it holds no numbers.
+        """
+        path = needed.path_of(needed.feature_series(name))
+        if not self.folder.has(path):
+            raise DataError(
+                f"features/{name}: no file {path} in {self.data_dir}. Add one with the columns timestamp (UTC; when a "
+                "row is known) and numbers (float64), or leave it out of strategy.features."
+            )
+
+        def make() -> dict[str, StepSeries]:
+            names = tuple(found for found in self.folder.columns(path) if found != "timestamp")
+            if not names:
+                raise DataError(f"{path}: it has no column beside timestamp. Add one of numbers (float64).")
+            table = self.folder.table(path, names)
+            return {found: StepSeries(table.stamps, values) for found, values in table.columns.items()}
+
+        return self._cached((path,), make)
+
     def distribution(self, symbol: str) -> Distributions | None:
         """Payouts of a reward token, as its venue's terms read them; None where the data set has no table of them."""
         terms = self.config.distributions[symbol]

@@ -65,7 +65,7 @@ def make_manifest(recording: Recording, run_id: str, files: Mapping[str, str]) -
         "data_dir": recording.data_dir,
         "data": dict(sorted(panel.files.items())),
         "coverage": {series: dict(share) for series, share in panel.coverage.items()},
-        "notes": list(panel.notes),
+        "notes": [*panel.notes, *recording.notes],
         "tables": dict(files),
     }
 

@@ -137,6 +137,8 @@ class Run:
             found.append(_count(self.summary["liquidations"], "liquidation"))
         if self.summary["alerts"]["critical"]:
             found.append(_count(self.summary["alerts"]["critical"], "critical alert"))
+        if not self.summary["fills"]:
+            found.append("Not one order was filled: nothing was bought, sold, lent or staked.")
         if self.manifest["strategy"] is not None or "strategy_manager" in self.manifest.get("own_code", {}):
             from basis.results.unmet_requests import unmet_requests
 

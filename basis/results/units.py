@@ -37,6 +37,7 @@ _PANEL = {
     "signal": "-1 short, 0 flat, 1 long",
     "confidence": "fraction",
     "sd": "fraction of the price",
+    "feature": "as in its file",
 }
 
 

@@ -8,10 +8,11 @@ package are written in the same way.
 import functools
 import hashlib
 import inspect
+import itertools
 import math
 import numbers
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -21,13 +22,16 @@ from ..components.run_state import StartingBook
 from ..config import Config
 from ..config.fields import nearest
 from ..errors import InputError
-from ..inputs.plans import Plan, Strategy
+from ..inputs.plans import Bound, Plan, Strategy, asked_in_every_row
 from ..inputs.slots import Slots
 from ..kernel.context import DECIDE
 from ..kernel.layout import codes
 from ..kernel.numba import jit
 from ..kernel.numba.named_arrays import CompileError, reason
+from ..market.watched import WatchedColumns
+from .book_names import BookNames, Names
 from .factory import make_strategy
+from .own_code import WAY_OUT, NotCompilable, digest_of, line_of, prepare
 from .typed_view import (
     BAD_AMOUNT,
     BAD_STOP,
@@ -38,12 +42,11 @@ from .typed_view import (
     NUMBER,
     PLAN,
     TOO_MANY,
-    BookNames,
-    Names,
     compiled_decision,
     plain_decision,
 )
 
+_compilations = itertools.count()
 _PACKAGE = __name__.partition(".")[0] + "."
 
 
@@ -58,9 +61,10 @@ def _sources() -> str:
 
 @dataclass
 class _Made:
-    """What was compiled of a function: its address, and what it names; empty before it is."""
+    """What was compiled of a function: its address, of what (`own_code.digest_of`), and what it names."""
 
     address: int | None = None
+    digest: str = ""
     names: Names = field(default_factory=Names)
 
 
@@ -104,13 +108,24 @@ class CompiledStrategy:
 
     @property
     def name(self) -> str:
-        """What a run's manifest calls it: function, parameters, and a hash of the code."""
-        code = self.function.__code__
-        constants = tuple(value for value in code.co_consts if not inspect.iscode(value))
-        made_of = (code.co_code, constants, code.co_names, tuple(self.params.items()), self.every_row)
+        """What a run's manifest calls it: function, parameters, and a hash of the code and of what that reads."""
+        made_of = (self._digest(), tuple(self.params.items()), self.every_row)
         digest = hashlib.sha256(repr(made_of).encode()).hexdigest()[:8]
         shown = ", ".join(f"{name}={value:g}" for name, value in self.params.items())
         return f"{self.function.__name__}({shown}) {digest}"
+
+    @property
+    def _is_shipped(self) -> bool:
+        return (self.function.__module__ or "").startswith(_PACKAGE)
+
+    def _digest(self) -> str:
+        """Of the code and of what it reads from outside; of a shipped strategy the sources say all that."""
+        if self._is_shipped:
+            return _sources()
+        try:
+            return digest_of(self.function)
+        except InputError as error:
+            raise InputError(f"{self.function.__name__}: {error}") from None
 
     def strategy_for(self, config: Config) -> Strategy:
         """The strategy of a configuration's mode, decided by this function.
@@ -120,12 +135,8 @@ class CompiledStrategy:
         ConfigError
             Where the mode has no strategy.
         """
-        base = make_strategy(config)
-
-        def policy(config: Config, slots: Slots) -> dict[str, float]:
-            return {**base.policy(config, slots), **({"every_row": 1.0} if self.every_row else {})}
-
-        return Strategy(self.name, self, base.plans, policy, base.names, base.rate, base.signal)
+        made = replace(make_strategy(config), name=self.name, decide=self)
+        return asked_in_every_row(made) if self.every_row else made
 
     def check(self, config: Config, positions: Mapping[str, float] | None = None) -> None:
         """Compile it, and look for what it names in the book of a configuration.
@@ -136,24 +147,42 @@ class CompiledStrategy:
             Where the function names what is not there, or cannot be compiled.
         """
         start = StartingBook(config, self.strategy_for(config), positions)
-        self.bind(start.slots, start.plans, start.strategy.names(config))
+        self.bind(config, start.slots, start.plans, start.strategy.names(config))
 
-    def bind(self, slots: Slots, plans: tuple[Plan, ...], texts: Mapping[str, str]) -> tuple[Any, np.ndarray]:
-        """What the kernel calls for a book, and the places of what it names there.
+    def bind(
+        self,
+        config: Config,
+        slots: Slots,
+        plans: tuple[Plan, ...],
+        texts: Mapping[str, str],
+        columns: WatchedColumns | None = None,
+    ) -> Bound:
+        """What the kernel calls for a book, and what it names there.
+
+        Parameters
+        ----------
+        columns : of the run's market, which plain Python reads by itself
 
         Raises
         ------
         InputError
             Where the function names what is not there, or cannot be compiled.
         """
-        book = BookNames(slots, tuple(plan.asset for plan in plans), texts)
+        book = BookNames(config, slots, plans, texts, checks=not self._is_shipped)
         name = self.function.__name__
+        if jit.MODE == jit.PLAIN:
+            return Bound(plain_decision(self.function, book, len(self.params), columns), *Names().resolve(book))
+        digest = self._digest()
         try:
-            if jit.MODE == jit.PLAIN:
-                return plain_decision(self.function, book, len(self.params)), Names().resolve(book)
-            if self._made.address is None:
-                self._compile()
-            return self._made.address, self._made.names.resolve(book)
+            if self._made.digest != digest:
+                self._compile(digest)
+            for read in sorted(self._made.names.reads):
+                book.check(read)
+            return Bound(self._made.address, *self._made.names.resolve(book))
+        except NotCompilable as error:
+            raise InputError(f"{name} cannot be compiled: {error}") from None
+        except jit.NeedsInterpreter:
+            raise InputError(f"{name} cannot be compiled: something in it needs the interpreter. {WAY_OUT}") from None
         except InputError as error:
             raise InputError(f"{name}: {error}") from None
         except CompileError as error:
@@ -162,20 +191,30 @@ class CompiledStrategy:
                 "loops and math; for anything else write a StrategyManager in plain Python."
             ) from error
 
-    def _compile(self) -> None:
+    def _compile(self, digest: str) -> None:
         """Compile the function once for all books; what belongs to the package is kept on disk."""
-        key = f"{self.function.__module__}.{self.function.__qualname__} {id(self._made)}"
+        named = f"{self.function.__module__}.{self.function.__qualname__}"
 
         def make() -> tuple[Callable, Names]:
             names = Names()
-            return compiled_decision(self.function, names, key, len(self.params)), names
+            # what is compiled for a key notes its names once: another compilation is another key
+            key = f"{named} {next(_compilations)}"
+            part = jit.stage if self._is_shipped else jit.checked_stage
+            return compiled_decision(self.function, names, key, len(self.params), part), names
 
-        if (self.function.__module__ or "").startswith(_PACKAGE):
-            name = f"{self.function.__module__}.{self.function.__qualname__} {_sources()}"
-            self._made.address, self._made.names = jit.kept_callback(name, DECIDE, make)
+        if self._is_shipped:
+            address, names = jit.kept_callback(f"{named} {digest}", DECIDE, make)
         else:
+            prepare(self.function)
             decide, names = make()
-            self._made.address, self._made.names = jit.callback(decide, DECIDE), names
+            address = jit.callback(decide, DECIDE)
+        self._made.address, self._made.names, self._made.digest = address, names, digest
+
+    def raised(self, error: BaseException) -> str:
+        """What an exception says that was raised in it, with the line."""
+        where = line_of(error, self.function)
+        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return f"strategy {self.function.__name__} raised {said}" + (f" ({where})" if where else "")
 
     def fault(self, notes: np.ndarray, config: Config) -> str | None:
         """What was wrong with its last decision, from what it noted; None where nothing was."""
@@ -203,7 +242,10 @@ def compiled(function: "Callable | None" = None, *, every_row: bool = False) -> 
 
     It is called as ``function(view, act, **parameters)`` in the rows in which the mode's own strategy would be asked
     (`StrategyManager`), and its actions mean what they mean in the mode of the run. It may use numbers, comparisons,
-    loops, `math`, numpy's functions of numbers, and other functions that Numba has compiled.
+    loops, `math`, numpy's functions of numbers, and other functions that Numba has compiled. Compiled code runs without
+    the Python interpreter: `print`, texts made while it runs and object mode are refused. Numbers, texts and tuples
+    that it reads from outside are part of the run's id, and it is compiled anew where they have changed; lists, arrays
+    and dicts are refused.
 
     Parameters
     ----------
@@ -221,14 +263,19 @@ def compiled(function: "Callable | None" = None, *, every_row: bool = False) -> 
         For a function of another form. A name that the run does not have is an error when the run begins; an amount
         that is not a number stops the run in its row. Orders larger than the balance are cut to it, or the venue
         rejects them; the result's `warnings` count both.
+    EngineError
+        From a run, where the function raises; the message names strategy, row and line.
 
     Notes
     -----
-    A view has what `basis.strategies.manager.View` has: ``equity``, ``gross``, ``ltv``, ``health_factor``, ``drift``,
-    ``invested``, ``margin_low``, ``margin_high``, ``pending``, ``alert``, ``rate``, ``dust``, ``gas_cost``,
-    ``quote_price``, ``arrived``, ``first``, ``last``, ``view.long("BTC")``, ``view.short("BTC")``,
-    ``view.price("BTC")``, ``view.quantity("wallet:BaseToken:USDT")``, and ``memory``, four numbers that may be written
-    and are there again when it is next asked.
+    A view has what `basis.View` has (``help(basis.View)`` lists it, with units): ``equity``, ``gross``, ``pending``,
+    ``drift``, ``invested``, ``alert``, ``margin_low``, ``margin_high``, ``ltv``, ``health_factor``, ``rate``, ``dust``,
+    ``gas_cost``, ``quote_price``, ``time``; ``arrived``, ``first``, ``last``; the bands of the mode, such as
+    ``view.policy.margin_low``; and ``memory``, four numbers that may be written and are there again when it is next
+    asked. By name ``view.long("BTC")``, ``view.short("BTC")``, ``view.price("BTC")``,
+    ``view.quantity("wallet:BaseToken:USDT")``, ``view.in_transit("okx:BaseToken:USDT")``. Of the market
+    ``view.funding("okx")``, ``view.funding_apr("hedge", "7d")``, ``view.column("spot|BTC")``,
+    ``view.mean("spot|BTC", "30d")`` and ``view.feature("name.column")``. Names are written there as texts.
 
     An act has the actions: ``act.entry_full(asset, amount, stop=0.0, take_profit=0.0)`` and ``act.entry_partial`` of
     the same form, ``act.exit_partial(asset, amount)``, ``act.exit_full(asset, amount=0.0)`` and ``act.sell_dust()``, at

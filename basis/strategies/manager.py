@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
@@ -11,16 +11,24 @@ import numpy as np
 
 from ..components.run_state import CurrentRun
 from ..config import Config
+from ..config.fields import nearest
 from ..config.layers import propose
-from ..errors import InputError
-from ..inputs.plans import Strategy
+from ..errors import EngineError, InputError
+from ..inputs.plans import Strategy, asked_in_every_row
 from ..kernel.layout import codes
 from ..kernel.layout.shape import seen_views
 from ..kernel.step import Step
+from .own_code import class_digest
 from .view import View
 
 #: Actions a strategy may name.
 ACTIONS = codes.ACTION_NAMES[1:]
+
+
+#: What a subclass may override beside `make_decision` to decide otherwise than the mode's strategy, and what it may
+#: override where it does not.
+_DECIDING = ("definition", "hand_over")
+_HARMLESS = ("__init__", "strategy", "view", "check_health")
 
 
 class BadDecision(InputError):
@@ -95,6 +103,8 @@ class StrategyManager:
 
     Attributes
     ----------
+    every_row : bool
+        ``every_row = True`` in the class has it asked in every row.
     config : Config
         The run's.
     view : View
@@ -122,6 +132,8 @@ class StrategyManager:
     ('complete', True)
     """
 
+    every_row: bool = False
+
     def __init__(self, config: Config, data_provider: Any, run: CurrentRun) -> None:
         self.config, self.data_provider, self.run = config, data_provider, run
 
@@ -134,20 +146,49 @@ class StrategyManager:
         """
         return strategy
 
+    @classmethod
+    def defined(cls, strategy: Strategy) -> Strategy:
+        """The definition, under the name of the class where that decides, asked in every row where it says so."""
+        made = cls.definition(strategy)
+        if cls.make_decision is not StrategyManager.make_decision:
+            made = replace(made, name=f"{cls.__name__} {class_digest(cls, StrategyManager)[:8]}")
+        return asked_in_every_row(made) if cls.every_row else made
+
+    @classmethod
+    def check_own(cls, needs_decision: bool = False) -> None:
+        """Refuse a class that would run the mode's strategy without a word.
+
+        Parameters
+        ----------
+        needs_decision : whether it has to bring a `make_decision` or a `definition`
+
+        Raises
+        ------
+        InputError
+            Where it overrides nothing; names what was meant.
+        """
+        if cls is StrategyManager or cls.make_decision is not StrategyManager.make_decision:
+            return
+        parts = cls.__mro__[: cls.__mro__.index(StrategyManager)]
+        own = [name for part in parts for name in vars(part) if not name.startswith("__") or name == "__init__"]
+        if any(name in _DECIDING for name in own):
+            return
+        meant = next((name for name in own if name not in _HARMLESS and nearest(name, ("make_decision",))), None)
+        if meant is None and not needs_decision and any(name in _HARMLESS for name in own):
+            return
+        hint = f" Its {meant} is never called; did you mean make_decision?" if meant else ""
+        raise InputError(
+            f"{cls.__name__} has no make_decision of its own, so that the mode's strategy would run.{hint} "
+            "Write def make_decision(self, timestamp=None, market_data=None), and give it as strategy=."
+        )
+
     @property
     def strategy(self) -> Strategy:
         return self.run.start.strategy
 
     @property
     def view(self) -> View:
-        """What there is to see in this row, a copy.
-
-        ``equity``, ``gross``, ``pending`` (owed to the investor), ``dust`` (worth of reward tokens) and ``gas_cost`` in
-        share class; ``drift`` and ``invested``, fractions of equity; ``ltv``, ``health_factor``, ``margin_low``,
-        ``margin_high``; ``alert`` (0, 1 warning, 2 critical), ``rate`` (per year), ``quote_price`` (share class per
-        USDT); ``arrived``, ``first``, ``last``; ``memory``. By asset ``long("BTC")`` and ``short("BTC")`` in units and
-        ``price("BTC")`` in share class; ``quantity("wallet:BaseToken:USDT")`` of an instrument.
-        """
+        """What there is to see in this row, a copy; `View` says what that is, and ``dir(view)`` lists it."""
         run = self.run.state
         run.do(Step.WRITE_VIEW)
         return View(run)
@@ -170,7 +211,10 @@ class StrategyManager:
         run, plans = self.run.state, self._plans
         run.need_now(timestamp)
         run.do(Step.WRITE_VIEW)
-        count = run.do(Step.ASK_STRATEGY)
+        try:
+            count = run.do(Step.ASK_STRATEGY)
+        except Exception as error:
+            raise EngineError(self.strategy.decide.raised(error)) from error
         if not 0 <= count <= codes.ACTIONS:
             raise BadDecision(f"The strategy wrote {count} actions; there are at most {codes.ACTIONS}.")
         written = run.scratch.actions[0][:count].tolist()

@@ -1,12 +1,11 @@
 """The view and the act of a compiled strategy: names over the kernel's arrays.
 
 They speak the language of `View` and `Action`. A function is compiled once for all books: what it names becomes a list,
-and each name is resolved to its place in the book of a run before a row is run (`Names.resolve`). What a strategy
+and each name is resolved to its place in the book of a run before a row is run (`book_names`). What a strategy
 misspells is an `InputError` then, or when the function is compiled.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,8 +13,6 @@ from numba import from_dtype, types
 
 from ..config.fields import nearest
 from ..errors import InputError
-from ..inputs.slots import Slots
-from ..kernel.keys import QUOTE_ASSET
 from ..kernel.layout import codes, records
 from ..kernel.layout.state import POLICY, VIEW
 from ..kernel.numba.jit import stage
@@ -28,7 +25,9 @@ from ..kernel.numba.named_arrays import (
     second_number_at,
     vector,
 )
-from .view import FLAGS, NUMBERS, POLICY_NUMBERS, TEXTS, SeenView
+from ..market.watched import WatchedColumns
+from .book_names import MOST_NAMES, NOTHING, ONE, SEPARATOR, BookNames, Names
+from .view import FLAGS, NO_SUCH_VENUE, NUMBERS, POLICY_NUMBERS, TEXTS, SeenView
 
 #: Actions that a strategy may name.
 ACTIONS = codes.ACTION_NAMES[1:]
@@ -37,84 +36,6 @@ _EXITS = ("exit_partial", "exit_full")
 #: the number that is wrong.
 COUNT, FAULT, CODE, PLAN, NUMBER = range(codes.DECISION_NOTES)
 BAD_AMOUNT, BAD_STOP, BAD_TAKE_PROFIT, TOO_MANY = range(1, 5)
-#: Most names of a function.
-MOST_NAMES = 64
-#: Place of a price that is always 1, and plan of an action that does nothing.
-_ONE, _NOTHING = -1, -1
-
-
-@dataclass(frozen=True)
-class BookNames:
-    """What of a run's book a strategy can name.
-
-    Attributes
-    ----------
-    slots : slots of the instruments
-    plans : asset of every plan
-    texts : texts of the mode, such as its asset
-    """
-
-    slots: Slots
-    plans: tuple[str, ...]
-    texts: Mapping[str, str]
-
-    def text(self, given: str) -> str:
-        """A text as it was written, or the mode's where it stands for one."""
-        if not given.startswith("{"):
-            return given
-        name = given[1:-1]
-        if name not in self.texts:
-            raise InputError(f"view.{name}: this mode has none. It has {', '.join(self.texts)}.")
-        return self.texts[name]
-
-    def resolve(self, what: str, given: str) -> int:
-        """Where a view shows what is named, or the number of a plan.
-
-        Raises
-        ------
-        InputError
-            Where the book has no such thing.
-        """
-        text, shape = self.text(given), self.slots.shape()
-        first = VIEW.places(shape._asdict())
-        if what in ("long", "short", "price"):
-            if what == "price" and text == self.slots.share_class:
-                return _ONE
-            if text not in self.slots.assets:
-                _unknown(f"{what}: no asset {text!r} in this run", text, self.slots.assets)
-            return getattr(first, what) + self.slots.assets.index(text)
-        if what == "quantity":
-            return first.quantity + self._slot(text)
-        if what == "cash":
-            return first.quantity
-        if what == "venues":
-            return shape.venues
-        if what == "markets":
-            return shape.markets
-        if what == "perp":
-            return first.quantity + shape.first_perp + self.slots.markets.index(f"{text}{QUOTE_ASSET}")
-        return self._plan(what, text)
-
-    def _slot(self, key: str) -> int:
-        keys = tuple(map(str, self.slots.keys))
-        if key not in keys:
-            _unknown(f"quantity: no instrument {key!r} in this run", key, keys)
-        return keys.index(key)
-
-    def _plan(self, action: str, asset: str) -> int:
-        if action == "sell_dust":
-            # a run without rewards has none to sell
-            return self.plans.index("dust") if "dust" in self.plans else _NOTHING
-        if asset == "dust":
-            raise InputError(f"{action} {asset}: dust is sold by sell_dust, and only dust is.")
-        if asset not in self.plans:
-            _unknown(f"{action}: no asset {asset!r} in this run", asset, self.plans)
-        return self.plans.index(asset)
-
-
-def _unknown(what: str, given: str, options: Any) -> NoReturn:
-    near = nearest(given, options)
-    raise InputError(what + (f"; did you mean {near}?" if near else ".") + f" There are {', '.join(options)}.")
 
 
 def _no_attribute(of: str, name: str, options: Any) -> NoReturn:
@@ -122,33 +43,6 @@ def _no_attribute(of: str, name: str, options: Any) -> NoReturn:
     raise InputError(
         f"{of} has no {name!r}" + (f"; did you mean {near}?" if near else ";") + f" It has {', '.join(options)}."
     )
-
-
-@dataclass
-class Names:
-    """What a function names, in the order in which the compiler met it.
-
-    Attributes
-    ----------
-    used : (what, text) of each
-    """
-
-    used: list[tuple[str, str]] = field(default_factory=list)
-
-    def number_of(self, what: str, text: str = "") -> int:
-        """Place of a name in the list; it is added where it is new."""
-        if (what, text) not in self.used:
-            if len(self.used) == MOST_NAMES:
-                raise InputError(f"{what} {text}: a strategy may name at most {MOST_NAMES} assets and instruments.")
-            self.used.append((what, text))
-        return self.used.index((what, text))
-
-    def resolve(self, book: BookNames) -> np.ndarray:
-        """(MOST_NAMES,) int64, the place of every name in a book."""
-        places = np.zeros(MOST_NAMES, dtype=np.int64)
-        for number, (what, text) in enumerate(self.used):
-            places[number] = book.resolve(what, text)
-        return places
 
 
 # --- in compiled code ------------------------------------------------------------------------------------------------
@@ -204,12 +98,21 @@ def _add_asset_method(name: str) -> None:
         return lambda view, asset: number_at(view, integer_at(view, number))
 
 
-for _name in ("long", "short", "quantity"):
+def _add_key_method(name: str) -> None:
+    @_VIEW.method(name)
+    def method(view, key):
+        number = view.subject.number_of(name, literal_text(f"view.{name}", key, "'wallet:BaseToken:USDT'"))
+        return lambda view, key: number_at(view, integer_at(view, number))
+
+
+for _name in ("long", "short"):
     _add_asset_method(_name)
+for _name in ("quantity", "in_transit"):
+    _add_key_method(_name)
 
 
 def _one_or_number(view, place):
-    return 1.0 if place == _ONE else number_at(view, place)
+    return 1.0 if place == ONE else number_at(view, place)
 
 
 _price_at = stage(_one_or_number)
@@ -227,28 +130,82 @@ def _venues(view):
     return lambda view: integer_at(view, number)
 
 
+def _checked(venue, venues):
+    if venue < 0 or venue >= venues:
+        raise IndexError(NO_SUCH_VENUE)
+    return venue
+
+
+_venue_of = stage(_checked)
+
+
 @_VIEW.method("weight")
 def _weight(view, venue):
-    return lambda view, venue: second_number_at(view, _FIRST_WEIGHT + venue)
+    venues = view.subject.number_of("venues")
+    return lambda view, venue: second_number_at(view, _FIRST_WEIGHT + _venue_of(venue, integer_at(view, venues)))
 
 
 @_VIEW.method("cash")
 def _cash(view, venue):
     number = view.subject.number_of("cash")
-    return lambda view, venue: number_at(view, integer_at(view, number) + venue)
+    venues = view.subject.number_of("venues")
+    return lambda view, venue: number_at(view, integer_at(view, number) + _venue_of(venue, integer_at(view, venues)))
 
 
 @_VIEW.method("perp")
 def _perp(view, asset, venue):
     first = view.subject.number_of("perp", literal_text("view.perp", asset))
     markets = view.subject.number_of("markets")
-    return lambda view, asset, venue: number_at(view, integer_at(view, first) + venue * integer_at(view, markets))
+    venues = view.subject.number_of("venues")
+    return lambda view, asset, venue: number_at(
+        view, integer_at(view, first) + _venue_of(venue, integer_at(view, venues)) * integer_at(view, markets)
+    )
+
+
+def _add_column_method(method: str, example: str) -> None:
+    @_VIEW.method(method)
+    def read(view, name):
+        number = view.subject.number_of(method, literal_text(f"view.{method}", name, example))
+        return lambda view, name: number_at(view, integer_at(view, number))
+
+
+_add_column_method("column", "'spot|BTC'")
+_add_column_method("feature", "'name.column'")
+
+
+def _number_of_window(view: Any, method: str, name: Any, window: Any, example: str) -> int:
+    texts = [literal_text(f"view.{method}", text, example) for text in (name, window)]
+    return view.subject.number_of(method, SEPARATOR.join(texts))
+
+
+@_VIEW.method("mean")
+def _mean(view, name, window):
+    number = _number_of_window(view, "mean", name, window, "'spot|BTC', '30d'")
+    return lambda view, name, window: number_at(view, integer_at(view, number))
+
+
+@_VIEW.method("funding_apr")
+def _funding_apr(view, venue, window):
+    number = _number_of_window(view, "funding_apr", venue, window, "'okx', '7d'")
+    return lambda view, venue, window: number_at(view, integer_at(view, number))
+
+
+@_VIEW.method("funding")
+def _funding(view, venue, window=""):
+    example = "'okx', '7d'"
+    # a default is given as it is, or as what Numba makes of it when it is left out
+    given = getattr(window, "value", window)
+    texts = [literal_text("view.funding", venue, example)]
+    if given != "":
+        texts.append(literal_text("view.funding", window, example))
+    number = view.subject.number_of("funding", SEPARATOR.join(texts))
+    return lambda view, venue, window="": number_at(view, integer_at(view, number))
 
 
 def _write_action(actions, notes, code, plan, amount, stop, take_profit):
     """Add an action. Only the first that is wrong is kept, with what is wrong with it; none is added after it."""
     count = int(notes[COUNT])
-    if count < 0 or plan == _NOTHING:
+    if count < 0 or plan == NOTHING:
         return
     fault, number = 0, amount
     # the limits are those of the kernel; a NaN is within none
@@ -343,19 +300,23 @@ class PlainAct:
         return write
 
 
-def plain_decision(function: Callable, book: BookNames, parameters: int) -> Callable:
+def plain_decision(
+    function: Callable, book: BookNames, parameters: int, columns: WatchedColumns | None = None
+) -> Callable:
     """The function of a view, an act and parameters as the kernel calls it, in plain Python."""
 
     def decide(seen: Any, policy: Any, actions: Any, notes: Any, places: Any) -> int:
         notes[COUNT] = 0.0
-        view, act = SeenView(book.slots, seen, policy, dict(book.texts)), PlainAct(book, actions, notes)
+        view, act = SeenView(book, seen, policy, columns), PlainAct(book, actions, notes)
         function(view, act, *policy[_FIRST_OWN : _FIRST_OWN + parameters])
         return int(notes[COUNT])
 
     return decide
 
 
-def compiled_decision(function: Callable, names: Names, key: str, parameters: int) -> Callable:
+def compiled_decision(
+    function: Callable, names: Names, key: str, parameters: int, part: Callable[[Callable], Any] = stage
+) -> Callable:
     """The same in the language of the compiler, still to be compiled.
 
     Parameters
@@ -363,6 +324,7 @@ def compiled_decision(function: Callable, names: Names, key: str, parameters: in
     names : gets what the function names when it is compiled
     key : of the function
     parameters : how many it takes after the view and the act
+    part : how it is compiled
     """
     own = "".join(f", policy[{_FIRST_OWN + place}]" for place in range(parameters))
     text = (
@@ -372,7 +334,7 @@ def compiled_decision(function: Callable, names: Names, key: str, parameters: in
         f"    return int(notes[{COUNT}])\n"
     )
     made: dict[str, Any] = {
-        "body": stage(function), "view_of": _VIEW.over(names, key), "act_of": _ACT.over(names, key),
+        "body": part(function), "view_of": _VIEW.over(names, key), "act_of": _ACT.over(names, key),
     }  # fmt: skip
     exec(text, made)
     return made["decide"]

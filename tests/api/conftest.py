@@ -1,8 +1,11 @@
 """Fixtures: runs on the sample, made once."""
 
+import linecache
+import math
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import basis
@@ -50,3 +53,23 @@ def flowing(run):
 @pytest.fixture(scope="session")
 def ether(run):
     return run("eth_leveraged", {"start": "2024-05-20", "end": "2024-06-10"})
+
+
+@pytest.fixture
+def cell(request):
+    """A function written in a cell: its body, and what it reads from outside → a strategy."""
+    made = []
+
+    def write(body, head="view, act, share=0.4", decorator="@basis.compiled", **outside):
+        name = f"<cell {request.node.name} {len(made)}>"
+        lines = "".join(f"    {line}\n" for line in body.splitlines())
+        source = f"{decorator}\ndef mine({head}):\n{lines}"
+        linecache.cache[name] = (len(source), None, source.splitlines(True), name)
+        made.append(name)
+        names = {"basis": basis, "math": math, "np": np, **outside}
+        exec(compile(source, name, "exec"), names)
+        return names["mine"]
+
+    yield write
+    for name in made:
+        del linecache.cache[name]

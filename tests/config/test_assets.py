@@ -51,14 +51,15 @@ def test_files_are_named_by_their_tokens():
 
 
 def test_kinds_of_series():
-    assert kinds() == ("spot", "perp", "funding", "aave", "lst", "gas", "rewards", "signals")
+    assert kinds() == ("spot", "perp", "funding", "aave", "lst", "gas", "rewards", "signals", "features")
     assert folders()[:4] == ("spot", "spot_5m", "perp", "perp_5m")
     assert [kind_of(folder) for folder in ("perp_5m", "aave", "lst")] == ["perp", "lending", "lst"]
     assert [limit_of_series(series) for series in ("spot/btcusdt", "aave/usdt", "gas/ethereum", "signals/a")] == [
         "price", "aave", "gas", "price",
     ]  # fmt: skip
     columns = ("mark|okx:Perp:BTCUSDT", "liquidity_index|aave_v3:USDT", "oracle_rate|weETH", "gas_price_gwei")
-    assert [limit_of_column(column) for column in columns] == ["price", "aave", "lst", "gas"]
+    columns += ("feature|mine.score",)
+    assert [limit_of_column(column) for column in columns] == ["price", "aave", "lst", "gas", "features"]
     assert set(map(limit_of_column, columns)) == set(default_staleness())
 
 

@@ -47,7 +47,7 @@ def test_defaults_of_the_contract():
     assert not config.transfers.instant
     assert config.data.min_funding_coverage == 0.99
     hours = {kind: limit / timedelta(hours=1) for kind, limit in config.data.max_staleness.items()}
-    assert hours == {"price": 3, "aave": 36, "lst": 36, "gas": 24}
+    assert hours == {"price": 3, "aave": 36, "lst": 36, "gas": 24, "features": 36}
 
 
 def test_btc_basis_instruments_and_limits():
@@ -182,7 +182,8 @@ def test_staleness_for_all_by_kind_and_by_series():
     hour = timedelta(hours=1)
     assert set(load(overrides={"data.max_staleness": "1h"}).data.max_staleness.values()) == {hour}
     some = load(overrides={"data.max_staleness": {"gas": "60m", "spot/btcusdt": "PT1H"}}).data.max_staleness
-    assert some == {"price": 3 * hour, "aave": 36 * hour, "lst": 36 * hour, "gas": hour, "spot/btcusdt": hour}
+    daily = dict.fromkeys(("aave", "lst", "features"), 36 * hour)
+    assert some == {"price": 3 * hour, **daily, "gas": hour, "spot/btcusdt": hour}
     assert load(overrides={"data.max_staleness.price": hour}).data.max_staleness["price"] == hour
 
 

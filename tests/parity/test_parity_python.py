@@ -206,13 +206,14 @@ def test_a_view_is_the_book_by_name():
         coins = held["binance:BaseToken:BTC"].iloc[row - 1]
         assert view.quantity("binance:BaseToken:BTC") == view.long("BTC") == coins
         assert view.short("BTC") == -sum(held[f"{v}:Perp:BTCUSDT"].iloc[row - 1] for v in EXCHANGES)
-        assert view.quantity("kraken:BaseToken:BTC") == 0.0
+        with pytest.raises(InputError, match="no instrument 'kraken:BaseToken:BTC' in this run"):
+            view.quantity("kraken:BaseToken:BTC")
         assert view.quote_price == 1.0
         assert len(view.memory) == MEMORIES
     view = seen[0]
-    with pytest.raises(AttributeError, match=r"no 'funding'.*equity.*memory"):
-        view.funding
-    with pytest.raises(InputError, match=r"No asset 'DOGE'.*BTC"):
+    with pytest.raises(AttributeError, match=r"no 'fundings'. Did you mean funding.*equity.*memory"):
+        view.fundings
+    with pytest.raises(InputError, match=r"price: no asset 'DOGE' in this run. There are BTC"):
         view.price("DOGE")
 
 

@@ -194,7 +194,7 @@ class Rerun:
         recorded = lanes == 1 if recorded is None else recorded
         self.record = np.zeros((self.rows if recorded else 0, shape.recorded))
         memory = Memory(self.state, constants_of(slots, invested), self.record, make_scratch(shape, events))
-        self._decide, _ = recording.strategy.decide.bind(slots, plans, recording.strategy.names(config))
+        self._decide = recording.strategy.decide.bind(config, slots, plans, recording.strategy.names(config)).decide
         self._made_with(recording.inputs, memory)
 
     def _made_with(self, inputs: Inputs, memory: Memory, decide: bool = True, handles: int = codes.NOTHING) -> None:

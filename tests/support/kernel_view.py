@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from basis.config import load_config
-from basis.inputs.plans import Strategy
+from basis.inputs.plans import Bound, Strategy
 from basis.inputs.slots import Slots
 from basis.kernel.context import strategy as compile_raw
 from basis.kernel.layout import codes
@@ -92,9 +92,9 @@ class _RawDecision:
     def __init__(self, function: Any, *own: float) -> None:
         self.function, self.params = function, {str(place): value for place, value in enumerate(own)}
 
-    def bind(self, slots: Slots, plans: Any, texts: Any) -> tuple[Any, np.ndarray]:
+    def bind(self, *book: Any) -> Bound:
         """What the kernel calls, and that it names nothing."""
-        return self.function, np.zeros(0, dtype=np.int64)
+        return Bound(self.function, np.zeros(0, dtype=np.int64), ())
 
 
 @compile_raw

@@ -20,6 +20,8 @@ QUEUE = 24
 MEMORIES = 4
 #: Parameters that a strategy may have of its own.
 OWN_PARAMETERS = 8
+#: Columns that a strategy may watch: trailing means, funding, features.
+WATCHED = 24
 
 # --- actions
 NO_ACTION, ENTRY_FULL, ENTRY_PARTIAL, EXIT_PARTIAL, EXIT_FULL, SELL_DUST = range(6)

@@ -3,7 +3,7 @@
 The block of a run is (rows, lanes): attribution, state, policy, one after the other.
 """
 
-from .codes import ACTIONS, COLUMN_NAMES, MEMORIES, OWN_PARAMETERS, QUEUE
+from .codes import ACTIONS, COLUMN_NAMES, MEMORIES, OWN_PARAMETERS, QUEUE, WATCHED
 from .declare import Item, Layout
 
 _OF_COLUMN = (
@@ -155,10 +155,13 @@ VIEW = Layout(
         Item("signal_trusted", "", "1 where the signal's confidence reaches the threshold"),
         Item("stop_distance", "", "distance of a stop from the price of the fill", "fraction"),
         Item("take_profit_distance", "", "distance of a take-profit from the price of the fill", "fraction"),
+        Item("time", "", "instant of the row", "seconds since the epoch"),
         Item("memory", MEMORIES, "what the strategy keeps"),
+        Item("watched", WATCHED, "columns that the strategy names, in the order in which it does"),
         Item("long", "assets", "units held long, spot and on chain", "units"),
         Item("short", "assets", "units short in perps", "units"),
         Item("price", "assets", "price by asset", "share class"),
         Item("quantity", "slots", "stored quantity of every slot", "units"),
+        Item("transit", "moving", "under way to the cash and token slots", "units"),
     ),
 )

@@ -79,8 +79,8 @@ def _njit(function: Callable, keep_on_disk: bool = False, **options: Any) -> Any
         config.CACHE_DIR = before
 
 
-def _part(function: Callable, forceinline: bool) -> Any:
-    options = {"forceinline": forceinline, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+def _part(function: Callable, forceinline: bool, **more: bool) -> Any:
+    options = {"forceinline": forceinline, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **more}
     if MODE != DEFAULT:
         return _njit(function, **options)
     return internals.for_any_literal(_njit(function, pipeline_class=internals.PartCompiler, **options))
@@ -89,6 +89,11 @@ def _part(function: Callable, forceinline: bool) -> Any:
 def stage(function: Callable) -> Any:
     """A part of the hour for one lane; always inlined, callable from kernels only."""
     return _part(function, forceinline=True)
+
+
+def checked_stage(function: Callable) -> Any:
+    """A part that a user has written: a place beyond an array raises, and touches no other memory."""
+    return _part(function, forceinline=True, boundscheck=True)
 
 
 def routine(function: Callable) -> Any:
@@ -235,10 +240,26 @@ def kept_callback(name: str, signature: Any, make: Callable[[], tuple[Callable, 
         return library.get_pointer_to_function(file), companion
 
 
+class NeedsInterpreter(Exception):
+    """A function that kernels are to call needs the Python interpreter, which they run without."""
+
+
+#: What compiled code calls before it uses the interpreter.
+_TAKES_INTERPRETER = "numba_gil_ensure"
+
+
 def callback(function: Callable, signature: Any) -> int:
-    """Address of a function that is compiled for this process alone, for kernels to call."""
+    """Address of a function that is compiled for this process alone, for kernels to call.
+
+    Raises
+    ------
+    NeedsInterpreter
+        Where it would wait for the interpreter, for good.
+    """
     # Kernels call it by its address: wrappers for other callers would take as long again to compile.
     made = njit(signature, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    if _TAKES_INTERPRETER in made.get_compile_result(signature).library.get_llvm_str():
+        raise NeedsInterpreter
     _bound.append(made)
     return address_of(made, signature)
 

@@ -168,6 +168,9 @@ class NamedArrays:
         return _intrinsic(lambda typingctx, value: (_array_type(dtype, shape)(value), generate))
 
     def _type_of(self, kind: Any, name: str) -> Any:
+        if name in self._numbers or name in self._flags:
+            # what is read is known before anything runs
+            getattr(kind.subject, "reads", set()).add(f"{self.name}.{name}")
         if name in self._numbers:
             return types.float64
         if name in self._flags:
@@ -229,7 +232,7 @@ second_number_at: Any = _loader(types.float64, 1)
 integer_at: Any = _loader(types.int64, 2)
 
 
-def literal_text(what: str, text: Any) -> str:
+def literal_text(what: str, text: Any, example: str = "'BTC'") -> str:
     """The text that was written in the source for an argument of a method.
 
     Raises
@@ -238,7 +241,7 @@ def literal_text(what: str, text: Any) -> str:
         Where it is no text, or is known only when the code runs.
     """
     if not isinstance(text, types.StringLiteral):
-        raise errors.TypingError(f"{what}: its name must stand there as a text, as in {what}('BTC')")
+        raise errors.TypingError(f"{what}: its name must stand there as a text, as in {what}({example})")
     return text.literal_value
 
 

@@ -74,6 +74,22 @@ class DataFolder:
         """Whether the folder holds a file."""
         return (self.root / path).is_file()
 
+    def columns(self, path: str) -> tuple[str, ...]:
+        """Names of the columns of a file.
+
+        Raises
+        ------
+        DataError
+            Where it is no parquet file.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            return tuple(pq.read_schema(self.root / path).names)
+        except (pa.ArrowException, OSError) as error:
+            raise _fault(self.root, path, f"cannot be read as parquet ({error}). Write the file again.") from error
+
     def fetch(self, wanted: Iterable[tuple[str, Sequence[str], Sequence[str]]]) -> None:
         """Read several files (path, columns, optional columns) at once, those not read yet."""
         todo = [spec for spec in wanted if _named(*spec) not in self._tables]
