@@ -23,7 +23,7 @@ ENDING = ".parquet"
 _COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     SPOT: (("open",), ("volume",)),
     PERP: (("open", "high", "low"), ("volume",)),
-    FUNDING: (("funding_rate",), ()),
+    FUNDING: (("funding_rate",), ("interval",)),
     LENDING: (("supply_apr", "variable_borrow_apr", "liquidity_index", "variable_borrow_index"), ()),
     STAKING: (("oracle_rate_eth", "is_observed"), ("market_rate_eth_median24h",)),
     GAS: (("gas_price_gwei",), ("sampled_at",)),
