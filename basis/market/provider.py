@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from basis.kernel.keys import Key
 from basis.market.assemble import PanelBuilder
+from basis.market.checks.run import doubt
 from basis.market.needed import needed_series
 from basis.market.panel import Panel
 from basis.market.series import SeriesStore
@@ -166,6 +167,8 @@ class DataProvider:
         builder.load()
         builder.grid(start, end)
         builder.fill()
+        if not lenient:
+            builder.warnings = doubt(builder)
         return builder.panel(lenient)
 
 

@@ -130,7 +130,7 @@ def steps(*parts: tuple[int, int]) -> list[int]:
         steps((1, 20), (2, 2), (1, 72)),
         steps((8, 2), (2, 8), (1, 16), (4, 4), (8, 4)),
     ],
-    ids=str,
+    ids=["1-4-1", "one-4-among-1", "8-4", "4-8", "8-1-8", "two-2-among-1", "8-2-1-4-8"],
 )
 def test_a_longer_interval_among_shorter_ones_is_no_hole(market, configure, hours):
     stamps = [T0 + h * HOUR for h in hours]
@@ -150,7 +150,7 @@ def test_a_longer_interval_among_shorter_ones_is_no_hole(market, configure, hour
         (steps((8, 3), (16, 1), (8, 4)), [32]),
         (steps((1, 30), (3, 1), (1, 60)), [31, 32]),
     ],
-    ids=str,
+    ids=["one-2-among-1", "one-8-among-4", "16-among-8", "3-among-1"],
 )
 def test_a_longer_step_off_its_own_grid_is_a_hole(market, configure, hours, due):
     stamps = [T0 + h * HOUR for h in hours]
@@ -178,7 +178,7 @@ def test_a_stated_interval_decides(market, configure):
         panel = DataProvider(market.root, config).panel(end=stamps[-1])
         assert panel.coverage["funding/okx_btcusdt"]["own"] == pytest.approx(present)
     market.write(OWN, stamps, funding_rate=[0.01] * len(hours), interval=[60.0] * len(hours))
-    with pytest.raises(DataError, match="interval.*is in hours"):
+    with pytest.raises(DataError, match=r"interval.*is in hours"):
         DataProvider(market.root, config).panel()
 
 
@@ -196,7 +196,9 @@ def test_a_stamp_within_a_minute_of_an_hour_is_that_hour(market, configure, seco
 def test_stand_ins_pay_for_the_missing_time_and_no_more(market, configure, own, every):
     """Sixteen hours are missing; whatever its interval, a stand-in that earns 0.001 an hour pays 0.016 for them."""
     hours = [h for h in range(0, 97, own) if not 32 < h <= 48]
-    market.write(OWN, [T0 + h * HOUR for h in hours], funding_rate=[0.0] * len(hours), interval=[float(own)] * len(hours))
+    market.write(
+        OWN, [T0 + h * HOUR for h in hours], funding_rate=[0.0] * len(hours), interval=[float(own)] * len(hours)
+    )
     market.funding(NEXT, [T0 + h * HOUR for h in range(0, 97, every)], [0.001 * every] * (96 // every + 1))
     panel = DataProvider(market.root, configure(PERP, data=BOTH)).panel()
     assert panel.settlements[PERP].rates.sum() == pytest.approx(0.016)

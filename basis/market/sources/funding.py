@@ -140,8 +140,8 @@ def _stated(table: Table) -> np.ndarray | None:
     if wrong.any():
         row = int(np.argmax(wrong))
         raise DataError(
-            f"{table.path}: column 'interval' is {hours[row]:g} at {iso(int(table.stamps[row]))}; it is in hours, above "
-            f"0 and at most {_MOST_HOURS}. Minutes have to be divided by 60."
+            f"{table.path}: column 'interval' is {hours[row]:g} at {iso(int(table.stamps[row]))}; it is in hours, "
+            f"above 0 and at most {_MOST_HOURS}. Minutes have to be divided by 60."
         )
     return np.rint(np.nan_to_num(hours) * HOUR).astype(np.int64)
 
@@ -267,9 +267,7 @@ class FundingSeries:
         return np.where(instants - window >= begin, apr, np.nan)
 
 
-def _fill(
-    missing: np.ndarray, later: _Payments
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _fill(missing: np.ndarray, later: _Payments) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Stamps and rates with which a later source stands in, the time still missing, and the time filled (2, K)."""
     paid = later.paid
     end, rates, width = later.stamps[paid], later.rates[paid], later.intervals.widths[paid]
