@@ -304,7 +304,7 @@ class PanelBuilder:
         self._volume(f"volume|{text}", bars, series, limit)
         if self.needs.depth:
             self.columns[f"volatility|{text}"] = bars.volatility(self.timestamps, self.step, limit)
-        if prices is bars:
+        if not self.store.folder.has(self.store.mark_paths(series, names)[0]):
             self._note(_NO_MARKS)
         self._funding(key, prices, series, limit)
 

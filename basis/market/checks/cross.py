@@ -48,8 +48,9 @@ def check_prices(members: Sequence[Member], start: int, end: int) -> list[Findin
     values = np.array([price_at(member, grid) for member in members])
     if len(members) < 2 or grid.size < 1:
         return []
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         logs = np.log(values)
+        logs[~np.isfinite(logs)] = np.nan
         measure = logs[0] if len(members) == 2 else _middle(logs)
         found: list[Finding] = []
         for member, own in list(zip(members, logs, strict=True))[1 if len(members) == 2 else 0 :]:
@@ -67,8 +68,12 @@ def price_at(member: Member, grid: Array) -> Array:
     """The open of the candle that covers each instant, NaN where none does."""
     if not member.stamps.size:
         return np.full(grid.size, np.nan)
-    row = np.searchsorted(member.stamps, grid, "right") - 1
-    fresh = (row >= 0) & (grid - member.stamps[row] < max(member.step, 1))
+    first, last, step = int(member.stamps[0]), int(member.stamps[-1]), max(member.step, 1)
+    if last - first == (member.stamps.size - 1) * step:  # without a gap a division finds the row
+        row = np.minimum((grid - first) // step, member.stamps.size - 1)
+    else:
+        row = np.searchsorted(member.stamps, grid, "right") - 1
+    fresh = (row >= 0) & (grid - member.stamps[row] < step)
     return np.where(fresh, member.opens[row], np.nan)
 
 
@@ -150,8 +155,10 @@ def _shift(own: Array, measure: Array) -> int:
 def _correlation(x: Array, y: Array, where: Array) -> float:
     """Correlation of two series; NaN where one stands still."""
     a, b = x[where] - x[where].mean(), y[where] - y[where].mean()
-    size = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / size if size > 1e-12 * a.size else float("nan")
+    # sums, not products of matrices: those wake the threads of a library
+    with np.errstate(all="ignore"):
+        size = float(np.sqrt((a * a).sum() * (b * b).sum()))
+        return float((a * b).sum()) / size if size > 1e-12 * a.size else float("nan")
 
 
 def check_funding(name: str, stamps: Array, rates: Array, rows: Array, premium: Array, per_row: float) -> list[Finding]:

@@ -122,12 +122,12 @@ def check_file(file: File) -> Iterator[Finding]:
     if file.far:
         yield Finding(file.name, "far_stamp", None, 1, f"{file.key}: {file.far}", impossible=True)
         return
-    if file.key is None or file.stamps.size == 0:
-        return
     if file.null_stamps:
         yield Finding(
             file.name, "null_stamp", None, file.null_stamps, f"{count_of(file.null_stamps, 'row')} without a stamp"
         )
+        return
+    if file.key is None or file.stamps.size == 0:
         return
     yield from _check_time(file)
     yield from _check_nulls(file)

@@ -20,14 +20,14 @@ _RETURN = 0.2
 _NO_PRICE = np.log(2.0)
 #: Half of the hourly moves beyond this: the column is no price.
 _NO_SERIES = 0.2
-#: Extremes further than this from open and close, as a logarithm.
-_WICK = 0.4
+#: Factor between an extreme and the nearer of open and close from which on it is told.
+_WICK = 1.5
 #: How far quote volume over volume may lie outside low to high: venues round both.
 _VWAP = 1e-3
 #: Bars without a trade in a row from which on they are told, and their share of a series.
 _QUIET, _QUIET_SHARE = 12, 0.05
 #: Fall of a reserve's index, and of a staking rate, from which on it is no such thing.
-_INDEX_FALL, _RATE_FALL = 0.01, 0.10
+_INDEX_FALL, _RATE_FALL = 0.01, 0.05
 #: A market rate of a staking token this far from the protocol's, fraction: told, and impossible.
 _MARKET_OFF, _MARKET_WRONG = 0.10, 0.50
 #: Factor between a stated rate and the growth of its index from which on the unit is wrong.
@@ -74,8 +74,8 @@ def check_rows(rows: Rows) -> list[Finding]:
     """Everything that one series shows by itself; rows with a hole are passed over."""
     if rows.stamps.size == 0:
         return []
-    found = list(_limits(rows))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
+        found = list(_limits(rows))
         if rows.kind in (SPOT, PERP, MARK):
             found += [*_order(rows), *_ticks(rows), *_clock(rows), *_volumes(rows)]
         elif rows.kind == LENDING:
@@ -103,9 +103,7 @@ def _limits(rows: Rows) -> Iterator[Finding]:
                 np.abs(values) > rows.cap,
             )
         else:
-            known = ~np.isnan(values)
-            bad = known & ~np.isfinite(values)
-            bad[known] |= fails(values[known])
+            bad = fails(values) & ~np.isnan(values) | np.isinf(values)
         wrong = np.flatnonzero(bad)
         if wrong.size:
             first = values[wrong[0]]
@@ -180,12 +178,11 @@ def _ticks(rows: Rows) -> Iterator[Finding]:
             yield rows.finding("reverting_tick", known[where + 1], message, impossible=wrong)
     high, low = rows.get("high"), rows.get("low")
     body = [rows.get(c) for c in ("open", "close")]
-    up, down = np.log(high / np.fmax(*body)), np.log(np.fmin(*body) / low)
-    far = np.flatnonzero(np.fmax(up, down) > _WICK)
+    far = np.flatnonzero((high > _WICK * np.fmax(*body)) | (low * _WICK < np.fmin(*body)))
     if far.size and not rows.name.endswith("weth"):
         row = far[0]
         message = (
-            f"{count_of(far.size, 'bar')} with a wick of more than {np.expm1(_WICK):.0%}, first high {high[row]:g} and "
+            f"{count_of(far.size, 'bar')} with a wick beyond a factor of {_WICK:g}, first high {high[row]:g} and "
             f"low {low[row]:g} at an open of {open_[row]:g}"
         )
         yield rows.finding("wick", far, message)

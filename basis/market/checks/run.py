@@ -4,7 +4,7 @@ May import `basis.errors`, numpy, `basis.series_kinds` and its siblings; takes a
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,37 +18,37 @@ from basis.market.sources.clock import HOUR, duration_ns, iso, modal_step, span_
 from basis.market.sources.reader import Table
 from basis.series_kinds import FUNDING, PERP, SPOT, kind_of
 
-if TYPE_CHECKING:
-    from basis.market.assemble import PanelBuilder
-
-#: Rows at an end of the window from which on a stand-in is told: a day.
+#: A `basis.market.assemble.PanelBuilder`, which imports this module.
+PanelBuilder = Any
+#: Time at an end of the window from which on a stand-in is told: a day.
 _LONG_STAND_IN = 24 * HOUR
 #: Most impossible findings that an error lists.
 _MOST_LISTED = 5
 
 
-def findings(builder: "PanelBuilder") -> list[Finding]:
+def findings(builder: PanelBuilder) -> list[Finding]:
     """What is impossible or improbable in the series of a panel, in its window; the impossible first."""
     start, end = int(builder.timestamps[0]), int(builder.timestamps[-1])
     key = ("findings", start, end, *sorted(builder.files), *map(str, builder.needs.perps))
     return builder.store.cached(key, lambda: _findings(builder, start, end))
 
 
-def _findings(builder: "PanelBuilder", start: int, end: int) -> list[Finding]:
+def _findings(builder: PanelBuilder, start: int, end: int) -> list[Finding]:
     found: list[Finding] = []
+    files: dict[str, Rows] = {}
     for path in sorted(builder.files):
         table = builder.store.held(path)
         if table is not None:
-            found += check_rows(rows_of(table, start, end, _cap(builder.config, path, start)))
+            files[path] = rows_of(table, start, end, _cap(builder.config, path, start))
+            found += check_rows(files[path])
     for asset in builder.spots:
-        members = list(_members(builder, asset, start, end))
-        found += check_prices(members, start, end)
+        found += check_prices(list(_members(builder, asset, files)), start, end)
     for key in builder.needs.perps:
         found += _funding(builder, key)
     return sorted(found, key=lambda finding: (not finding.impossible, finding.series, finding.kind))
 
 
-def doubt(builder: "PanelBuilder") -> list[str]:
+def doubt(builder: PanelBuilder) -> list[str]:
     """Everything that a run is told about its data: what is improbable, what stands in, what does not fit together.
 
     Raises
@@ -60,12 +60,12 @@ def doubt(builder: "PanelBuilder") -> list[str]:
     return [*told, *warnings_of(builder)]
 
 
-def warnings_of(builder: "PanelBuilder") -> list[str]:
+def warnings_of(builder: PanelBuilder) -> list[str]:
     """What stands in for a whole end of the window, what no longer trades, and what contradicts the configuration."""
     return list(dict.fromkeys([*_ends_without_trades(builder), *builder.warnings, *_contradictions(builder)]))
 
 
-def _judged(builder: "PanelBuilder") -> list[str]:
+def _judged(builder: PanelBuilder) -> list[str]:
     """The findings of a panel as warnings.
 
     Raises
@@ -102,7 +102,7 @@ def _cap(config: Any, path: str, start: int) -> float | None:
     return table.at(to_datetime(start)).value if table else None
 
 
-def _members(builder: "PanelBuilder", asset: str, start: int, end: int) -> Iterator[Member]:
+def _members(builder: PanelBuilder, asset: str, files: dict[str, Rows]) -> Iterator[Member]:
     """The files with prices of an asset, each once, spot first."""
     series, names = builder.spots[asset]
     if needed.quoted_in_ether(series):
@@ -112,13 +112,12 @@ def _members(builder: "PanelBuilder", asset: str, start: int, end: int) -> Itera
         if key.base == asset:
             paths |= dict.fromkeys(builder.store.paths(*builder.marks[key]), PERP)
     for path, kind in paths.items():
-        table = builder.store.held(path)
-        if table is not None:
-            rows = rows_of(table, start, end)
+        if path in files:
+            rows = files[path]
             yield Member(rows.name, kind, rows.stamps, rows.get("open"), rows.step)
 
 
-def _funding(builder: "PanelBuilder", key: Any) -> list[Finding]:
+def _funding(builder: PanelBuilder, key: Any) -> list[Finding]:
     """Funding of one perp against the premium of its mark over spot, as the run has them."""
     text = str(key)
     mark, spot = (builder.columns.get(name) for name in (f"mark|{text}", f"spot|{key.base}"))
@@ -139,17 +138,15 @@ def stand_in_at_an_end(title: str, names: tuple[str, ...], resolved: Resolved, t
     own = np.flatnonzero(resolved.source == 0)
     if not (resolved.source > 0).any():
         return None
-    others = ", ".join(names[index] for index in np.unique(resolved.source[resolved.source > 0]))
+    others = _others(names, resolved.source)
     if not own.size:
         return f"{title}: {names[0]} has no prices in this window; those of {others} stand in for all of it."
-    first, last = int(timestamps[own[0]]), int(timestamps[own[-1]])
+    reach = _reach(timestamps[own], timestamps)
     outside = int((resolved.source[: own[0]] > 0).sum() + (resolved.source[own[-1] :] > 0).sum())
-    if max(first - int(timestamps[0]), int(timestamps[-1]) - last) < _LONG_STAND_IN or not outside:
+    if not reach or not outside:
         return None
-    return (
-        f"{title}: {names[0]} has prices from {iso(first)} to {iso(last)} only; those of {others} stand in for the "
-        f"{outside / timestamps.size:.1%} of rows outside."
-    )
+    share = f"{100 * outside / timestamps.size:.1f} %"
+    return f"{title}: the prices of {names[0]} {reach}; those of {others} stand in for the {share} of rows outside."
 
 
 def payments_at_an_end(series: str, names: tuple[str, ...], source: np.ndarray, stamps: np.ndarray) -> str | None:
@@ -157,23 +154,31 @@ def payments_at_an_end(series: str, names: tuple[str, ...], source: np.ndarray, 
     own = np.flatnonzero(source == 0)
     if not (source > 0).any():
         return None
-    others = ", ".join(names[index] for index in np.unique(source[source > 0]))
+    others = _others(names, source)
     if not own.size:
         return f"{series}: {names[0]} has no payments in this window; those of {others} stand in for all of them."
-    first, last = int(stamps[own[0]]), int(stamps[own[-1]])
-    outside = int(own[0] + stamps.size - 1 - own[-1])
-    if max(first - int(stamps[0]), int(stamps[-1]) - last) < _LONG_STAND_IN:
+    reach = _reach(stamps[own], stamps)
+    outside = count_of(int(own[0] + stamps.size - 1 - own[-1]), "payment")
+    if not reach:
         return None
-    return (
-        f"{series}: {names[0]} has payments from {iso(first)} to {iso(last)} only; those of {others} stand in for the "
-        f"{count_of(outside, 'payment')} outside."
-    )
+    return f"{series}: the payments of {names[0]} {reach}; those of {others} stand in for the {outside} outside."
+
+
+def _others(names: tuple[str, ...], source: np.ndarray) -> str:
+    return " and ".join(names[index] for index in np.unique(source[source > 0]))
+
+
+def _reach(own: np.ndarray, instants: np.ndarray) -> str:
+    """Where a source begins or ends a day or more inside of the instants; empty where it does not."""
+    late = f"begin {iso(int(own[0]))}" if own[0] - instants[0] >= _LONG_STAND_IN else ""
+    early = f"end {iso(int(own[-1]))}" if instants[-1] - own[-1] >= _LONG_STAND_IN else ""
+    return " and ".join(filter(None, (late, early)))
 
 
 # --- what the configuration says ----------------------------------------------------------------------------------
 
 
-def _contradictions(builder: "PanelBuilder") -> Iterator[str]:
+def _contradictions(builder: PanelBuilder) -> Iterator[str]:
     """Where the configuration does not fit the files: intervals, steps of the grid, the venue of the spot price."""
     config = builder.config
     for key in builder.needs.perps:
@@ -205,11 +210,11 @@ def _contradictions(builder: "PanelBuilder") -> Iterator[str]:
             )
 
 
-def _traded_spots(builder: "PanelBuilder") -> list[tuple[str, tuple[str, ...]]]:
+def _traded_spots(builder: PanelBuilder) -> list[tuple[str, tuple[str, ...]]]:
     return [builder.spots[asset] for asset in builder.needs.traded if asset in builder.spots]
 
 
-def _ends_without_trades(builder: "PanelBuilder") -> Iterator[str]:
+def _ends_without_trades(builder: PanelBuilder) -> Iterator[str]:
     """Perps that no longer trade where the window ends."""
     end = int(builder.timestamps[-1])
     for series, stamp in builder.delisted.items():
