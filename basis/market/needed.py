@@ -35,6 +35,8 @@ _COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 _CHECKED: dict[str, tuple[str, ...]] = {
     SPOT: ("high", "low", "close", "quote_volume"),
     PERP: ("close", "quote_volume"),
+    LENDING: ("oracle_price_usd",),
+    GAS: ("eth_usd",),
 }
 
 

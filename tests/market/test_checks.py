@@ -157,6 +157,32 @@ def test_the_file_of_another_asset_is_refused(market: Path) -> None:
         warnings(market)
 
 
+def test_every_file_of_another_asset_is_refused(market: Path) -> None:
+    for series in ("spot/binance_btcusdt", "spot/bybit_btcusdt", "perp/binance_btcusdt", "perp/bybit_btcusdt"):
+        shutil.copy(market / "spot/bybit_ethusdt.parquet", market / f"{series}.parquet")
+    with pytest.raises(DataError, match=r"prices of spot/.*one of the two files is of another asset"):
+        warnings(market)
+
+
+def test_the_only_price_of_an_asset_is_held_against_that_of_gas_and_of_the_oracle(market: Path) -> None:
+    lending = {"asset": "ETH", "share_class": "ETH"}
+    days = GRID[::24]
+    index = 1.0 + 0.03 * np.arange(days.size) / 365
+    columns = {"liquidity_index": index, "variable_borrow_index": index}
+    columns |= {"supply_apr": np.full(days.size, 0.03), "variable_borrow_apr": np.full(days.size, 0.03)}
+    prices = {"oracle_price_usd": np.full(days.size, 3_000.0)}
+    write(market, "aave/weth", {"timestamp": days, **columns, **prices})
+    assert DataProvider(market, load_config("pure_lending", lending)).panel().warnings == ()
+    shutil.copy(market / "spot/bybit_btcusdt.parquet", market / "spot/bybit_ethusdt.parquet")
+    with pytest.raises(DataError, match="times that in column oracle_price_usd of aave/weth"):
+        DataProvider(market, load_config("pure_lending", lending)).panel()
+    write(market, "aave/weth", {"timestamp": days, **columns})
+    DataProvider(market, load_config("pure_lending", lending)).panel()
+    change(market, "gas/ethereum", lambda c: {**c, "eth_usd": np.full(ROWS, 3_000.0)})
+    with pytest.raises(DataError, match="times that in column eth_usd of gas/ethereum"):
+        DataProvider(market, load_config("pure_lending", lending)).panel()
+
+
 IMPROBABLE = [
     ("funding/binance_btcusdt", times("funding_rate", -1.0), "their sign looks flipped"),
     ("perp/binance_btcusdt", whole_bar(1.08, 300), "differs from the other 3 series"),

@@ -64,6 +64,42 @@ def check_prices(members: Sequence[Member], start: int, end: int) -> list[Findin
     return found
 
 
+def check_level(member: Member, reference: Member, start: int, end: int) -> list[Finding]:
+    """A price against a coarse one of another kind of series, as that of an oracle: another asset, another unit."""
+    grid = np.arange(-(-start // HOUR) * HOUR, end + 1, HOUR)
+    with np.errstate(all="ignore"):
+        own, theirs = price_at(member, grid), price_at(reference, grid)
+        off = np.log(own / theirs)
+    known = np.flatnonzero(np.isfinite(off))
+    if not known.size or abs(typical := float(np.median(off[known]))) < _OTHER_ASSET:
+        return []
+    first = known[0]
+    message = (
+        f"its price is {np.exp(typical):.4g} times that in {reference.name} ({own[first]:g} against {theirs[first]:g} "
+        f"at {say(grid[first])}): another asset or another unit"
+    )
+    return [Finding(member.name, "other_price", when(grid[first]), known.size, message, True)]
+
+
+def check_assets(spots: Sequence[Member], start: int, end: int) -> list[Finding]:
+    """Two assets that have the same prices, though neither is worth about one: the file of one stands for the other."""
+    grid = np.arange(-(-start // HOUR) * HOUR, end + 1, HOUR)
+    found = []
+    with np.errstate(all="ignore"):
+        logs = [np.log(price_at(member, grid)) for member in spots]
+        for place, (member, own) in enumerate(zip(spots, logs, strict=True)):
+            for other, theirs in list(zip(spots, logs, strict=True))[:place]:
+                off = np.abs(own - theirs)
+                known = np.flatnonzero(np.isfinite(off))
+                if known.size and np.median(off[known]) < VENUES_APART and abs(np.median(own[known])) > _OTHER_TICK:
+                    message = (
+                        f"it has the prices of {other.name} ({np.exp(own[known[0]]):g}, {np.exp(theirs[known[0]]):g} "
+                        f"at {say(grid[known[0]])}): one of the two files is of another asset"
+                    )
+                    found.append(Finding(member.name, "other_price", when(grid[known[0]]), known.size, message, True))
+    return found
+
+
 def price_at(member: Member, grid: Array) -> Array:
     """The open of the candle that covers each instant, NaN where none does."""
     if not member.stamps.size:
@@ -78,11 +114,13 @@ def price_at(member: Member, grid: Array) -> Array:
 
 
 def _middle(logs: Array) -> Array:
-    """Median over the series at each instant, of those that have a value."""
+    """Median over the series at each instant at which three have a value: of two it is not clear which is wrong."""
     ranked = np.sort(logs, axis=0)  # NaN come last
-    count = np.maximum((~np.isnan(logs)).sum(axis=0), 1)
-    columns = np.arange(logs.shape[1])
-    return (ranked[(count - 1) // 2, columns] + ranked[count // 2, columns]) / 2
+    count = (~np.isnan(logs)).sum(axis=0)
+    if not (count > 2).any():
+        return logs[0]
+    columns, some = np.arange(logs.shape[1]), np.maximum(count, 1)
+    return np.where(count > 2, (ranked[(some - 1) // 2, columns] + ranked[some // 2, columns]) / 2, np.nan)
 
 
 def _against(member: Member, own: Array, measure: Array, grid: Array, other: str) -> Iterator[Finding]:

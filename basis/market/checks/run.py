@@ -1,6 +1,7 @@
 """What a run checks of the series that it uses, in its window, and what it tells of them.
 
-May import `basis.errors`, numpy, `basis.series_kinds` and its siblings; takes a panel in the making.
+May import `basis.assets`, `basis.errors`, `basis.kernel.keys`, `basis.series_kinds`, numpy and the rest of
+`basis.market` but `assemble`; takes a panel in the making.
 """
 
 from collections.abc import Iterator
@@ -8,15 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from basis.assets import load_assets
 from basis.errors import DataError
+from basis.kernel.keys import GAS_ASSET
 from basis.market import needed
-from basis.market.checks.cross import Member, check_funding, check_prices
+from basis.market.checks.cross import Member, check_assets, check_funding, check_level, check_prices
 from basis.market.checks.finding import Finding, count_of
 from basis.market.checks.rules import Rows, check_rows
 from basis.market.sources.bars import Resolved
 from basis.market.sources.clock import HOUR, duration_ns, iso, modal_step, span_text, to_datetime
 from basis.market.sources.reader import Table
-from basis.series_kinds import FUNDING, PERP, SPOT, kind_of
+from basis.series_kinds import FUNDING, GAS, PERP, SPOT, kind_of
 
 #: A `basis.market.assemble.PanelBuilder`, which imports this module.
 PanelBuilder = Any
@@ -41,8 +44,17 @@ def _findings(builder: PanelBuilder, start: int, end: int) -> list[Finding]:
         if table is not None:
             files[path] = rows_of(table, start, end, _cap(builder.config, path, start))
             found += check_rows(files[path])
+    spots: dict[str, Member] = {}
     for asset in builder.spots:
-        found += check_prices(list(_members(builder, asset, files)), start, end)
+        members = list(_members(builder, asset, files))
+        found += check_prices(members, start, end)
+        if members:
+            spots[asset] = members[0]
+    found += check_assets(list(spots.values()), start, end)
+    for path, rows in files.items():
+        asset, reference = _reference(path, rows)
+        if asset in spots:
+            found += check_level(spots[asset], reference, start, end)
     for key in builder.needs.perps:
         found += _funding(builder, key)
     return sorted(found, key=lambda finding: (not finding.impossible, finding.series, finding.kind))
@@ -115,6 +127,19 @@ def _members(builder: PanelBuilder, asset: str, files: dict[str, Rows]) -> Itera
         if path in files:
             rows = files[path]
             yield Member(rows.name, kind, rows.stamps, rows.get("open"), rows.step)
+
+
+def _reference(path: str, rows: Rows) -> tuple[str, Member]:
+    """The asset whose price in USD a file of gas or of a reserve also has, and that price; any other file has none."""
+    column = "eth_usd" if rows.kind == GAS else "oracle_price_usd"
+    known = ~np.isnan(rows.get(column))
+    symbol = load_assets().symbol_of_file(path.removesuffix(needed.ENDING).rpartition("/")[2])
+    asset = GAS_ASSET if rows.kind == GAS else load_assets().underlying_of(symbol)
+    staked = load_assets().is_staking_token(symbol)
+    name = f"column {column} of {rows.name}"
+    return "" if staked or not known.any() else asset, Member(
+        name, rows.kind, rows.stamps[known], rows.get(column)[known], rows.step
+    )
 
 
 def _funding(builder: PanelBuilder, key: Any) -> list[Finding]:
