@@ -11,7 +11,7 @@ from basis.errors import DataError
 from basis.kernel.keys import GAS_ASSET, QUOTE_ASSET, Key
 from basis.market import needed
 from basis.market.checks.rules import untraded_tail
-from basis.market.checks.run import payments_at_an_end, stand_in_at_an_end
+from basis.market.checks.run import cut_short, payments_at_an_end, stand_in_at_an_end
 from basis.market.needed import NeededSeries
 from basis.market.panel import Distributions, Panel, Settlements, first_stop
 from basis.market.series import SeriesStore
@@ -165,6 +165,8 @@ class PanelBuilder:
         first, last = self._common(spans, anchor)
         begin = first if start is None else to_ns(start)
         finish = last if end is None else to_ns(end)
+        if end is None and not self.delisted:
+            self._warn(cut_short(ranges, begin, finish))
         if finish < begin:
             if start is None or end is None:
                 names = ", ".join(f"{series} {iso(s[0])} .. {iso(s[1])}" for series, s, _ in ranges if s)

@@ -52,13 +52,14 @@ def test_doubtful_data_are_told_wherever_a_result_is_seen(basis, own_data, tmp_p
 
     (own_data / "perp/okx_btcusdt.parquet").unlink()
     damage(own_data, "spot/bybit_btcusdt", with_value("quote_volume", 100, 5.0))
-    done = basis("backtest", "btc_basis", *WINDOW, "--data", own_data, "--out", tmp_path / "one", "--report")
+    done = basis("backtest", "btc_basis", *WINDOW, "--data", own_data, "--out", tmp_path / "one")
     assert done.code == 0
     told = json.loads((tmp_path / "one" / "manifest.json").read_text())["warnings"]
     assert len(told) == 2
     assert told[0].startswith("spot/bybit_btcusdt at 2024-05-05 04:00: quote_volume / volume lies outside")
     assert told[1].startswith("perp/okx_btcusdt: okx has no prices in this window")
-    result, report = open_run(tmp_path / "one"), (tmp_path / "one" / "report.html").read_text()
+    result = open_run(tmp_path / "one")
+    report = result.report(tmp_path / "report.html").read_text()
     for text in told:
         assert f"warning: {text}" in done.out
         assert text in result.warnings

@@ -271,9 +271,24 @@ def test_a_spot_venue_at_prices_of_another_is_told(market: Path) -> None:
 
 def test_hourly_candles_on_a_finer_grid_are_told(market: Path) -> None:
     [told] = warnings(market, bar_interval="30m")
-    assert "candles of 1 h on a grid of 0.5 h" in told
+    assert "720 of 1,441 rows lie between two candles of 1 h" in told
     assert "spot/btcusdt" in told
     assert "spot/ethusdt" not in told  # pays for gas, and is not traded
+
+
+def test_a_window_between_the_candles_is_told(market: Path) -> None:
+    [told] = warnings(market, start="2025-06-02T00:20", end="2025-06-03")
+    assert "24 of 24 rows lie between two candles of 1 h" in told
+
+
+def test_a_series_that_ends_long_before_the_others_is_told(market: Path) -> None:
+    change(market, "gas/ethereum", lambda c: {k: v[:300] for k, v in c.items()})
+    [told] = warnings(market)
+    assert told == (
+        "gas/ethereum: its data end 2025-06-14T11:00:00Z, and the window with them; "
+        "others reach to 2025-07-01T07:59:59Z."
+    )
+    assert warnings(market, end="2025-06-10") == ()
 
 
 def test_an_interval_of_the_venue_that_its_file_contradicts_is_told(market: Path) -> None:

@@ -4,7 +4,7 @@ May import `basis.assets`, `basis.errors`, `basis.kernel.keys`, `basis.series_ki
 `basis.market` but `assemble`; takes a panel in the making.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ from basis.series_kinds import FUNDING, GAS, PERP, SPOT, kind_of
 PanelBuilder = Any
 #: Time at an end of the window from which on a stand-in is told: a day.
 _LONG_STAND_IN = 24 * HOUR
+#: Share of the range of all series that one of them may cut off at the end without a word.
+_CUT_SHORT = 0.05
 #: Most impossible findings that an error lists.
 _MOST_LISTED = 5
 
@@ -200,6 +202,16 @@ def _reach(own: np.ndarray, instants: np.ndarray) -> str:
     return " and ".join(filter(None, (late, early)))
 
 
+def cut_short(ranges: Iterable[tuple[str, tuple[int, int] | None, bool]], first: int, last: int) -> str | None:
+    """A sentence where one series ends long before the others, and the window of a run with it."""
+    ends = {series: span[1] for series, span, _ in ranges if span is not None}
+    reach = max(ends.values(), default=last)
+    if reach - last <= _CUT_SHORT * (reach - first):
+        return None
+    series = min(ends, key=lambda name: ends[name])
+    return f"{series}: its data end {iso(last)}, and the window with them; others reach to {iso(reach)}."
+
+
 # --- what the configuration says ----------------------------------------------------------------------------------
 
 
@@ -215,15 +227,15 @@ def _contradictions(builder: PanelBuilder) -> Iterator[str]:
                 f"{series}: {names[0]} mostly settles every {span_text(events.usual)}, but "
                 f"venues.{key.venue}.funding_interval is {span_text(duration_ns(stated))}; the file counts."
             )
-    coarse: dict[int, list[str]] = {}
+    coarse: dict[tuple[int, int], list[str]] = {}
     for series, names in [builder.marks[key] for key in builder.needs.perps] + _traded_spots(builder):
-        steps = [step for step in builder.store.bars(series, names).intervals if step]
-        if steps and steps[0] > builder.step:
-            coarse.setdefault(steps[0], []).append(series)
-    for step, series in coarse.items():
+        step = next((step for step in builder.store.bars(series, names).intervals if step), 0)
+        if step and (between := int((builder.timestamps % step != 0).sum())):
+            coarse.setdefault((step, between), []).append(series)
+    for (step, between), series in coarse.items():
         yield (
-            f"{', '.join(series)}: candles of {span_text(step)} on a grid of {span_text(builder.step)}; the rows in "
-            "between repeat the price, and nothing moves in them."
+            f"{', '.join(series)}: {between:,} of {builder.timestamps.size:,} rows lie between two candles of "
+            f"{span_text(step)} and take the open of the last one; nothing moves there."
         )
     venue = getattr(config.strategy, "spot_venue", None)
     if venue and config.asset in builder.spots:
