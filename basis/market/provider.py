@@ -7,6 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from basis.kernel.keys import Key
 from basis.market.assemble import PanelBuilder
 from basis.market.checks.run import doubt
@@ -166,7 +168,8 @@ class DataProvider:
         builder = PanelBuilder(self._store, needed_series(config.instruments if keys is None else keys, config))
         builder.load()
         builder.grid(start, end)
-        builder.fill()
+        with np.errstate(all="ignore"):  # a number without sense is refused below, and named
+            builder.fill()
         if not lenient:
             builder.warnings = doubt(builder)
         return builder.panel(lenient)

@@ -420,6 +420,7 @@ def bad_files() -> dict[str, Callable[[Path], None]]:
         "durations": table(pa.array(GRID, pa.duration("us"))),
         "times-of-day": table(pa.array(np.zeros(ROWS, np.int64), pa.time64("us"))),
         "dictionary": table(us, open=pa.array(price).dictionary_encode()),
+        "prices-twice": lambda path: pq.write_table(pq.read_table(path).append_column("open", pa.array(price)), path),
         "decimals": table(us, open=pa.array(price.astype(int)).cast(pa.decimal128(30, 2))),
     }
 

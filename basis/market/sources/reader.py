@@ -163,6 +163,9 @@ def _open(root: Path, path: str, columns: Sequence[str], optional: Sequence[str]
         if missing:
             has = ", ".join(sorted(schema.names))
             raise _fault(root, path, f"column {missing[0]!r} is missing (it has {has}). Add it under that name.")
+        twice = next((name for name in (*columns, *optional) if schema.names.count(name) > 1), None)
+        if twice is not None:
+            raise _fault(root, path, f"column {twice!r} is there twice. Keep one of them.")
         filled = [
             n for n in dict.fromkeys(optional) if n in schema.names and not pa.types.is_null(schema.field(n).type)
         ]
