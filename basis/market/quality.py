@@ -83,7 +83,8 @@ def check_run(directory: Path | str, config: Any, start: Any = None, end: Any = 
     builder = PanelBuilder(SeriesStore(Path(directory), config), needed_series(config.instruments, config))
     builder.load()
     builder.grid(start if start is not None else config.start, end if end is not None else config.end)
-    builder.fill()
+    with np.errstate(all="ignore"):
+        builder.fill()
     window = int(builder.timestamps[0]), int(builder.timestamps[-1])
     files = [(path.removesuffix(".parquet"), Path(directory) / path) for path in sorted(builder.files)]
     found = {(each.series, each.kind): each for each in _check(files, window)}

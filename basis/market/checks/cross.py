@@ -192,9 +192,9 @@ def _shift(own: Array, measure: Array) -> int:
 
 def _correlation(x: Array, y: Array, where: Array) -> float:
     """Correlation of two series; NaN where one stands still."""
-    a, b = x[where] - x[where].mean(), y[where] - y[where].mean()
-    # sums, not products of matrices: those wake the threads of a library
     with np.errstate(all="ignore"):
+        a, b = x[where] - x[where].mean(), y[where] - y[where].mean()
+        # sums, not products of matrices: those wake the threads of a library
         size = float(np.sqrt((a * a).sum() * (b * b).sum()))
         return float((a * b).sum()) / size if size > 1e-12 * a.size else float("nan")
 
@@ -211,8 +211,9 @@ def check_funding(name: str, stamps: Array, rates: Array, rows: Array, premium: 
     """
     if rates.size < 2:
         return []
-    sums = np.concatenate(([0.0], np.cumsum(np.nan_to_num(premium))))
-    counts = np.concatenate(([0], np.cumsum(~np.isnan(premium))))
+    finite = np.isfinite(premium)
+    sums = np.concatenate(([0.0], np.cumsum(np.where(finite, premium, 0.0))))
+    counts = np.concatenate(([0], np.cumsum(finite)))
     first, last = rows[:-1], rows[1:]
     rate, number = rates[1:], counts[last] - counts[first]
     known = number > 0
