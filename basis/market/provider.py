@@ -63,7 +63,7 @@ class DataProvider:
     Parameters
     ----------
     data_dir : str | pathlib.Path
-        A data set: ``spot/ perp/ funding/ aave/ lst/ gas/ rewards/ signals/``, one parquet file per series. The
+        A data set: ``spot/ perp/ mark/ funding/ aave/ lst/ gas/ rewards/ signals/``, one parquet file per series. The
         page docs/data.md has their columns and units; ``basis data check`` names what is wrong with one.
     config : Config
         Names the instruments, the sources, the staleness limits and the window.

@@ -112,7 +112,8 @@ def _check(paths: list[tuple[str, Path]], window: tuple[int, int] | None = None)
         if window is not None:
             file.window(*window)
         try:
-            found.extend(check_file(file))
+            with np.errstate(all="ignore"):
+                found.extend(check_file(file))
         except (pa.ArrowException, *DAMAGED) as error:
             found.append(Finding(name, "unreadable", None, 1, f"{path.name} cannot be checked: {_first_line(error)}"))
             continue
