@@ -10,7 +10,7 @@ from typing import Any
 from basis.assets import load_assets
 from basis.errors import DataError
 from basis.kernel.keys import GAS_ASSET, QUOTE_ASSET, Key, parse_key
-from basis.series_kinds import FINE, FUNDING, GAS, LENDING, MARK, PERP, SIGNALS, SPOT, STAKING, kind_of
+from basis.series_kinds import FINE, FUNDING, GAS, LENDING, MARK, PERP, REWARDS, SIGNALS, SPOT, STAKING, kind_of
 
 #: Name of the gas series.
 GAS_SERIES = f"{GAS}/ethereum"
@@ -219,7 +219,7 @@ def columns_of(path: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, 
 
 def is_series(path: str) -> bool:
     """Whether a file is a series of values by instants, not a table of days."""
-    return kind_of(path.split("/", 1)[0]) in _COLUMNS
+    return not path.startswith(f"{REWARDS}/")
 
 
 def mark_path(path: str) -> str:

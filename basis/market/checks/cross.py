@@ -164,13 +164,13 @@ def _apart(
     member: Member, own: Array, measure: Array, grid: Array, other: str, limit: float, kind: str
 ) -> Iterator[Finding]:
     """A series that is now and then further than `limit` from another."""
-    off = np.abs(np.expm1(own - measure))
-    rows = np.flatnonzero(off > limit)
+    off = np.abs(own - measure)
+    rows = np.flatnonzero(off > np.log1p(limit))
     if rows.size:
         worst = rows[off[rows].argmax()]
         message = (
             f"differs from {other} by more than {limit:.0%} in {rows.size:,} of {int((~np.isnan(off)).sum()):,} hours, "
-            f"worst {off[worst]:.1%} at {say(grid[worst])} ({np.exp(own[worst]):g} against {np.exp(measure[worst]):g})"
+            f"worst {np.expm1(off[worst]):.1%} at {say(grid[worst])} ({np.exp(own[worst]):g} against {np.exp(measure[worst]):g})"
         )
         yield Finding(member.name, kind, when(grid[rows[0]]), int(rows.size), message)
 

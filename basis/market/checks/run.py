@@ -19,7 +19,7 @@ from basis.market.checks.rules import Rows, check_rows
 from basis.market.sources.bars import Resolved
 from basis.market.sources.clock import HOUR, duration_ns, iso, modal_step, span_text, to_datetime
 from basis.market.sources.reader import Table
-from basis.series_kinds import FUNDING, GAS, PERP, SPOT, kind_of
+from basis.series_kinds import FUNDING, GAS, LENDING, PERP, SPOT, kind_of
 
 #: A `basis.market.assemble.PanelBuilder`, which imports this module.
 PanelBuilder = Any
@@ -53,10 +53,9 @@ def _findings(builder: PanelBuilder, start: int, end: int) -> list[Finding]:
         if members:
             spots[asset] = members[0]
     found += check_assets(list(spots.values()), start, end)
-    for path, rows in files.items():
-        asset, reference = _reference(path, rows)
-        if asset in spots:
-            found += check_level(spots[asset], reference, start, end)
+    for reference in filter(None, map(_reference, files.values())):
+        if reference[0] in spots:
+            found += check_level(spots[reference[0]], reference[1], start, end)
     for key in builder.needs.perps:
         found += _funding(builder, key)
     return sorted(found, key=lambda finding: (not finding.impossible, finding.series, finding.kind))
@@ -131,17 +130,18 @@ def _members(builder: PanelBuilder, asset: str, files: dict[str, Rows]) -> Itera
             yield Member(rows.name, kind, rows.stamps, rows.get("open"), rows.step)
 
 
-def _reference(path: str, rows: Rows) -> tuple[str, Member]:
-    """The asset whose price in USD a file of gas or of a reserve also has, and that price; any other file has none."""
-    column = "eth_usd" if rows.kind == GAS else "oracle_price_usd"
-    known = ~np.isnan(rows.get(column))
-    symbol = load_assets().symbol_of_file(path.removesuffix(needed.ENDING).rpartition("/")[2])
-    asset = GAS_ASSET if rows.kind == GAS else load_assets().underlying_of(symbol)
-    staked = load_assets().is_staking_token(symbol)
+def _reference(rows: Rows) -> tuple[str, Member] | None:
+    """The asset whose price in USD a file of gas or of a reserve also has, and that price; None for any other file."""
+    column = {GAS: "eth_usd", LENDING: "oracle_price_usd"}.get(rows.kind, "")
+    if column not in rows.columns:
+        return None
+    facts, asset = load_assets(), GAS_ASSET
+    if rows.kind == LENDING:
+        symbol = facts.symbol_of_file(rows.name.rpartition("/")[2])
+        asset = "" if facts.is_staking_token(symbol) else facts.underlying_of(symbol)
+    known = ~np.isnan(rows.columns[column])
     name = f"column {column} of {rows.name}"
-    return "" if staked or not known.any() else asset, Member(
-        name, rows.kind, rows.stamps[known], rows.get(column)[known], rows.step
-    )
+    return asset, Member(name, rows.kind, rows.stamps[known], rows.columns[column][known], rows.step)
 
 
 def _funding(builder: PanelBuilder, key: Any) -> list[Finding]:
