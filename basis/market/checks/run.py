@@ -101,10 +101,11 @@ def _judged(builder: PanelBuilder) -> list[str]:
 def rows_of(table: Table, start: int, end: int, cap: float | None = None) -> Rows:
     """The rows of a file in a window, and the one that is in force at its start."""
     folder, _, name = table.path.removesuffix(needed.ENDING).partition("/")
-    first = max(int(np.searchsorted(table.stamps, start, "right")) - 1, 0)
+    step = modal_step(table.stamps)
+    first = int(np.searchsorted(table.stamps, start - step, "right"))
     rows = slice(first, int(np.searchsorted(table.stamps, end, "right")))
     columns = {key: values[rows] for key, values in {**table.checked, **table.columns}.items()}
-    return Rows(f"{folder}/{name}", kind_of(folder), table.stamps[rows], columns, modal_step(table.stamps), cap)
+    return Rows(f"{folder}/{name}", kind_of(folder), table.stamps[rows], columns, step, cap)
 
 
 def _cap(config: Any, path: str, start: int) -> float | None:
