@@ -170,7 +170,8 @@ def _apart(
         worst = rows[off[rows].argmax()]
         message = (
             f"differs from {other} by more than {limit:.0%} in {rows.size:,} of {int((~np.isnan(off)).sum()):,} hours, "
-            f"worst {np.expm1(off[worst]):.1%} at {say(grid[worst])} ({np.exp(own[worst]):g} against {np.exp(measure[worst]):g})"
+            f"worst {np.expm1(off[worst]):.1%} at {say(grid[worst])} "
+            f"({np.exp(own[worst]):g} against {np.exp(measure[worst]):g})"
         )
         yield Finding(member.name, kind, when(grid[rows[0]]), int(rows.size), message)
 
