@@ -151,6 +151,13 @@ def test_the_window_decides(market: Path) -> None:
         warnings(market)
 
 
+def test_a_payment_at_the_start_is_not_of_the_window(market: Path) -> None:
+    change(market, "funding/binance_btcusdt", times("funding_rate", 1e4, 3))
+    assert warnings(market, start="2025-06-02") == ()
+    with pytest.raises(DataError, match="at 2025-06-02 00:00: funding_rate"):
+        warnings(market, start="2025-06-01T23:00")
+
+
 def test_the_file_of_another_asset_is_refused(market: Path) -> None:
     shutil.copy(market / "spot/bybit_ethusdt.parquet", market / "spot/binance_btcusdt.parquet")
     with pytest.raises(DataError, match=r"spot/binance_btcusdt at .*another asset"):

@@ -99,13 +99,13 @@ def _judged(builder: PanelBuilder) -> list[str]:
 
 
 def rows_of(table: Table, start: int, end: int, cap: float | None = None) -> Rows:
-    """The rows of a file in a window, and the one that is in force at its start."""
+    """The rows of a file in a window, and the one that is in force at its start; no payment at the start."""
     folder, _, name = table.path.removesuffix(needed.ENDING).partition("/")
-    step = modal_step(table.stamps)
-    first = int(np.searchsorted(table.stamps, start - step, "right"))
+    kind, step = kind_of(folder), modal_step(table.stamps)
+    first = int(np.searchsorted(table.stamps, start if kind == FUNDING else start - step, "right"))
     rows = slice(first, int(np.searchsorted(table.stamps, end, "right")))
     columns = {key: values[rows] for key, values in {**table.checked, **table.columns}.items()}
-    return Rows(f"{folder}/{name}", kind_of(folder), table.stamps[rows], columns, step, cap)
+    return Rows(f"{folder}/{name}", kind, table.stamps[rows], columns, step, cap)
 
 
 def _cap(config: Any, path: str, start: int) -> float | None:
