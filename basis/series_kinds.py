@@ -10,6 +10,8 @@ from basis.assets import load_assets
 
 SPOT, PERP, FUNDING, STAKING, GAS = "spot", "perp", "funding", "lst", "gas"
 REWARDS, SIGNALS, FEATURES = "rewards", "signals", "features"
+#: Mark prices of perps, where they are apart from the last price.
+MARK = "mark"
 #: Kind that stands for every lending folder where all of them are meant.
 LENDING = "lending"
 #: Folders with this ending hold five-minute candles, for grids finer than an hour.
@@ -47,7 +49,7 @@ def kinds() -> tuple[str, ...]:
 
 def folders() -> tuple[str, ...]:
     """Every folder of a data set, in the order of a listing."""
-    fine = (SPOT, SPOT + FINE, PERP, PERP + FINE)
+    fine = (SPOT, SPOT + FINE, PERP, PERP + FINE, MARK, MARK + FINE)
     return (*fine, *(kind for kind in kinds() if kind not in fine))
 
 

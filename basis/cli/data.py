@@ -36,16 +36,33 @@ def list_(directory: Directory) -> None:
 
 
 @app.command()
-def check(directory: Directory) -> None:
+def check(
+    directory: Directory,
+    mode: Annotated[
+        str | None,
+        typer.Option(metavar="MODE|FILE", help="Only what this mode uses, in its window, as its run sees it."),
+    ] = None,
+    start: Annotated[str | None, typer.Option(metavar="DATE", help="With --mode: first row, UTC.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="DATE", help="With --mode: last row, UTC, inclusive.")] = None,
+) -> None:
     """Name what is wrong with a data set.
 
     Looks for holes, repeated and unsorted stamps, values that their unit cannot have, series that stand still, and
-    venues that disagree. Exit 0: clean. Exit 1: findings.
+    series that disagree. Exit 0: clean. Exit 1: findings.
     """
     from basis.cli.show import print_table
     from basis.market.quality import check as defects
+    from basis.market.quality import check_run
 
-    findings = defects(directory)
+    if mode is None:
+        if start is not None or end is not None:
+            raise InputError("--start and --end need --mode: they are the window of its run.")
+        findings = defects(directory)
+    else:
+        from basis.config import load_config
+
+        window = {key: value for key, value in (("start", start), ("end", end)) if value is not None}
+        findings = check_run(directory, load_config(mode, window))
     if not findings:
         typer.echo(f"{directory}: clean")
         return

@@ -12,6 +12,8 @@ from basis.config_files import parse_yaml
 from basis.errors import ConfigError
 
 _PREFIX = "BASIS__"
+#: Paths at which an override lays a mapping on what is there; elsewhere a mapping replaces a mapping.
+_MERGED = (["data"], ["data", "sources"])
 
 
 def merge(base: Any, over: Any) -> Any:
@@ -71,7 +73,8 @@ def _put(node: Any, path: list[str], depth: int, value: Any) -> None:
         raise ConfigError(f"Invalid override {'.'.join(path)}: {where} is {node!r} and has no keys; set it as a whole.")
     key = path[depth]
     if depth == len(path) - 1:
-        node[key] = value
+        # the sources of one series say nothing of the others
+        node[key] = merge(node.get(key), value) if path in _MERGED and isinstance(value, Mapping) else value
         if path[0] == "venues" and "source" in node and key not in ("source", "from"):
             # The citation no longer covers the number.
             node["source"] = f"{OVERRIDE} of {key}; else {node['source']}"

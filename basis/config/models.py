@@ -142,6 +142,11 @@ class Data(Model):
         default=_FUNDING_COVERAGE,
         description="Least share of funding payments that must be there after fallbacks, fraction.",
     )
+    checks: Literal["strict", "warn", "off"] = Field(
+        default="warn",
+        description="What checks of the series in the window do. warn: the impossible stops the run, the improbable "
+        "is a warning. strict: the improbable stops it, too. off: nothing is checked.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -13,7 +13,7 @@ from basis.config.layers import merge, overrides_from, put, resolve_like
 from basis.config.messages import explain
 from basis.config_files import config_file, config_files, read_yaml
 from basis.errors import ConfigError
-from basis.kernel.keys import parse_key
+from basis.kernel.keys import QUOTE_ASSET, parse_key
 
 _SECTIONS = ("strategy", "costs", "execution", "transfers", "rewards", "risk", "data", "flows")
 SHARE_CLASSES = ("USDT", "ETH")
@@ -59,6 +59,7 @@ def resolve_config(kind: Any, raw: dict[str, Any], changes: list[Change]) -> Any
         put(raw, path, _copied(value), any_case)
     if raw.get("mode") != mode:
         raise ConfigError(f"Invalid mode: {raw['mode']}. Must stay {mode}: load_config is called with the mode.")
+    _price_spot_where_traded(raw, changes, resolved)
     if isinstance(raw.get("venues"), dict):
         raw["venues"] = {**{name: venue for name, venue in files.items() if name not in raw["venues"]}, **raw["venues"]}
         resolve_like(raw["venues"])
@@ -91,6 +92,40 @@ def _with_share_class(raw: dict[str, Any], changes: list[Change], resolved: bool
     if share_class not in SHARE_CLASSES:
         raise ConfigError(f"Invalid share_class: {share_class}. Must be 'USDT' or 'ETH'.")
     return merge(read_yaml(config_file(f"share_classes/{share_class.lower()}.yaml")), raw)
+
+
+def _price_spot_where_traded(raw: dict[str, Any], changes: list[Change], resolved: bool) -> None:
+    """Name the spot venue first among the sources of the price of what is traded there, in place.
+
+    Sources that were given for the series stay as they are; a run says where they are those of another venue.
+    """
+    strategy, data = raw.get("strategy"), raw.get("data")
+    if not isinstance(strategy, Mapping) or not isinstance(data, dict) or not isinstance(data.get("sources"), Mapping):
+        return
+    venue, series = strategy.get("spot_venue"), f"spot/{str(raw.get('asset')).lower()}{QUOTE_ASSET.lower()}"
+    names = data["sources"].get(series)
+    if not isinstance(venue, str) or not isinstance(names, list) or names[:1] == [venue]:
+        return
+    paths = [[part.lower() for part in path] if any_case else path for path, _, any_case in changes]
+    values = [value for _, value, _ in changes]
+    moved = any(path[:2] in (["strategy"], ["strategy", "spot_venue"]) for path in paths)
+    given = any(
+        path == ["data", "sources", series]
+        or (path == ["data", "sources"] and isinstance(value, Mapping) and series in value)
+        or (path == ["data"] and isinstance(value, Mapping) and series in (value.get("sources") or {}))
+        for path, value in zip(paths, values, strict=True)
+    )
+    if given or (resolved and not moved):
+        return
+    if not moved and names != _shipped_sources(raw.get("mode"), series):
+        return
+    data["sources"] = {**data["sources"], series: [venue, *(name for name in names if name != venue)]}
+
+
+def _shipped_sources(mode: object, series: str) -> object:
+    """Sources of a series in the shipped mode of that name."""
+    path = config_files("modes").get(str(mode))
+    return read_yaml(path).get("data", {}).get("sources", {}).get(series) if path is not None else None
 
 
 def _trimmed(config: Any) -> Any:

@@ -284,6 +284,10 @@ class Venue(Model):
     )
     latency: Latency | None = Field(default=None, description="How long transfers to and from the venue take.")
     funding_interval: Duration | None = Field(default=None, description="Usual time between two funding payments.")
+    funding_cap: Dated[Value] | None = Field(
+        default=None,
+        description="Largest funding rate of the venue, fraction per interval; a rate beyond it is refused.",
+    )
     gas_units: FrozenDict[str, Dated[Value]] = Field(
         default=FrozenDict(), description="Gas of an operation, gas units."
     )

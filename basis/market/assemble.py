@@ -10,6 +10,8 @@ import numpy as np
 from basis.errors import DataError
 from basis.kernel.keys import GAS_ASSET, QUOTE_ASSET, Key
 from basis.market import needed
+from basis.market.checks.rules import untraded_tail
+from basis.market.checks.run import cut_short, payments_at_an_end, stand_in_at_an_end
 from basis.market.needed import NeededSeries
 from basis.market.panel import Distributions, Panel, Settlements, first_stop
 from basis.market.series import SeriesStore
@@ -20,6 +22,8 @@ from basis.series_kinds import FUNDING, PERP, default_staleness, limit_of_series
 
 #: An instant before any data.
 _BEGINNING = 0
+#: What a run says of perps without a series of marks.
+_NO_MARKS = "marks: the open of a perp's candle stands in for the mark price, its high and low for the extremes"
 #: Span of `staking_week`, over which a staking rate is measured where something is owed.
 _WEEK = 7 * DAY
 
@@ -50,6 +54,9 @@ class PanelBuilder:
         self.coverage: dict[str, dict[str, float]] = {}
         self.holes: dict[str, np.ndarray] = {}
         self.notes: list[str] = []
+        self.warnings: list[str] = []
+        #: Perps whose bars hold no trade to their end, and the stamp of the first of those, ns.
+        self.delisted: dict[str, int] = {}
         self.files: set[str] = set()
         self.too_few: list[str] = []
         self.timestamps = np.empty(0, np.int64)
@@ -78,6 +85,7 @@ class PanelBuilder:
         self.usd = (needed.USD_SERIES, needed.configured(config, needed.USD_SERIES)) if needs.usd else None
         named = [*self.spots.values(), *self.marks.values(), *self.fundings.values(), *filter(None, [self.usd])]
         paths = [path for series, sources in named for path in self.store.paths(series, sources)]
+        paths += [path for series, sources in self.marks.values() for path in self.store.mark_paths(series, sources)]
         single = [needed.reserve_series(key) for key in (*needs.supplies, *needs.debts)]
         single += [needed.staking_series(symbol) for symbol in needs.staking_tokens]
         single += [needed.GAS_SERIES] if needs.gas else []
@@ -106,7 +114,10 @@ class PanelBuilder:
     def ranges(self) -> Iterable[tuple[str, tuple[int, int] | None, bool]]:
         """Series, first and last instant, and whether a window outside them is an error of its own."""
         store, needs = self.store, self.needs
-        for series, sources in [*self.spots.values(), *self.marks.values(), *filter(None, [self.usd])]:
+        for series, sources in self.marks.values():
+            bars, _ = store.marks(series, sources)
+            yield series, self._until_delisted(series, sources, bars.span()), True
+        for series, sources in [*self.spots.values(), *filter(None, [self.usd])]:
             span = store.bars(series, sources).span()
             # A token quoted in WETH is a reward; until it has a market it is worth nothing, and no window waits for it.
             yield series, (_BEGINNING, span[1]) if span and needed.quoted_in_ether(series) else span, True
@@ -128,6 +139,18 @@ class PanelBuilder:
         if needs.gas:
             yield needed.GAS_SERIES, store.gas().span(self.staleness(needed.GAS_SERIES)), True
 
+    def _until_delisted(
+        self, series: str, sources: tuple[str, ...], span: tuple[int, int] | None
+    ) -> tuple[int, int] | None:
+        """The range of a perp's prices; it ends with the last trade of its own venue where no other follows."""
+        own = self.store.paths(series, sources)[0]
+        table = self.store.held(own) if self.store.folder.has(own) else None
+        stamp = untraded_tail(table.stamps, table.columns) if table is not None else None
+        if stamp is None or span is None:
+            return span
+        self.delisted[series] = stamp
+        return span[0], min(span[1], stamp)
+
     def grid(self, start: Any, end: Any) -> None:
         """Fix the rows: exact steps from start to end inclusive, inside every required series."""
         ranges = list(self.ranges())
@@ -142,6 +165,8 @@ class PanelBuilder:
         first, last = self._common(spans, anchor)
         begin = first if start is None else to_ns(start)
         finish = last if end is None else to_ns(end)
+        if end is None and not self.delisted:
+            self._warn(cut_short(ranges, begin, finish))
         if finish < begin:
             if start is None or end is None:
                 names = ", ".join(f"{series} {iso(s[0])} .. {iso(s[1])}" for series, s, _ in ranges if s)
@@ -151,8 +176,9 @@ class PanelBuilder:
         self.timestamps = begin + np.arange((finish - begin) // self.step + 1, dtype=np.int64) * self.step
         for series, span, bounding in ranges:
             if bounding and span is not None and (begin < span[0] or self.timestamps[-1] > span[1]):
+                data = "the time in which it was traded" if series in self.delisted else "its data"
                 raise DataError(
-                    f"{series}: the window {iso(begin)} .. {iso(self.timestamps[-1])} reaches outside its data, "
+                    f"{series}: the window {iso(begin)} .. {iso(self.timestamps[-1])} reaches outside {data}, "
                     f"{iso(span[0])} .. {iso(span[1])}. Choose start and end inside, or add data."
                 )
 
@@ -186,6 +212,7 @@ class PanelBuilder:
             if count:
                 share = f"{100 * count / rows:.1f} % of rows ({count} of {rows})"
                 self._note(f"{title}: {share} stand in from {name}")
+        self._warn(stand_in_at_an_end(title, names, resolved, self.timestamps))
         carried = ~resolved.fresh & ~empty & (resolved.age > 0.0)
         if carried.any():
             oldest = span_text(float(resolved.age[carried].max()) * SECOND)
@@ -194,6 +221,10 @@ class PanelBuilder:
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
+
+    def _warn(self, text: str | None) -> None:
+        if text is not None and text not in self.warnings:
+            self.warnings.append(text)
 
     def fill(self) -> None:
         """Every column that is needed; the price of ether first, since others are quoted in it."""
@@ -250,8 +281,8 @@ class PanelBuilder:
             return
         execution = getattr(self.config, "execution", None)
         limited = execution and (execution.impact > 0.0 or execution.participation is not None)
-        # A reward token is sold at a pool, whose slippage already depends on the size.
-        if limited and not needed.quoted_in_ether(series):
+        # what is not traded at an exchange meets no market there: ether for gas, a token that is sold at a pool
+        if limited and (column.removeprefix("volume|spot|") in self.needs.traded or series.startswith(PERP)):
             raise DataError(
                 f"{series}: its files have no volume, which execution.impact and execution.participation need. "
                 "Name another source in data.sources, or leave them out."
@@ -275,15 +306,17 @@ class PanelBuilder:
     def _perp(self, key: Key) -> None:
         series, names = self.marks[key]
         bars, limit, text = self.store.bars(series, names), self.staleness(series), str(key)
-        resolved = bars.at(self.timestamps, limit)
-        self.put(f"mark|{text}", series, resolved, names)
+        prices, sources = self.store.marks(series, names)
+        resolved = prices.at(self.timestamps, limit)
+        self.put(f"mark|{text}", series, resolved, sources)
         mark = self.columns[f"mark|{text}"]
-        self.columns[f"high|{text}"], self.columns[f"low|{text}"] = bars.extremes(self.timestamps, mark)
+        self.columns[f"high|{text}"], self.columns[f"low|{text}"] = prices.extremes(self.timestamps, mark)
         self._volume(f"volume|{text}", bars, series, limit)
         if self.needs.depth:
             self.columns[f"volatility|{text}"] = bars.volatility(self.timestamps, self.step, limit)
-        self._note("marks: the open of a perp's candle stands in for the mark price, its high and low for the extremes")
-        self._funding(key, bars, series, limit)
+        if not self.store.folder.has(self.store.mark_paths(series, names)[0]):
+            self._note(_NO_MARKS)
+        self._funding(key, prices, series, limit)
 
     def _funding(self, key: Key, bars: BarSeries, mark_series: str, limit: int) -> None:
         series, names = self.fundings[key]
@@ -301,6 +334,12 @@ class PanelBuilder:
             np.maximum.at(ages, row, np.where(np.isnan(marked.values), marked.age, 0.0))
         if self.window is not None:
             self.columns[f"funding_apr|{text}"] = events.trailing_apr(self.timestamps, self.window)
+        self._warn(payments_at_an_end(series, names, events.source[inside], stamps))
+        for stamp in events.doubtful[(events.doubtful > start) & (events.doubtful <= end)][:1]:
+            self._note(
+                f"{series}: the step that ends {iso(int(stamp))} is longer than those around it and taken for an "
+                "interval of its own; a column `interval` (hours) settles it"
+            )
         self._funding_coverage(series, names, events, start, end)
 
     def _funding_coverage(
@@ -415,4 +454,5 @@ class PanelBuilder:
             stop=stop,
             files={path: hashes[path] for path in sorted(self.files)},
             notes=tuple(self.notes),
+            warnings=tuple(self.warnings),
         )

@@ -10,7 +10,20 @@ from typing import Any
 from basis.assets import load_assets
 from basis.errors import DataError
 from basis.kernel.keys import GAS_ASSET, QUOTE_ASSET, Key, parse_key
-from basis.series_kinds import FEATURES, FINE, FUNDING, GAS, LENDING, PERP, SIGNALS, SPOT, STAKING, kind_of
+from basis.series_kinds import (
+    FEATURES,
+    FINE,
+    FUNDING,
+    GAS,
+    LENDING,
+    MARK,
+    PERP,
+    REWARDS,
+    SIGNALS,
+    SPOT,
+    STAKING,
+    kind_of,
+)
 
 #: Name of the gas series.
 GAS_SERIES = f"{GAS}/ethereum"
@@ -23,11 +36,20 @@ ENDING = ".parquet"
 _COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     SPOT: (("open",), ("volume",)),
     PERP: (("open", "high", "low"), ("volume",)),
-    FUNDING: (("funding_rate",), ()),
+    MARK: (("open", "high", "low"), ()),
+    FUNDING: (("funding_rate",), ("interval",)),
     LENDING: (("supply_apr", "variable_borrow_apr", "liquidity_index", "variable_borrow_index"), ()),
     STAKING: (("oracle_rate_eth", "is_observed"), ("market_rate_eth_median24h",)),
     GAS: (("gas_price_gwei",), ("sampled_at",)),
     SIGNALS: (("signal", "confidence", "sd"), ()),
+}
+
+#: Further columns that the checks of a run look at, per kind of series.
+_CHECKED: dict[str, tuple[str, ...]] = {
+    SPOT: ("high", "low", "close", "quote_volume"),
+    PERP: ("close", "quote_volume"),
+    LENDING: ("oracle_price_usd",),
+    GAS: ("eth_usd",),
 }
 
 
@@ -39,6 +61,8 @@ class NeededSeries:
     ----------
     spots : list[str]
         Assets with a spot price (``BTC``, ``ETH``).
+    traded : list[str]
+        Those of them that the book holds at an exchange, where they are traded.
     perps : list[Key]
     supplies, debts : list[Key]
         What is supplied to and borrowed from lending protocols.
@@ -60,6 +84,7 @@ class NeededSeries:
     """
 
     spots: list[str] = field(default_factory=list)
+    traded: list[str] = field(default_factory=list)
     perps: list[Key] = field(default_factory=list)
     supplies: list[Key] = field(default_factory=list)
     debts: list[Key] = field(default_factory=list)
@@ -107,6 +132,8 @@ def needed_series(keys: Iterable[str | Key], config: Any) -> NeededSeries:
             _add(needed.supplies, key)
         elif key.type == "debtToken":
             _add(needed.debts, key)
+        elif key.symbol != QUOTE_ASSET and getattr(config.venues.get(key.venue), "kind", "") == "exchange":
+            _add(needed.traded, load_assets().underlying_of(key.symbol))
         needed.add_price(key.base)
     if needed.gas or config.share_class == GAS_ASSET:
         needed.add_price(GAS_ASSET)
@@ -206,9 +233,21 @@ def feature_series(name: str) -> str:
     return f"{FEATURES}/{name}"
 
 
-def columns_of(path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Columns to read from a file, and those that may be absent."""
-    return _COLUMNS[kind_of(path.split("/", 1)[0])]
+def columns_of(path: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Columns to read from a file, those of them that may be absent, and those that only checks look at."""
+    kind = kind_of(path.split("/", 1)[0])
+    return *_COLUMNS[kind], _CHECKED.get(kind, ())
+
+
+def is_series(path: str) -> bool:
+    """Whether a file is a series of values by instants, not a table of days."""
+    return not path.startswith(f"{REWARDS}/")
+
+
+def mark_path(path: str) -> str:
+    """File of the mark prices of a perp, beside that of its candles."""
+    folder, _, name = path.partition("/")
+    return f"{MARK}{folder.removeprefix(PERP)}/{name}"
 
 
 def fine_folder(series: str) -> str:

@@ -107,6 +107,8 @@ class Panel:
         Path inside the data folder → sha256 of every file used.
     notes : tuple[str, ...]
         Stand-ins, carried values and missing files in words.
+    warnings : tuple[str, ...]
+        What is improbable in the data, and stand-ins for a whole end of the window, in words.
     """
 
     timestamps: np.ndarray
@@ -122,6 +124,7 @@ class Panel:
     stop: Stop | None = None
     files: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # what is made from a panel is kept beside it: an edit in place would not be seen

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from basis.errors import InputError, as_path, checked_call
 from basis.kernel.keys import Key
 from basis.market.assemble import PanelBuilder
+from basis.market.checks.run import doubt
 from basis.market.needed import needed_series
 from basis.market.panel import Panel
 from basis.market.series import SeriesStore
@@ -61,7 +64,7 @@ class DataProvider:
     Parameters
     ----------
     data_dir : str | pathlib.Path
-        A data set: ``spot/ perp/ funding/ aave/ lst/ gas/ rewards/ signals/``, one parquet file per series. The
+        A data set: ``spot/ perp/ mark/ funding/ aave/ lst/ gas/ rewards/ signals/``, one parquet file per series. The
         page docs/data.md has their columns and units; ``basis data check`` names what is wrong with one.
     config : Config
         Names the instruments, the sources, the staleness limits and the window.
@@ -187,7 +190,10 @@ class DataProvider:
         builder = PanelBuilder(self._store, needed_series(config.instruments if keys is None else keys, config))
         builder.load()
         builder.grid(start, end)
-        builder.fill()
+        with np.errstate(all="ignore"):  # a number without sense is refused below, and named
+            builder.fill()
+        if not lenient:
+            builder.warnings = doubt(builder)
         return builder.panel(lenient)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from basis.series_kinds import FUNDING, GAS, LENDING, PERP, SIGNALS, SPOT, STAKING
+from basis.series_kinds import FUNDING, GAS, LENDING, MARK, PERP, SIGNALS, SPOT, STAKING
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -29,6 +29,7 @@ _RESERVE = ("supply_apr", "variable_borrow_apr", "liquidity_index", "variable_bo
 MAIN: dict[str, tuple[str, ...]] = {
     SPOT: PRICES,
     PERP: PRICES,
+    MARK: ("open", "high", "low"),
     FUNDING: ("funding_rate",),
     LENDING: _RESERVE,
     STAKING: ("oracle_rate_eth",),
@@ -62,6 +63,7 @@ _BARS: tuple[tuple[str, str, Callable[[Array], Array]], ...] = (
 LIMITS: dict[str, tuple[tuple[str, str, Callable[[Array], Array]], ...]] = {
     SPOT: _BARS,
     PERP: _BARS,
+    MARK: _BARS[:3],
     FUNDING: (
         ("funding_rate", f"a fraction per interval within ±{MAX_FUNDING}", lambda v: np.abs(v) > MAX_FUNDING),
         ("perp_open", "a price above 0", lambda v: v <= 0),

@@ -45,7 +45,7 @@ class SeriesStore:
         self.config = config
         self.data_dir = data_dir
         self.folder = DataFolder(data_dir)
-        self._made: dict[tuple[str, ...], Any] = {}
+        self._made: dict[tuple[Any, ...], Any] = {}
 
     def paths(self, series: str, sources: tuple[str, ...]) -> list[str]:
         """File of each source; on a grid finer than an hour the one with finer candles where the data set has it."""
@@ -54,6 +54,14 @@ class SeriesStore:
             return coarse
         fine = needed.source_paths(series, sources, needed.fine_folder(series))
         return [f if self.folder.has(f) else c for f, c in zip(fine, coarse, strict=True)]
+
+    def held(self, path: str) -> Table | None:
+        """The table of a file that has been read, with what is checked of it; None for a table of days."""
+        return self._table(path) if needed.is_series(path) else None
+
+    def mark_paths(self, series: str, sources: tuple[str, ...]) -> list[str]:
+        """File of the mark prices of each source of a perp."""
+        return [needed.mark_path(path) for path in self.paths(series, sources)]
 
     def _table(self, path: str) -> Table | None:
         return self.folder.table(path, *needed.columns_of(path)) if self.folder.has(path) else None
@@ -73,7 +81,8 @@ class SeriesStore:
         assert table is not None  # `_tables` raises where no file is there
         return table
 
-    def _cached(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
+    def cached(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """What `make` makes, made once for a key."""
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
@@ -81,13 +90,29 @@ class SeriesStore:
     def bars(self, series: str, sources: tuple[str, ...]) -> BarSeries:
         """The candles of a series from its sources in order."""
         paths = self.paths(series, sources)
-        return self._cached((series, *sources), lambda: BarSeries(self._tables(series, paths)))
+        return self.cached((series, *sources), lambda: BarSeries(self._tables(series, paths)))
+
+    def marks(self, series: str, sources: tuple[str, ...]) -> tuple[BarSeries, tuple[str, ...]]:
+        """Mark prices of a perp and the names of their sources: where a source has a file of marks, that, then its
+        candles; where none has, the candles are all there is."""
+        names, paths = [], []
+        for source, path, mark in zip(
+            sources, self.paths(series, sources), self.mark_paths(series, sources), strict=True
+        ):
+            if self.folder.has(mark):
+                names, paths = [*names, source], [*paths, mark]
+                source = f"the last price of {source}"
+            if self.folder.has(path) or not self.folder.has(mark):
+                names, paths = [*names, source], [*paths, path]
+        if paths == self.paths(series, sources):
+            return self.bars(series, sources), sources
+        return self.cached(("mark", series, *sources), lambda: BarSeries(self._tables(series, paths))), tuple(names)
 
     def ranges(self, series: str, sources: tuple[str, ...]) -> BarSeries:
         """The candles of a spot series with their extremes, which only loans need."""
         present = [path for path in self.paths(series, sources) if self.folder.has(path)]
         columns = ("open", "high", "low")
-        return self._cached(
+        return self.cached(
             (series, *sources, "high", "low"), lambda: BarSeries([self.folder.table(path, columns) for path in present])
         )
 
@@ -97,7 +122,7 @@ class SeriesStore:
         interval = getattr(described, "funding_interval", None)
         default = duration_ns(interval) if interval else _FUNDING_STEP
         paths = self.paths(series, sources)
-        return self._cached((series, *sources), lambda: FundingSeries(self._tables(series, paths), default))
+        return self.cached((series, *sources), lambda: FundingSeries(self._tables(series, paths), default))
 
     def reserve(self, key: Key, debt: bool) -> ReserveSeries:
         """One side of a reserve of a lending protocol."""
@@ -106,7 +131,7 @@ class SeriesStore:
         def make() -> ReserveSeries:
             return ReserveSeries(self._only_table(series), debt)
 
-        return self._cached((series, "debt" if debt else "supply"), make)
+        return self.cached((series, "debt" if debt else "supply"), make)
 
     def staking_token(self, symbol: str, market: bool) -> StepSeries:
         """Protocol rate of a staking token, or the rate at which it trades."""
@@ -121,7 +146,7 @@ class SeriesStore:
             nothing = np.full(table.stamps.size, np.nan)
             return StepSeries(table.stamps, table.columns.get("market_rate_eth_median24h", nothing))
 
-        return self._cached((series, "market" if market else "oracle"), make)
+        return self.cached((series, "market" if market else "oracle"), make)
 
     def gas(self) -> StepSeries:
         """Gas price by the time its block was sampled."""
@@ -132,7 +157,7 @@ class SeriesStore:
             order = np.argsort(known, kind="stable")
             return StepSeries(known[order], table.columns["gas_price_gwei"][order], step=_GAS_STEP)
 
-        return self._cached(("gas",), make)
+        return self.cached(("gas",), make)
 
     def signals(self, name: str) -> dict[str, StepSeries]:
         """Columns of a signal series; a row with a null says nothing.
@@ -157,7 +182,7 @@ class SeriesStore:
             table = table.only(~np.isnan(np.array(list(table.columns.values()))).any(axis=0))
             return {name: StepSeries(table.stamps, values) for name, values in table.columns.items()}
 
-        return self._cached((path,), make)
+        return self.cached((path,), make)
 
     def features(self, name: str) -> dict[str, StepSeries]:
         """Columns of a file of one's own, each known from its stamp on; a null says nothing.
@@ -200,4 +225,4 @@ class SeriesStore:
             columns = (np.maximum(stamps, ends), read["period_start"], ends, read[terms.rate])
             return Distributions(*(column[order] for column in columns))
 
-        return self._cached((path, symbol), make)
+        return self.cached((path, symbol), make)

@@ -66,6 +66,7 @@ def make_manifest(recording: Recording, run_id: str, files: Mapping[str, str]) -
         "data": dict(sorted(panel.files.items())),
         "coverage": {series: dict(share) for series, share in panel.coverage.items()},
         "notes": [*panel.notes, *recording.notes],
+        "warnings": list(panel.warnings),
         "tables": dict(files),
     }
 

@@ -131,7 +131,7 @@ class Run:
 
     @property
     def run_warnings(self) -> list[str]:
-        """Warnings about the run itself: a stop, liquidations, critical alerts, requests that could not be met."""
+        """Warnings about the run and its data: a stop, liquidations, alerts, requests not met, improbable data."""
         found = [f"The run stopped itself: {self.cause}"] if self.status == "stopped" else []
         if self.summary["liquidations"]:
             found.append(_count(self.summary["liquidations"], "liquidation"))
@@ -144,7 +144,12 @@ class Run:
 
             events, equity, panel = (self.table(name) for name in ("events", "equity", "panel"))
             found += unmet_requests(events, equity, panel, self.summary["share_class"])
-        return found
+        return [*found, *self.data_warnings]
+
+    @property
+    def data_warnings(self) -> list[str]:
+        """What is improbable in the market data that the run used."""
+        return list(self.manifest.get("warnings", ()))
 
     @functools.cached_property
     def doubts(self) -> list[str]:

@@ -46,6 +46,33 @@ def test_a_run_prints_its_headline_and_its_folder(basis, small_data, tmp_path, l
     assert not [name for name in listing() if "tmp" in name]
 
 
+def test_doubtful_data_are_told_wherever_a_result_is_seen(basis, own_data, tmp_path):
+    """On the terminal, in the manifest, the report, and the card and warnings of a result that is opened again."""
+    from basis import open_run
+
+    (own_data / "perp/okx_btcusdt.parquet").unlink()
+    damage(own_data, "spot/bybit_btcusdt", with_value("quote_volume", 100, 5.0))
+    done = basis("backtest", "btc_basis", *WINDOW, "--data", own_data, "--out", tmp_path / "one")
+    assert done.code == 0
+    told = json.loads((tmp_path / "one" / "manifest.json").read_text())["warnings"]
+    assert len(told) == 2
+    assert told[0].startswith("spot/bybit_btcusdt at 2024-05-05 04:00: quote_volume / volume lies outside")
+    assert told[1].startswith("perp/okx_btcusdt: okx has no prices in this window")
+    result = open_run(tmp_path / "one")
+    report = result.report(tmp_path / "report.html").read_text()
+    for text in told:
+        assert f"warning: {text}" in done.out
+        assert text in result.warnings
+        assert text in report
+        assert text in result._repr_html_()
+    (tmp_path / "one" / "manifest.json").write_text(
+        json.dumps(
+            {k: v for k, v in json.loads((tmp_path / "one" / "manifest.json").read_text()).items() if k != "warnings"}
+        )
+    )
+    assert told[0] not in open_run(tmp_path / "one").warnings  # a run of an older version opens
+
+
 def test_printed_causes_sum_to_the_printed_profit(basis, small_data, tmp_path):
     done = basis("backtest", "btc_basis", *WINDOW, "--data", small_data, "--out", tmp_path / "one")
     lines = done.out.splitlines()

@@ -76,6 +76,25 @@ def test_check_counts_its_findings(basis, own_data):
     assert done.out.splitlines()[-1] == f"{own_data}: 1 finding"
 
 
+def test_check_of_a_mode_is_of_its_files_in_its_window(basis, own_data):
+    window = ["--mode", "btc_basis", "--start", "2024-05-04", "--end", "2024-05-07"]
+    assert basis("data", "check", own_data, *window).code == 0
+    (own_data / "aave/usdt.parquet").write_text("no parquet, and not used")
+    damage(own_data, "spot/bybit_btcusdt", nulled("2024-05-07T03:00", "2024-05-07T05:00"))
+    assert basis("data", "check", own_data, *window).code == 0
+    damage(own_data, "spot/bybit_btcusdt", nulled("2024-05-05T03:00", "2024-05-05T05:00"))
+    done = basis("data", "check", own_data, *window)
+    assert (done.code, done.err) == (1, "")
+    assert [line.split()[:2] for line in done.out.splitlines()[1:-1]] == [["spot/bybit_btcusdt", "hole"]]
+    (own_data / "perp/okx_btcusdt.parquet").unlink()
+    done = basis("data", "check", own_data, *window)
+    assert "okx has no prices in this window; those of bybit stand in" in done.out
+    assert basis("data", "check", own_data, "--start", "2024-05-04").code == 2
+    assert basis("data", "check", own_data, "--mode", "btc_bassis").code == 2
+    done = basis("data", "check", own_data, "--mode", "btc_basis", "--start", "2024-01-01", "--end", "2024-05-07")
+    assert (done.code, done.out) == (2, "")
+
+
 @pytest.mark.parametrize("command", ["list", "check"])
 def test_no_data_set_is_wrong_input(basis, tmp_path, command):
     for folder in (tmp_path, tmp_path / "missing"):

@@ -57,6 +57,16 @@ DAMAGES = {
     "missing column": ("perp/okx_btcusdt", without("open"), ["perp/okx_btcusdt", "open"]),
     "missing funding column": (FUNDING[2], without("funding_rate"), ["funding/okx_btcusdt", "funding_rate"]),
     "negative price": ("perp/okx_btcusdt", with_value("open", 100, -1.0), ["perp/okx_btcusdt", "open", "2024-05-05"]),
+    "a tenfold tick": (
+        SPOT[0],
+        with_value("open", 100, 6e5),
+        ["spot/binance_btcusdt at 2024-05-05 04:00", "open 600000"],
+    ),
+    "funding in per cent": (
+        FUNDING[0],
+        with_value("funding_rate", 12, 0.4),
+        [FUNDING[0], "0.4", "per cent: divide by 100"],
+    ),
     "price zero": (SPOT[0], with_value("open", 100, 0.0), ["spot/binance_btcusdt", "open", "2024-05-05"]),
     "infinite price": ("perp/okx_btcusdt", with_value("high", 9, float("inf")), ["perp/okx_btcusdt", "high", "inf"]),
     "negative gas price": ("gas/ethereum", with_value("gas_price_gwei", 100, -1.0), ["gas/ethereum", "2024-05-05"]),

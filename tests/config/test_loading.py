@@ -99,10 +99,47 @@ def test_a_layer_merges_deeply_and_an_override_replaces():
     layer = load({"mode": "btc_basis", "data": {"sources": {"spot/ethusdt": ["okx"]}}})
     assert layer.data.sources["spot/ethusdt"] == ("okx",)
     assert "spot/btcusdt" in layer.data.sources
-    override = load(overrides={"data.sources": {"spot/ethusdt": ["okx"]}})
-    assert override.data.sources == {"spot/ethusdt": ("okx",)}
+    override = load(overrides={"strategy.hedge_allocation": {"okx": 1.0}})
+    assert override.strategy.hedge_allocation == {"okx": 1.0}
     entry = load(overrides={"data.sources.spot/ethusdt": ["okx"]})
     assert entry.data.sources == layer.data.sources
+
+
+@pytest.mark.parametrize(
+    "nested", [{"data": {"sources": {"spot/ethusdt": ["okx"]}}}, {"data.sources": {"spot/ethusdt": ["okx"]}}]
+)
+def test_sources_of_one_series_leave_those_of_the_others(nested):
+    """A mapping of sources used to drop every series that it does not name, and with them the stand-ins."""
+    entry = load(overrides={"data.sources.spot/ethusdt": ["okx"]})
+    assert load(overrides=nested) == entry
+    assert len(entry.data.sources) == len(load().data.sources)
+
+
+SPOT = "spot/btcusdt"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sources"),
+    [
+        ({}, ("binance", "bybit")),
+        ({"strategy.spot_venue": "bybit"}, ("bybit", "binance")),
+        ({"strategy.spot_venue": "okx"}, ("okx", "binance", "bybit")),
+        ({"strategy.spot_venue": "bybit", f"data.sources.{SPOT}": ["binance"]}, ("binance",)),
+        ({f"data.sources.{SPOT}": ["bybit"]}, ("bybit",)),
+        ({"data": {"sources": {SPOT: ["bybit", "binance"]}}}, ("bybit", "binance")),
+    ],
+)
+def test_the_spot_venue_chooses_the_source_of_its_price(overrides, sources):
+    config = load(overrides=overrides)
+    assert config.data.sources[SPOT] == sources
+    assert config.replace({"seed": 3}).data.sources[SPOT] == sources
+    assert load(config.to_dict()) == config
+
+
+def test_the_spot_venue_of_a_file_chooses_the_source_of_its_price():
+    assert load({"mode": "btc_basis", "strategy": {"spot_venue": "bybit"}}).data.sources[SPOT] == ("bybit", "binance")
+    given = {"mode": "btc_basis", "strategy": {"spot_venue": "bybit"}, "data": {"sources": {SPOT: ["binance"]}}}
+    assert load(given).data.sources[SPOT] == ("binance",)
 
 
 def test_one_entry_of_a_mapping():

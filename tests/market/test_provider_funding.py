@@ -101,7 +101,9 @@ def test_stand_ins_pay_only_what_was_due(market, configure):
     market.funding(NEXT, [T0 + 4 * i * HOUR for i in range(25)], [1.0 + i for i in range(25)])
     panel = DataProvider(market.root, configure(PERP, data=BOTH)).panel()
     events = panel.settlements[PERP]
-    assert events.rows[events.source == 1].tolist() == [40, 44]
+    # The payments of 36:00 and 40:00 are for the eight hours that are missing; it is known at 40:00 that they are.
+    assert events.rows[events.source == 1].tolist() == [40]
+    assert events.rates[events.source == 1].tolist() == [10.0 + 11.0]
     assert panel.coverage["funding/okx_btcusdt"]["resolved"] == 1.0
 
 
@@ -110,6 +112,97 @@ def test_a_change_of_the_interval_is_no_hole(market, configure):
     market.funding(OWN, stamps, [0.01] * len(stamps))
     panel = DataProvider(market.root, configure(PERP)).panel()
     assert panel.coverage["funding/okx_btcusdt"] == {"own": 1.0, "resolved": 1.0}
+
+
+def steps(*parts: tuple[int, int]) -> list[int]:
+    """Hours of settlements: (step, how many of it) after each other, from 0."""
+    return np.cumsum([0] + [step for step, count in parts for _ in range(count)]).tolist()
+
+
+@pytest.mark.parametrize(
+    "hours",
+    [
+        steps((1, 32), (4, 4), (1, 48)),
+        steps((1, 32), (4, 1), (1, 59)),
+        steps((8, 4), (4, 16)),
+        steps((4, 12), (8, 6)),
+        steps((8, 4), (1, 24), (8, 4)),
+        steps((1, 20), (2, 2), (1, 72)),
+        steps((8, 2), (2, 8), (1, 16), (4, 4), (8, 4)),
+    ],
+    ids=["1-4-1", "one-4-among-1", "8-4", "4-8", "8-1-8", "two-2-among-1", "8-2-1-4-8"],
+)
+def test_a_longer_interval_among_shorter_ones_is_no_hole(market, configure, hours):
+    stamps = [T0 + h * HOUR for h in hours]
+    market.funding(OWN, stamps, [0.01] * len(stamps))
+    market.funding(NEXT, [T0 + h * HOUR for h in range(97)], [0.5] * 97)
+    panel = DataProvider(market.root, configure(PERP, data=BOTH)).panel(end=stamps[-1])
+    assert panel.coverage["funding/okx_btcusdt"] == {"own": 1.0, "resolved": 1.0}
+    assert panel.settlements[PERP].source.sum() == 0
+    assert panel.settlements[PERP].rows.tolist() == hours[1:]
+
+
+@pytest.mark.parametrize(
+    ("hours", "due"),
+    [
+        (steps((1, 31), (2, 1), (1, 60)), [32]),
+        (steps((4, 7), (8, 1), (4, 12)), [32]),
+        (steps((8, 3), (16, 1), (8, 4)), [32]),
+        (steps((1, 30), (3, 1), (1, 60)), [31, 32]),
+    ],
+    ids=["one-2-among-1", "one-8-among-4", "16-among-8", "3-among-1"],
+)
+def test_a_longer_step_off_its_own_grid_is_a_hole(market, configure, hours, due):
+    stamps = [T0 + h * HOUR for h in hours]
+    market.funding(OWN, stamps, [0.01] * len(stamps))
+    config = configure(PERP, data={"min_funding_coverage": 0.5})
+    panel = DataProvider(market.root, config).panel(end=stamps[-1])
+    expected = len(hours) - 1 + len(due)
+    assert panel.coverage["funding/okx_btcusdt"]["own"] == (len(hours) - 1) / expected
+    # A stand-in with an interval of eight hours pays its share of the missing time, once both are known.
+    market.funding(NEXT, eights(13), [0.8] * 13)
+    panel = DataProvider(market.root, configure(PERP, data=BOTH)).panel(end=stamps[-1])
+    events = panel.settlements[PERP]
+    widths = np.diff(hours).min()
+    assert events.rates[events.source == 1].sum() == pytest.approx(0.1 * widths * len(due))
+    assert panel.coverage["funding/okx_btcusdt"]["resolved"] == 1.0
+
+
+def test_a_stated_interval_decides(market, configure):
+    hours = steps((1, 32), (4, 1), (1, 40))
+    stamps = [T0 + h * HOUR for h in hours]
+    config = configure(PERP, data={"min_funding_coverage": 0.5})
+    for stated, present in ((1.0, 73 / 76), (4.0, 1.0)):
+        interval = [stated if h == 36 else 1.0 for h in hours]
+        market.write(OWN, stamps, funding_rate=[0.01] * len(hours), interval=interval)
+        panel = DataProvider(market.root, config).panel(end=stamps[-1])
+        assert panel.coverage["funding/okx_btcusdt"]["own"] == pytest.approx(present)
+    market.write(OWN, stamps, funding_rate=[0.01] * len(hours), interval=[60.0] * len(hours))
+    with pytest.raises(DataError, match=r"interval.*is in hours"):
+        DataProvider(market.root, config).panel()
+
+
+@pytest.mark.parametrize("seconds", [-59, -0.2, 0.011, 30, 59])
+def test_a_stamp_within_a_minute_of_an_hour_is_that_hour(market, configure, seconds):
+    late = [s + timedelta(seconds=seconds) for s in eights(13)]
+    market.funding(OWN, late, [0.01] * 13)
+    panel = DataProvider(market.root, configure(PERP)).panel(end=T0 + 96 * HOUR, start=T0)
+    assert panel.settlements[PERP].rows.tolist() == list(range(8, 97, 8))
+    assert panel.coverage["funding/okx_btcusdt"]["own"] == 1.0
+
+
+@pytest.mark.parametrize("every", [1, 2, 4, 8])
+@pytest.mark.parametrize("own", [1, 4, 8])
+def test_stand_ins_pay_for_the_missing_time_and_no_more(market, configure, own, every):
+    """Sixteen hours are missing; whatever its interval, a stand-in that earns 0.001 an hour pays 0.016 for them."""
+    hours = [h for h in range(0, 97, own) if not 32 < h <= 48]
+    market.write(
+        OWN, [T0 + h * HOUR for h in hours], funding_rate=[0.0] * len(hours), interval=[float(own)] * len(hours)
+    )
+    market.funding(NEXT, [T0 + h * HOUR for h in range(0, 97, every)], [0.001 * every] * (96 // every + 1))
+    panel = DataProvider(market.root, configure(PERP, data=BOTH)).panel()
+    assert panel.settlements[PERP].rates.sum() == pytest.approx(0.016)
+    assert panel.coverage["funding/okx_btcusdt"]["resolved"] == 1.0
 
 
 def test_local_steps_by_the_median_of_nine():
@@ -159,7 +252,7 @@ def test_trailing_funding_is_the_same_for_every_start(market, configure):
 
 def test_two_stamps_in_one_second_are_refused(market, configure):
     market.funding(OWN, [T0, T0 + timedelta(milliseconds=100)], [0.1, 0.1])
-    with pytest.raises(DataError, match="rounding to the second"):
+    with pytest.raises(DataError, match="after rounding"):
         DataProvider(market.root, configure(PERP)).panel()
 
 

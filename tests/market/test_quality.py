@@ -42,7 +42,7 @@ def clean() -> dict[str, Frame]:
             "low": [p - 0.5 for p in price[:-1]],
             "close": price[1:],
             "volume": [5.0] * HOURS,
-            "quote_volume": [500.0] * HOURS,
+            "quote_volume": [5.0 * p for p in price[:-1]],
         },
         schema_overrides={"timestamp": pl.Datetime("us", "UTC")},
     )
@@ -219,7 +219,7 @@ def test_a_file_that_is_no_parquet_is_a_finding(tmp_path: Path, name: str) -> No
 def test_wrapped_ether_is_compared_with_ether(tmp_path: Path) -> None:
     bars = clean()["spot/binance_btcusdt"]
     prices = ["open", "high", "low", "close"]
-    pool = bars.with_columns(pl.col(prices) * 1.02).drop("volume")
+    pool = bars.with_columns(pl.col(prices) * 1.02).drop("volume", "quote_volume")
     found = check(write(tmp_path, {"spot/bybit_ethusdt": bars, "spot/uniswapv3_wethusdt": pool}))
     assert [(f.kind, f.count) for f in found] == [("venues_disagree", HOURS)]
     assert "uniswapv3_wethusdt" in found[0].message
