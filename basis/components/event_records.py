@@ -39,7 +39,7 @@ ORDERS = (
 )
 _PERP_FILLS = (codes.TRADE_PERP, codes.STOPPED, codes.TAKEN_PROFIT)
 #: Kinds that follow from a decision.
-_DECIDED = (codes.DECISION, codes.ORDER, codes.FILL, codes.REJECT, codes.MOVE, codes.ARRIVAL)
+_DECIDED = (codes.DECISION, codes.ORDER, codes.FILL, codes.REJECT, codes.MOVE, codes.ARRIVAL, codes.REVERT)
 _NUMBERS = {
     "quantity": "quantity",
     "price": "price",
@@ -142,7 +142,7 @@ class _Rendering:
         self.measures = measure_names(slots)
         self.plans = _plan_assets(rows)
         # the order event holds an order's kind; a reject that follows it is about the same order
-        self.order = np.where(np.isin(self.kind, (codes.ORDER, codes.FILL, codes.MOVE)), self.code, -1)
+        self.order = np.where(np.isin(self.kind, (codes.ORDER, codes.FILL, codes.MOVE, codes.REVERT)), self.code, -1)
         after = np.flatnonzero(self.kind == codes.REJECT)
         after = after[after > 0]
         after = after[self.kind[after - 1] == codes.ORDER]
