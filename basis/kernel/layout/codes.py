@@ -4,6 +4,7 @@
 COLUMN_NAMES = (
     "funding_pnl", "supply_yield", "borrow_cost", "staking_yield", "reward_pnl", "peg_pnl", "delta_pnl", "basis_pnl",
     "dust_pnl", "fees", "slippage", "gas", "transfer_fees", "flash_fees", "liquidation_loss",
+    "deficit_borne",
 )  # fmt: skip
 COLUMNS = len(COLUMN_NAMES)
 
@@ -69,8 +70,9 @@ EVENT_NAMES = (
 #: What a flow event is: money in, a request to take money out, money out.
 DEPOSITED, REQUESTED, PAID_OUT = range(3)
 FLOW_NAMES = ("deposit", "withdrawal requested", "withdrawal paid")
-#: What is liquidated: perps of a venue, a leg of a loan, the leg of a loan that leaves bad debt.
-PERPS_LIQUIDATED, LOAN_LIQUIDATED, BAD_DEBT = range(3)
+#: What is liquidated: perps of a venue, a leg of a loan, the leg of a loan that leaves bad debt; and a debt without
+#: collateral that the pool bears.
+PERPS_LIQUIDATED, LOAN_LIQUIDATED, BAD_DEBT, DEFICIT_BORNE = range(4)
 
 #: Why an order is refused, by its code; the first is no refusal.
 REASONS = (

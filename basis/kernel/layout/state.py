@@ -12,7 +12,7 @@ _OF_COLUMN = (
     "market against protocol rate of staking tokens", "price of what is left unhedged",
     "mark against spot of the perps",
     "later price of reward tokens", "trading fees", "slippage", "gas", "fees of transfers", "fees of flash loans",
-    "penalties and fees of liquidations",
+    "penalties and fees of liquidations", "debt without collateral that the pool bears",
 )  # fmt: skip
 
 #: Cumulative P&L by column (accounting §5); code names a column without its ending.
