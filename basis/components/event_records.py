@@ -37,9 +37,12 @@ ORDERS = (
     "stop",
     "take_profit",
 )
+#: What is liquidated, by its code.
+DEFICIT_BORNE = "lending, borne by the pool"
+LIQUIDATIONS = ("exchange", "lending", "lending, bad debt", DEFICIT_BORNE)
 _PERP_FILLS = (codes.TRADE_PERP, codes.STOPPED, codes.TAKEN_PROFIT)
 #: Kinds that follow from a decision.
-_DECIDED = (codes.DECISION, codes.ORDER, codes.FILL, codes.REJECT, codes.MOVE, codes.ARRIVAL)
+_DECIDED = (codes.DECISION, codes.ORDER, codes.FILL, codes.REJECT, codes.MOVE, codes.ARRIVAL, codes.REVERT)
 _NUMBERS = {
     "quantity": "quantity",
     "price": "price",
@@ -142,7 +145,7 @@ class _Rendering:
         self.measures = measure_names(slots)
         self.plans = _plan_assets(rows)
         # the order event holds an order's kind; a reject that follows it is about the same order
-        self.order = np.where(np.isin(self.kind, (codes.ORDER, codes.FILL, codes.MOVE)), self.code, -1)
+        self.order = np.where(np.isin(self.kind, (codes.ORDER, codes.FILL, codes.MOVE, codes.REVERT)), self.code, -1)
         after = np.flatnonzero(self.kind == codes.REJECT)
         after = after[after > 0]
         after = after[self.kind[after - 1] == codes.ORDER]
@@ -250,7 +253,7 @@ class _Rendering:
         moves = self.of(codes.MOVE)
         out[moves] = [f"arrives {iso(int(us) * 1000)}" for us in self.effective[moves]]
         liquidated = self.of(codes.LIQUIDATION)
-        out[liquidated] = np.array(("exchange", "lending", "lending, bad debt"), dtype=object)[self.code[liquidated]]
+        out[liquidated] = np.array(LIQUIDATIONS, dtype=object)[self.code[liquidated]]
         rewards = self.of(codes.REWARD_PAID)
         out[rewards] = self._by_slot(self.keys, self.dest, self.kind == codes.REWARD_PAID)[rewards]
         rejects, flows = self.of(codes.REJECT), self.of(codes.FLOW)

@@ -94,12 +94,9 @@ class PositionMonitor:
         )
         if not all(math.isfinite(x) for x in numbers):
             raise ExecutionError(f"{order.venue} filled {order} with something that is no number: {fill}.")
-        booked = self.run.state.scratch.fills[0]
-        booked.kind, booked.action = order.code, order.action_code
-        booked.slot, booked.destination = order.slot, order.counter_slot
-        booked.quantity, booked.price, booked.reference = fill.quantity, fill.price, fill.reference_price
-        booked.fee_rate, booked.fee, booked.gas_units = fill.fee_rate, fill.fee, fill.gas_units
-        booked.wait_s, booked.put_in = fill.wait_s, fill.put_in
+        # in the order of `kernel.layout.records.FILL`
+        run = self.run.state
+        run.scratch.fills[0] = (order.code, order.slot, order.counter_slot, order.action_code, *numbers)
         # what leaves: the cash of a purchase, the token of a sale, whatever is sent, supplied or withdrawn
         leaves, what = order.slot, abs(fill.quantity)
         if order.kind == "spot" and fill.quantity > 0.0:

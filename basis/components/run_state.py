@@ -332,7 +332,9 @@ class RunState:
 
     def do(self, step: Step, place: int = 0, number: int = 0) -> int:
         """One step of the current row; see `kernel.step.Step`."""
-        return self.loop.do(int(step), self.row_of(), place, number)
+        if self.row is None:
+            raise InputError(_NO_RUN)
+        return self.loop.do(step, self.row, place, number)
 
     @property
     def is_queue_full(self) -> bool:

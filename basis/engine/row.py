@@ -56,17 +56,19 @@ class RowDriver:
             await update("margin_test")
         await update("arrivals")
         await self._pay()
-        waiting = run.do(Step.TAKE_WAITING)
-        if waiting > 0:
-            await self._execute(waiting, timestamp, None)
+        if self._fills_next_bar:
+            await self._execute(run.do(Step.TAKE_WAITING), timestamp, None)
         with timed("risk_monitor"):
             before = self.engine.risk_monitor.alert_level
             self.engine.risk_monitor.report_alerts()
             self.engine.risk_monitor.keep_before_decision()
-        if not run.do(Step.IS_ASKED, number=before):
+        if run.do(Step.IS_ASKED, number=before):
+            if not await self.carry_out(await self.decide()):
+                return codes.BAD_DECISION
+        elif self._fills_next_bar or run.state.waiting[0] <= 0.0:
             return codes.END
-        if not await self.carry_out(await self.decide()):
-            return codes.BAD_DECISION
+        else:
+            await self._execute(run.do(Step.TAKE_WAITING), timestamp, None)
         await self._pay()
         with timed("risk_monitor"):
             self.engine.risk_monitor.report_alerts()
@@ -102,12 +104,15 @@ class RowDriver:
         count = self.hand_over(decision)
         if run.do(Step.ACCEPT_DECISION, number=count) != codes.END:
             return False
-        if count > 0:
-            if self.engine.config.fill == "next_bar":
-                run.do(Step.KEEP_FOR_NEXT_ROW, number=count)
-            else:
-                await self._execute(count, run.timestamp, market_data)
+        if not self._fills_next_bar:
+            await self._execute(run.do(Step.TAKE_WAITING, number=count), run.timestamp, market_data)
+        elif count > 0:
+            run.do(Step.KEEP_FOR_NEXT_ROW, number=count)
         return True
+
+    @property
+    def _fills_next_bar(self) -> bool:
+        return self.engine.config.fill == "next_bar"
 
     async def _execute(self, count: int, timestamp: Any, market_data: Any) -> None:
         """Carry out the actions in the kernel's memory."""
@@ -121,3 +126,4 @@ class RowDriver:
             name = "onchain_execution_manager" if on_chain else "cex_execution_manager"
             with self.engine.clock.of(name):
                 await getattr(self.engine, name).execute_action(place, timestamp, market_data)
+            run.do(Step.KEEP_AIM, place)

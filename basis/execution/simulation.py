@@ -6,8 +6,12 @@ A simulator of one's own is a subclass with its `execute`; what it returns is bo
 from ..components.orders import Fill, Order
 from ..components.run_state import RunState
 from ..kernel.layout.codes import FILLED, REASONS
+from ..kernel.layout.records import FILL
 from ..kernel.step import Step
 from .interface import VenueInterface
+
+#: What a venue says of a fill, by the names of both the kernel and `Fill`.
+_OF_VENUE = ("quantity", "price", "fee_rate", "fee", "gas_units", "wait_s", "put_in")
 
 
 class SimulationClient(VenueInterface):
@@ -56,17 +60,11 @@ class SimulationClient(VenueInterface):
         status = self.run.do(Step.PRICE_ORDER, order.place)
         if status != FILLED:
             return Fill(order, REASONS[status])
-        priced = self.run.scratch.fills[0]
+        priced = dict(zip(FILL.names, self.run.scratch.fills.item(0), strict=True))
         return Fill(
             order,
-            quantity=float(priced.quantity),
-            price=float(priced.price),
-            reference_price=float(priced.reference),
-            fee_rate=float(priced.fee_rate),
-            fee=float(priced.fee),
-            gas_units=float(priced.gas_units),
-            wait_s=float(priced.wait_s),
-            put_in=float(priced.put_in),
+            reference_price=priced["reference"],
+            **{name: priced[name] for name in _OF_VENUE},
         )
 
 

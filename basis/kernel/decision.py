@@ -2,7 +2,7 @@
 
 import math
 
-from .events import emit_event
+from .aims import refuse_action
 from .layout import codes
 from .margin import margin_incl_transit, notional_at
 from .numba.jit import routine, stage
@@ -130,6 +130,7 @@ def write_view(run, t, lane):
     waits = reverted > 0.0 and run.market.time[t] < reverted + _WAIT_AFTER_REVERT
     seen.reverted[lane] = 1.0 if waits else 0.0
     seen.time[lane] = run.market.time[t]
+    seen.unfinished[lane] = state.waiting[lane]
     for j in range(codes.MEMORIES):
         seen.memory[lane, j] = state.memory[j, lane]
     for j in range(run.watched.shape[1]):
@@ -154,6 +155,7 @@ def clear_actions(run, lane):
         action.code = 0
         action.plan = 0
         action.amount = 0.0
+        action.status = codes.DECIDED
         action.target = 0.0
         action.stop = 0.0
         action.take_profit = 0.0
@@ -197,25 +199,11 @@ def is_well_formed(run, lane, count):
 
 
 @stage
-def report_decision(run, t, lane, count):
-    """One event for each action; the number of the decision is the correlation id of all that follows from it."""
-    run.state.decisions[lane] += 1.0
-    for a in range(count):
-        action = run.scratch.actions[lane, a]
-        e = emit_event(run, t, lane, codes.DECISION, action.plan, -1, -1, action.code)
-        run.scratch.events[e].amount = action.amount
-
-
-@stage
-def accept_decision(run, t, lane, count):
+def accept_decision(run, lane, count):
     """Take a decision: what the strategy remembers, and its actions if they are well formed; whether they are."""
     for j in range(codes.MEMORIES):
         run.state.memory[j, lane] = run.seen.memory[lane, j]
-    if not is_well_formed(run, lane, count):
-        return False
-    if count > 0:
-        report_decision(run, t, lane, count)
-    return True
+    return is_well_formed(run, lane, count)
 
 
 @routine
@@ -226,37 +214,5 @@ def refuse_while_critical(run, t, lane, place):
     opens = entering and run.plans[action.plan].kind != codes.PLAN_MARGIN
     if not (opens and run.state.alert_level[lane] >= 2.0 and run.policy.restricts[lane] > 0.0):
         return False
-    e = emit_event(run, t, lane, codes.REJECT, codes.CRITICAL, -1, -1, action.code)
-    run.scratch.events[e].amount = action.amount
+    refuse_action(run, t, lane, place, codes.CRITICAL)
     return True
-
-
-@stage
-def take_waiting_actions(run, lane):
-    """Take the actions that the row before decided, to be filled now (`next_bar`); returns their number."""
-    state = run.state
-    count = int(state.waiting[lane])
-    for a in range(count):
-        action = run.scratch.actions[lane, a]
-        action.code = int(state.waiting_code[a, lane])
-        action.plan = int(state.waiting_plan[a, lane])
-        action.amount = state.waiting_amount[a, lane]
-        action.target = 0.0
-        action.stop = state.waiting_stop[a, lane]
-        action.take_profit = state.waiting_take_profit[a, lane]
-    state.waiting[lane] = 0.0
-    return count
-
-
-@stage
-def keep_for_next_row(run, lane, count):
-    """Keep actions for the next row."""
-    state = run.state
-    state.waiting[lane] = count
-    for a in range(count):
-        action = run.scratch.actions[lane, a]
-        state.waiting_code[a, lane] = action.code
-        state.waiting_plan[a, lane] = action.plan
-        state.waiting_amount[a, lane] = action.amount
-        state.waiting_stop[a, lane] = action.stop
-        state.waiting_take_profit[a, lane] = action.take_profit

@@ -11,7 +11,8 @@ from .positions.lending import (
     price_supply,
     price_withdrawal,
 )
-from .positions.leverage import book_bundle, price_bundle, revert_bundle
+from .positions.gas import can_pay_gas
+from .positions.leverage import book_bundle, gas_units_of_bundle, price_bundle, revert_bundle
 from .positions.staking import book_change, price_change
 from .positions.transfer import book_transfer, price_transfer
 
@@ -93,14 +94,18 @@ def book_fill(run, t, lane):
 def refuse_order(run, t, lane, place, reason):
     """Report that an order is not filled; a bundle that reverts has cost its gas. Returns 1 where it has."""
     order = run.scratch.orders[lane, place]
-    report_order(run, t, lane, place, codes.REJECT, reason)
-    reverts = (
+    reverts = is_bundle(order.kind) and (
         reason == codes.BEYOND_LTV
         or reason == codes.ABOVE_CAP
         or reason == codes.NOT_HELD
         or reason == codes.BREAKS_HEALTH
     )
-    if not (is_bundle(order.kind) and reverts):
+    if reverts and not can_pay_gas(run, t, lane, gas_units_of_bundle(run, t, order.kind), -1, 0.0):
+        # no node takes a transaction whose gas cannot be paid
+        reason = codes.NO_GAS
+        reverts = False
+    report_order(run, t, lane, place, codes.REJECT, reason)
+    if not reverts:
         return 0
     revert_bundle(run, t, lane, order.kind, order.action)
     return 1

@@ -6,6 +6,7 @@ one. Both call `run_step`.
 
 from enum import IntEnum
 
+from .aims import keep_aim, keep_for_next_row, take_waiting
 from .closings import AT_MARKS, IN_HOUR
 from .context import view
 from .decision import (
@@ -13,9 +14,7 @@ from .decision import (
     ask_strategy,
     find_triggers,
     is_asked,
-    keep_for_next_row,
     refuse_while_critical,
-    take_waiting_actions,
     write_view,
 )
 from .events import emit_event, report_order
@@ -58,7 +57,7 @@ class Step(IntEnum):
     RECEIVE = 14  # arrivals and rewards
     TAKE_FLOWS = 15
     PAY_WITHDRAWALS = 16
-    TAKE_WAITING = 17  # returns the number of actions that the row before decided
+    TAKE_WAITING = 17  # number: of actions decided in this row; returns how many they are with those that wait
     REPORT_ALERTS = 18
     KEEP_RISK_BEFORE = 19
     IS_ASKED = 20  # number: alert level before this row's alerts; returns 1 where the strategy is asked
@@ -73,8 +72,9 @@ class Step(IntEnum):
     PRICE_ORDER = 29  # place of the order; returns FILLED or the reason why it is refused
     BOOK_FILL = 30
     REFUSE_ORDER = 31  # place of the order, number: the reason; returns 1 where it has cost gas
-    CHECK_IDENTITY = 32  # returns HOLDS, INSOLVENT or BROKEN
-    RECORD_ROW = 33
+    KEEP_AIM = 32  # place of the action that has been carried out
+    CHECK_IDENTITY = 33  # returns HOLDS, INSOLVENT or BROKEN
+    RECORD_ROW = 34
 
 
 #: How a row begins, as bits: stops and liquidations are checked, funding is reported, closings are credited before the
@@ -163,6 +163,7 @@ def execute_actions(run, handle, t, lane, count):
                 if sent < 0:
                     break
                 fill_orders(run, t, lane, sent)
+            keep_aim(run, t, lane, a)
 
 
 @routine
@@ -232,16 +233,15 @@ def pay_investor(run, t, lane):
 def process_before_decision(run, handle, t, lane):
     """Closings, arrivals, flows, waiting actions and alerts of a row; whether the strategy is asked after them."""
     run.state.processed[lane] = 1.0
-    open_trading(run, lane)
+    open_trading(run, t, lane)
     if run.check_stops_and_liquidations(handle, t, lane, AT_MARKS, 0, 0) > 0:
         revalue(run, lane)
     receive(run, t, lane)
     take_flows(run, t, lane)
     revalue(run, lane)
     pay_investor(run, t, lane)
-    waiting = take_waiting_actions(run, lane)
-    if waiting > 0:
-        execute_actions(run, handle, t, lane, waiting)
+    if run.settings.next_bar > 0:
+        execute_actions(run, handle, t, lane, take_waiting(run, lane, 0))
     alerted = run.state.alert_level[lane]
     report_alerts(run, t, lane)
     keep_risk_before_decision(run, t, lane)
@@ -256,22 +256,26 @@ def process_lane(run, handle, t, lane, given):
     decision has been done.
     """
     count = given
+    asked = True
     if given < 0:
         if run.caller_handles == codes.OWN_ROW:
             return codes.ASKED
-        if not process_before_decision(run, handle, t, lane):
+        asked = process_before_decision(run, handle, t, lane)
+        if asked:
+            write_view(run, t, lane)
+            if run.caller_handles == codes.OWN_DECISION:
+                return codes.ASKED
+            count = ask_strategy(run, lane)
+        elif run.settings.next_bar > 0 or run.state.waiting[lane] <= 0.0:
             return codes.END
-        write_view(run, t, lane)
-        if run.caller_handles == codes.OWN_DECISION:
-            return codes.ASKED
-        count = ask_strategy(run, lane)
-    if not accept_decision(run, t, lane, count):
-        return codes.BAD_DECISION
-    if count > 0:
-        if run.settings.next_bar > 0:
-            keep_for_next_row(run, lane, count)
         else:
-            execute_actions(run, handle, t, lane, count)
+            count = 0
+    if asked and not accept_decision(run, lane, count):
+        return codes.BAD_DECISION
+    if run.settings.next_bar == 0:
+        execute_actions(run, handle, t, lane, take_waiting(run, lane, count))
+    elif count > 0:
+        keep_for_next_row(run, lane, count)
     # cash that the fills freed pays what is owed to the investor in the same row
     pay_investor(run, t, lane)
     report_alerts(run, t, lane)
@@ -333,7 +337,7 @@ def process_step(run, t, lane, step, number):
     """The steps of processing a lane, up to its decision."""
     if step == Step.BEGIN_PROCESSING:
         run.state.processed[lane] = 1.0
-        open_trading(run, lane)
+        open_trading(run, t, lane)
         # the pass over all lanes compares products and leaves ratios alone
         calculate_margin_ratios(run.shape, run.block, lane)
     elif step == Step.RECEIVE:
@@ -343,7 +347,7 @@ def process_step(run, t, lane, step, number):
     elif step == Step.PAY_WITHDRAWALS:
         pay_withdrawals(run, t, lane)
     elif step == Step.TAKE_WAITING:
-        return take_waiting_actions(run, lane)
+        return take_waiting(run, lane, number)
     elif step == Step.REPORT_ALERTS:
         report_alerts(run, t, lane)
     elif step == Step.KEEP_RISK_BEFORE:
@@ -355,7 +359,7 @@ def process_step(run, t, lane, step, number):
     elif step == Step.ASK_STRATEGY:
         return ask_strategy(run, lane)
     elif step == Step.ACCEPT_DECISION:
-        return codes.END if accept_decision(run, t, lane, number) else codes.BAD_DECISION
+        return codes.END if accept_decision(run, lane, number) else codes.BAD_DECISION
     elif step == Step.KEEP_FOR_NEXT_ROW:
         keep_for_next_row(run, lane, number)
     return codes.END
@@ -374,6 +378,8 @@ def execution_step(run, t, lane, step, place, number):
         book_fill(run, t, lane)
     elif step == Step.REFUSE_ORDER:
         return refuse_order(run, t, lane, place, number)
+    elif step == Step.KEEP_AIM:
+        keep_aim(run, t, lane, place)
     return codes.END
 
 
@@ -402,7 +408,7 @@ def run_step(handle, t, lane, step, place, number):
         return run.route_action(handle, t, lane, place, RESOLVE_TARGET, 0)
     if step == Step.ROUTE:
         return run.route_action(handle, t, lane, place, number, 0)
-    if step < Step.BEGIN_PROCESSING or step > Step.REFUSE_ORDER:
+    if step < Step.BEGIN_PROCESSING or step > Step.KEEP_AIM:
         return settle_step(run, t, lane, step)
     if step < Step.REFUSE_WHILE_CRITICAL:
         return process_step(run, t, lane, step, number)

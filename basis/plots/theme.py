@@ -32,6 +32,7 @@ COLUMNS = {
     "transfer_fees": Label("transfer fees", "#FFAABB"),
     "flash_fees": Label("flash fees", "#555555"),
     "liquidation_loss": Label("liquidation loss", "#CC3311"),
+    "deficit_borne": Label("deficit borne", "#999933"),
 }
 #: Colours of exchanges.
 VENUES = {"binance": "#0077BB", "bybit": "#AA3377", "okx": "#009988"}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from basis.assets import load_assets
+from basis.components.event_records import DEFICIT_BORNE
 from basis.kernel.keys import QUOTE_ASSET, Key, parse_key
 from basis.kernel.layout.codes import COLUMN_NAMES
 from basis.reports.formatting import number
@@ -124,6 +125,9 @@ def _event_terms(inputs: RowInputs) -> Iterable[Term]:
         if event.peg_conversion != 0.0:
             recompute = _seized_peg if is_lending_liquidation else _converted_peg
             yield Term("peg_pnl", what, *recompute(inputs, event))
+        if event.detail == DEFICIT_BORNE:
+            value = inputs.unit_value(parse_key(event.instrument), inputs.row)
+            yield Term("deficit_borne", what, f"{number(event.quantity)} × {number(value)}", event.quantity * value)
         if is_lending_liquidation and event.price != event.reference_price:
             # The terms of the holding run to the prices of the row; this part left at the extreme of the hour.
             moved = event.price / event.reference_price

@@ -157,6 +157,9 @@ def decide(view, act):
         return
     if held > 0.0 and wanted != side:
         leave_side(view, act, side)
+    elif held == 0.0 and view.unfinished > 0.0 and (view.signal == 0.0 or deploy <= 0.0):
+        # an entry that the market has not let begin is not wanted any more
+        leave_side(view, act, 1.0)
     elif held > 0.0:
         critical = view.alert >= 2.0 and view.policy.rebalance > 0.0
         asked = view.margin_low < view.policy.margin_low or critical or view.pending > 0.0

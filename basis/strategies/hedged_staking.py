@@ -293,6 +293,9 @@ def decide(view, act, levered=0.0):
         shrink(view, act, legs, target, in_loan)
     elif legs.has_drifted and rebalances and (not critical or legs.short > legs.long):
         even_out(view, act, legs)
+    elif target == 0.0 and view.unfinished > 0.0:
+        # an entry that the market has not let begin is not wanted any more
+        act.exit_full(view.asset)
     if target > 0.0:
         fund(view, act, target, legs.less, critical)
         grows = may_grow(view, legs, target, critical, shrinks, entering)

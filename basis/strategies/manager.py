@@ -219,7 +219,7 @@ class StrategyManager:
             raise BadDecision(f"The strategy wrote {count} actions; there are at most {codes.ACTIONS}.")
         written = run.scratch.actions[0][:count].tolist()
         actions = []
-        for code, plan, amount, _, stop, take_profit in written:
+        for code, plan, _, amount, _, stop, take_profit in written:
             if not (0 < code < len(codes.ACTION_NAMES) and 0 <= plan < len(plans)):
                 raise BadDecision(f"The strategy wrote action {code!r} on plan {plan!r}; there are no such.")
             actions.append(Action(codes.ACTION_NAMES[code], plans[plan], amount, stop, take_profit))

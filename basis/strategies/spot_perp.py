@@ -66,6 +66,9 @@ def reduce(view, act, target, more, less):
             act.exit_partial(view.asset, more - left)
     elif has_drifted:
         act.exit_partial(view.asset, more - less)
+    elif target == 0.0 and view.unfinished > 0.0:
+        # an entry that the market has not let begin is not wanted any more
+        act.exit_full(view.asset)
     return True
 
 

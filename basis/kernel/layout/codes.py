@@ -4,6 +4,7 @@
 COLUMN_NAMES = (
     "funding_pnl", "supply_yield", "borrow_cost", "staking_yield", "reward_pnl", "peg_pnl", "delta_pnl", "basis_pnl",
     "dust_pnl", "fees", "slippage", "gas", "transfer_fees", "flash_fees", "liquidation_loss",
+    "deficit_borne",
 )  # fmt: skip
 COLUMNS = len(COLUMN_NAMES)
 
@@ -28,6 +29,8 @@ NO_ACTION, ENTRY_FULL, ENTRY_PARTIAL, EXIT_PARTIAL, EXIT_FULL, SELL_DUST = range
 ACTION_NAMES = ("", "entry_full", "entry_partial", "exit_partial", "exit_full", "sell_dust")
 #: Most actions of a decision.
 ACTIONS = 8
+#: Of an action: nothing has come of it yet; its decision has been reported; it goes on from an earlier row.
+DECIDED, REPORTED, GOES_ON = range(3)
 
 #: Numbers that a compiled strategy notes of a decision: how many actions, and what was wrong with one.
 DECISION_NOTES = 5
@@ -59,16 +62,19 @@ AT_PROTOCOL, AT_MARKET, LEAVES_AT_MARKET = range(3)
 
 # --- events
 (
-    DECISION, ORDER, FILL, REJECT, MOVE, ARRIVAL, FUNDING_PAID, REWARD_PAID, LIQUIDATION, ALERT, FLOW,
-) = range(11)  # fmt: skip
+    DECISION, ORDER, FILL, REJECT, MOVE, ARRIVAL, FUNDING_PAID, REWARD_PAID, LIQUIDATION, ALERT, FLOW, REVERT,
+) = range(12)  # fmt: skip
+#: A revert is a transaction that failed and has cost its gas; it follows its reject.
 EVENT_NAMES = (
     "decision", "order", "fill", "reject", "transfer", "arrival", "funding", "reward", "liquidation", "alert", "flow",
+    "revert",
 )  # fmt: skip
 #: What a flow event is: money in, a request to take money out, money out.
 DEPOSITED, REQUESTED, PAID_OUT = range(3)
 FLOW_NAMES = ("deposit", "withdrawal requested", "withdrawal paid")
-#: What is liquidated: perps of a venue, a leg of a loan, the leg of a loan that leaves bad debt.
-PERPS_LIQUIDATED, LOAN_LIQUIDATED, BAD_DEBT = range(3)
+#: What is liquidated: perps of a venue, a leg of a loan, the leg of a loan that leaves bad debt; and a debt without
+#: collateral that the pool bears.
+PERPS_LIQUIDATED, LOAN_LIQUIDATED, BAD_DEBT, DEFICIT_BORNE = range(4)
 
 #: Why an order is refused, by its code; the first is no refusal.
 REASONS = (

@@ -13,8 +13,8 @@ def _record(integers: str = "", floats: str = "") -> np.dtype:
 
 
 #: What a strategy asks for. `target` is filled in when its route begins; stop and take-profit are distances from the
-#: price of the fill that opens, as fractions of it, 0 for none.
-ACTION = _record("code plan", "amount target stop take_profit")
+#: price of the fill that opens, as fractions of it, 0 for none. `status` is DECIDED, REPORTED or GOES_ON (`codes`).
+ACTION = _record("code plan status", "amount target stop take_profit")
 #: What is sent to a venue: units, signed for trades; `action` is the code of the action that it belongs to.
 ORDER = _record("kind slot destination action", "quantity")
 #: What a venue made of an order. `fee_rate` is the fee by notional. `fee` counts units of what is sent; of a flash loan

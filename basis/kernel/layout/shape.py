@@ -27,7 +27,8 @@ class Shape(NamedTuple):
     accounts: int  # lending accounts
     rewards: int  # of the tokens, the last
     stops: int  # as many as perps where they have stops, else 0
-    limited: int  # tokens and perps where they trade against the volume of the hour, else 0
+    tradable: int  # tokens and perps
+    limited: int  # as many where they trade against the volume of the hour, else 0
     signals: int
     perps: int
     slots: int
@@ -85,7 +86,7 @@ def make_shape(book: BookCounts, lanes: int = 1) -> Shape:
     first_perp = venues + tokens + collaterals + debts
     counts = {
         **book._asdict(), "lanes": lanes,
-        "stops": perps if book.stops else 0, "limited": tokens + perps if book.limited else 0,
+        "stops": perps if book.stops else 0, "tradable": tokens + perps, "limited": tokens + perps if book.limited else 0,
         "signals": SIGNALS if book.stops else 0, "perps": perps, "slots": first_perp + perps, "moving": venues + tokens,
         "yielding": tokens + collaterals + debts, "lent": collaterals + debts, "first_token": venues,
         "first_collateral": venues + tokens, "first_debt": venues + tokens + collaterals, "first_perp": first_perp,

@@ -12,7 +12,7 @@ _OF_COLUMN = (
     "market against protocol rate of staking tokens", "price of what is left unhedged",
     "mark against spot of the perps",
     "later price of reward tokens", "trading fees", "slippage", "gas", "fees of transfers", "fees of flash loans",
-    "penalties and fees of liquidations",
+    "penalties and fees of liquidations", "debt without collateral that the pool bears",
 )  # fmt: skip
 
 #: Cumulative P&L by column (accounting §5); code names a column without its ending.
@@ -84,16 +84,19 @@ STATE = Layout(
         Item("queue_amount", QUEUE, "what arrives; 0 where the place is free", "units"),
         Item("queue_due", QUEUE, "when it arrives", "seconds"),
         Item("queue_decision", QUEUE, "number of the decision that sent it"),
-        Item("waiting", "", "number of actions decided in the row before (`next_bar`)"),
+        Item("waiting", "", "number of actions that wait for the next row, or go on in it (`aims`)"),
         Item("waiting_code", ACTIONS, "code of a waiting action"),
         Item("waiting_plan", ACTIONS, "its plan"),
         Item("waiting_amount", ACTIONS, "its amount", "units of the plan"),
+        Item("waiting_target", ACTIONS, "what it aims at; below 0 where that is not fixed yet", "units of the plan"),
         Item("waiting_stop", ACTIONS, "distance of its stop", "fraction"),
         Item("waiting_take_profit", ACTIONS, "distance of its take-profit", "fraction"),
-        Item("sets_stop", "stops", "1 where the fill that opens a perp sets its stop and take-profit"),
+        Item("sets_stop", "stops", "side whose opening fill sets stop and take-profit: 1 long, -1 short, 0 neither"),
         Item("stop_distance", "stops", "distance at which it sets the stop; 0 for none", "fraction"),
         Item("take_profit_distance", "stops", "distance at which it sets the take-profit; 0 for none", "fraction"),
-        Item("traded", "limited", "units traded in this row by token and perp", "units"),
+        Item("traded", "tradable", "units traded in a row, by token and perp; of a token of the wallet what it cost", "units"),
+        Item("traded_at", "", "instant of that row", "seconds"),
+        Item("cut_short", "", "1 where the market took less of the action under way than it aims at"),
     ),
 )
 
@@ -151,6 +154,7 @@ VIEW = Layout(
         Item("quote_price", "", "price of a USDT", "share class"),
         Item("dust", "", "worth of the reward tokens", "share class"),
         Item("reverted", "", "1 where a bundle reverted within the last day"),
+        Item("unfinished", "", "number of actions that go on, because the market took less than they aim at"),
         Item("signal", "", "-1, 0 or 1; 0 in a mode without a signal"),
         Item("signal_trusted", "", "1 where the signal's confidence reaches the threshold"),
         Item("stop_distance", "", "distance of a stop from the price of the fill", "fraction"),

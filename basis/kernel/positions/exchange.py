@@ -114,7 +114,8 @@ def move_perp(run, lane, i, dq, price):
         state.cost[i, lane] = after * price
     state.quantity[slot, lane] = after
     state.quantity[i // shape.markets, lane] += realised
-    if shape.stops > 0 and q * after <= 0.0 and state.sets_stop[i, lane] > 0.0:
+    # an entry that only nets what is held on the other side opens nothing
+    if shape.stops > 0 and q * after <= 0.0 and state.sets_stop[i, lane] * after > 0.0:
         set_stop_and_take_profit(run, lane, i, after, price)
     return realised
 

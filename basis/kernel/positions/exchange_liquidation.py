@@ -6,11 +6,12 @@ inside the hour is price only. Cash is credited after the holding drift (`credit
 before.
 """
 
+from ..aims import forget_entries
 from ..events import emit_event
 from ..layout import codes
 from ..margin import maintenance_at, maintenance_margin, margin_at, notional_at, tier_of
 from ..numba.jit import routine, stage
-from .market_impact import slippage
+from .market_impact import note_traded, open_trading, slippage
 
 #: Newton reaches the first crossing in as many steps as tiers are crossed; there are never so many.
 _ITERATIONS = 64
@@ -130,6 +131,7 @@ def liquidate_venue(run, t, lane, venue, share):
         state.closing_cash[venue, lane] += cash - part
         state.quantity[slot, lane] = 0.0
         state.cost[i, lane] = 0.0
+        forget_entries(run, lane, k)
         run.pnl.liquidation_loss[lane] -= part * worth
     state.bounded_notional[venue, lane] = 0.0
 
@@ -179,6 +181,8 @@ def close_perp(run, t, lane, i, code, price, inside_hour):
     fee = rate * (abs(q) * paid)
     lost = -q * (paid - price) * worth
     cash = q * paid - cost
+    note_traded(run, lane, shape.tokens + i, abs(q))
+    forget_entries(run, lane, i % shape.markets)
     state.closing_cash[venue, lane] += cash - fee
     state.quantity[slot, lane] = 0.0
     state.cost[i, lane] = 0.0
@@ -284,6 +288,7 @@ def check_hour(run, t, lane):
     What meets its stop before its venue is liquidated is closed there; take-profits come last.
     """
     shape = run.shape
+    open_trading(run, t, lane)
     for v in range(shape.venues):
         if notional_at(run, t - 1, lane, v) <= 0.0:
             continue

@@ -150,11 +150,30 @@ def liquidate_loan(run, t, lane, account, scene, sums):
     return e
 
 
+@stage
+def burn_deficit(run, t, lane, account):
+    """Take the debts of an account without collateral off the book: from Aave v3.3 on, the pool bears them."""
+    shape = run.shape
+    for i in range(shape.debts):
+        due = shape.first_debt + i
+        held = run.state.quantity[due, lane]
+        if run.lent_account[shape.collaterals + i] == account and held > 0.0:
+            borne = -held * run.hour.value[due]
+            run.state.quantity[due, lane] = 0.0
+            run.pnl.deficit_borne[lane] += borne
+            e = emit_event(run, t, lane, codes.LIQUIDATION, codes.DEFICIT_BORNE, due, due, 0)
+            event = run.scratch.events[e]
+            event.quantity = -held
+            event.price = -run.hour.value[due]
+            event.reference = event.price
+            event.notional = borne
+
+
 @routine
 def liquidate_account(run, t, lane, account, scene):
     """Liquidate an account while its health factor is below 1 in a scene; returns the number of liquidations.
 
-    What no collateral covers is bad debt, and the last event says how much.
+    What no collateral covers is borne by the pool, or stays as bad debt, and the last event says how much.
     """
     done = 0
     last = -1
@@ -166,7 +185,10 @@ def liquidate_account(run, t, lane, account, scene):
         done += 1
     if done > 0:
         owed, backing, _ = sums_in_scene(run, t, lane, account, AT_ROW)
-        if owed > 0.0 and backing <= 0.0:
+        rule = run.terms.account[run.terms_index[t], account].close_rule
+        if owed > 0.0 and backing <= 0.0 and rule == AAVE_V3_3:
+            burn_deficit(run, t, lane, account)
+        elif owed > 0.0 and backing <= 0.0:
             event = run.scratch.events[last]
             event.code = codes.BAD_DEBT
             event.amount = owed

@@ -5,7 +5,8 @@ from ..layout import codes
 from ..numba.jit import routine, stage
 from .gas import pay_gas
 from .lending import borrowable, lending_sums
-from .staking import market_price_and_fee
+from .market_impact import note_traded
+from .staking import market_price_and_fee, worth_in_quote
 from .transfer import ROUNDING
 
 #: Slippage comes in steps of size: so many rounds settle it.
@@ -52,7 +53,7 @@ def size_up(run, t, lane, kind, c, put_in, gas):
     for _ in range(_ROUNDS):
         if kind == codes.LEVER_SWAP:
             reference = run.market.market_rate[t, token]
-            price, fee = market_price_and_fee(run, t, token, loan + put_in - gas, True)
+            price, fee = market_price_and_fee(run, t, lane, token, loan + put_in - gas, True)
         kappa = (1.0 - fee) * rate / price
         loan = (target * (backing + kappa * (put_in - gas)) - owed) / (1.0 + flash - target * kappa)
     return loan, price, reference, fee
@@ -81,7 +82,7 @@ def size_down(run, t, lane, order, put_in, gas):
     loan = 0.0
     for _ in range(_ROUNDS):
         sold = loan * (1.0 + flash) + gas - put_in
-        price, fee = market_price_and_fee(run, t, token, sold, False)
+        price, fee = market_price_and_fee(run, t, lane, token, sold, False)
         kappa = (1.0 - fee) * price / rate
         loan = (owed - target * backing + target * (gas - put_in) / kappa) / (1.0 - target * (1.0 + flash) / kappa)
         loan = min(loan, own)
@@ -188,6 +189,8 @@ def book_bundle(run, t, lane):
     # ether that goes through the change, fee included
     through = loan + fill.put_in - gas if up else (loan + flash + gas - fill.put_in) / (1.0 - fill.fee_rate)
     tokens = through * (1.0 - fill.fee_rate) / price if up else -(through / price)
+    if fill.kind != codes.LEVER_STAKE:
+        note_traded(run, lane, run.wallet_token[c], worth_in_quote(run, t, through))
     supplied = tokens / run.market.liquidity_index[t, c]
     if not up and -supplied >= quantity[fill.slot, lane] * (1.0 - ROUNDING):
         supplied = -quantity[fill.slot, lane]
@@ -239,7 +242,7 @@ def revert_bundle(run, t, lane, kind, action):
     slot = run.wallet.ether
     before = state.quantity[slot, lane]
     gas = pay_gas(run, t, lane, units)
-    e = emit_event(run, t, lane, codes.FILL, kind, slot, slot, action)
+    e = emit_event(run, t, lane, codes.REVERT, kind, slot, slot, action)
     event = run.scratch.events[e]
     event.quantity = state.quantity[slot, lane] - before
     event.amount = state.quantity[slot, lane] - before

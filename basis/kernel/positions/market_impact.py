@@ -34,6 +34,16 @@ def remaining_capacity(run, t, lane, place):
 
 
 @stage
+def within_capacity(run, t, lane, place, units):
+    """Of `units` those that the market still takes in this row; where it takes fewer, the action goes on in the next."""
+    left = remaining_capacity(run, t, lane, place)
+    if units > left:
+        run.state.cut_short[lane] = 1.0
+        return left
+    return units
+
+
+@stage
 def whole_lots(run, t, place, units):
     """Units rounded down to the lots in which a place trades."""
     if run.shape.limited == 0:
@@ -50,13 +60,13 @@ def accepted_quantity(run, t, lane, place, dq, held, reference):
     if run.shape.limited == 0:
         return dq, codes.FILLED
     units = abs(dq)
-    capacity = remaining_capacity(run, t, lane, place)
-    if capacity <= 0.0:
+    taken = within_capacity(run, t, lane, place, units)
+    if taken <= 0.0:
         return 0.0, codes.NO_VOLUME
     closes = held != 0.0 and abs(held + dq) <= abs(held) * _CLOSED
-    if closes and units <= capacity:
+    if closes and units <= taken:
         return dq, codes.FILLED
-    units = whole_lots(run, t, place, min(units, capacity))
+    units = whole_lots(run, t, place, taken)
     least = run.terms.lot[run.terms_index[t], place].min_notional
     if units <= 0.0 or (units * reference < least and not closes):
         return 0.0, codes.BELOW_LOT
@@ -67,17 +77,24 @@ def accepted_quantity(run, t, lane, place, dq, held, reference):
 def slippage(run, t, lane, terms, place, units, reference):
     """Fraction of price that a taker loses: by size, and by the root of its share of the volume.
 
-    Trades of the row before it count towards its share. `terms` is the index of the terms in force.
+    What the row has traded there already counts towards both. `terms` is the index of the terms in force.
     """
     tokens = run.shape.tokens
+    size = run.state.traded[place, lane] + units
     if place < tokens:
-        slip = slippage_of(run.terms.spot_slippage[terms, place], units * reference)
+        slip = slippage_of(run.terms.spot_slippage[terms, place], size * reference)
     else:
-        slip = slippage_of(run.terms.perp_slippage[terms, place - tokens], units * reference)
+        slip = slippage_of(run.terms.perp_slippage[terms, place - tokens], size * reference)
     if run.shape.limited == 0:
         return slip
-    size = run.state.traded[place, lane] + units
     return slip + run.market.impact[t, place] * math.sqrt(size)
+
+
+@stage
+def swap_slippage(run, t, lane, token, notional):
+    """Fraction of price that a swap of a token of the wallet loses, by its notional and what the row has swapped."""
+    swapped = run.state.traded[token, lane] + notional
+    return slippage_of(run.terms.spot_slippage[run.terms_index[t], token], swapped)
 
 
 @stage
@@ -108,12 +125,14 @@ def slippage_limit(run, t, lane, place, units, reference):
 @stage
 def note_traded(run, lane, place, units):
     """Count what is traded against the rest of the row."""
-    if run.shape.limited > 0:
-        run.state.traded[place, lane] += units
+    run.state.traded[place, lane] += units
 
 
 @stage
-def open_trading(run, lane):
-    """A row begins: nothing has been traded in it."""
-    for place in range(run.shape.limited):
-        run.state.traded[place, lane] = 0.0
+def open_trading(run, t, lane):
+    """Begin the trading of a row, and of the hour that ended with it: once, nothing has been traded in it."""
+    state = run.state
+    if state.traded_at[lane] != run.market.time[t]:
+        state.traded_at[lane] = run.market.time[t]
+        for place in range(run.shape.tradable):
+            state.traded[place, lane] = 0.0

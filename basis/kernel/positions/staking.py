@@ -7,18 +7,23 @@ from ..events import emit_event
 from ..layout import codes
 from ..numba.jit import routine, stage
 from .gas import can_pay_gas, pay_gas
-from .market_impact import slippage_of
+from .market_impact import note_traded, swap_slippage
 from .transfer import ROUNDING, deliver, free_queue_place
 
 
 @stage
-def market_price_and_fee(run, t, token, ether, buys):
+def market_price_and_fee(run, t, lane, token, ether, buys):
     """Price of a staking token at its market in ether, and the fee, for an order worth so much ether."""
-    terms = run.terms_index[t]
-    ether_token = run.wallet.ether - run.shape.venues
-    slip = slippage_of(run.terms.spot_slippage[terms, token], ether * run.market.spot[t, ether_token])
+    slip = swap_slippage(run, t, lane, token, worth_in_quote(run, t, ether))
     reference = run.market.market_rate[t, token]
-    return reference * (1.0 + slip if buys else 1.0 - slip), run.terms.stake[terms, token].swap_fee
+    price = reference * (1.0 + slip if buys else 1.0 - slip)
+    return price, run.terms.stake[run.terms_index[t], token].swap_fee
+
+
+@stage
+def worth_in_quote(run, t, ether):
+    """Worth of so much ether, quote units."""
+    return ether * run.market.spot[t, run.wallet.ether - run.shape.venues]
 
 
 @stage
@@ -49,8 +54,7 @@ def price_change(run, t, lane, kind, slot, destination, amount):
         reference = run.market.market_rate[t, token]
         if reference <= 0.0:
             return codes.NO_MARKET
-        notional = amount * run.market.spot[t, slot - first]
-        slip = slippage_of(run.terms.spot_slippage[run.terms_index[t], token], notional)
+        slip = swap_slippage(run, t, lane, token, amount * run.market.spot[t, slot - first])
         price = reference * (1.0 + slip) if buys else reference * (1.0 - slip)
         fee = terms.swap_fee
     else:
@@ -87,6 +91,9 @@ def book_change(run, t, lane):
     lost = tokens * (price - fill.reference) * ether
     peg = tokens * (run.hour.value[lst] - fill.reference * ether)
     due = run.market.time[t] + fill.wait_s
+    first = run.shape.venues
+    if fill.kind == codes.SWAP:
+        note_traded(run, lane, lst - first, amount * run.market.spot[t, fill.slot - first])
     run.state.quantity[fill.slot, lane] -= amount
     gas = pay_gas(run, t, lane, fill.gas_units)
     deliver(run, lane, fill.destination, received, due, fill.wait_s)

@@ -1,5 +1,6 @@
 """From an action to the route of its plan, compiled apart from the rest of the hour."""
 
+from ..aims import report_decision
 from ..context import view
 from ..layout import codes
 from ..numba.jit import kernel, stage
@@ -82,9 +83,13 @@ def route_action(handle, t, lane, place, step, unused):
     action = run.scratch.actions[lane, place]
     plan = run.plans[action.plan]
     if step == RESOLVE_TARGET:
-        action.target = resolve_target(run, lane, plan, action)
+        run.state.cut_short[lane] = 0.0
+        if action.status != codes.GOES_ON:
+            action.target = resolve_target(run, lane, plan, action)
         return 0
     sent = route(run, t, lane, plan, action, step)
+    if sent > 0:
+        report_decision(run, t, lane, place)
     for j in range(sent):
         run.scratch.orders[lane, j].action = action.code
     return sent

@@ -3,7 +3,7 @@
 from ..layout import codes
 from ..margin import initial_margin, margin_at, margin_incl_transit
 from ..numba.jit import routine, stage
-from ..positions.market_impact import fill_price, remaining_capacity, slippage_limit, whole_lots
+from ..positions.market_impact import fill_price, remaining_capacity, slippage_limit, whole_lots, within_capacity
 from .gas import THIN_MARGIN, free_usdt
 from .margin import margin_above, margin_goal, rebalance_venue_margin
 from .orders import DONE, NEGLIGIBLE, perp_place, perp_slot, write_order
@@ -71,7 +71,7 @@ def margin_per_unit(run, t, lane, i, spot, units):
 def units_that_can_be_shorted(run, t, lane, i, units):
     """Units by which a short may grow in this row: no more than its market takes, in whole lots."""
     place = run.shape.tokens + i
-    return whole_lots(run, t, place, min(units, remaining_capacity(run, t, lane, place)))
+    return whole_lots(run, t, place, within_capacity(run, t, lane, place, units))
 
 
 @stage
@@ -107,7 +107,7 @@ def units_to_buy_back(run, t, lane, venue, market, target, most):
     if short <= target or over <= 0.0:
         return 0.0
     units = min(own * ((short - target) / over), own, most)
-    units = min(units, remaining_capacity(run, t, lane, perp_place(run, venue, market)))
+    units = within_capacity(run, t, lane, perp_place(run, venue, market), units)
     held = -run.state.quantity[perp_slot(run, venue, market), lane]
     if units >= held * (1.0 - NEGLIGIBLE):
         return held
@@ -176,7 +176,10 @@ def enter_hedge(run, t, lane, plan, target, step):
     units = min(units, units_that_cash_pays(run, t, lane, plan, v, cost, carried))
     # both legs by what the thinner market takes
     ahead = long - short_units(run, lane, plan.market)
-    units = min(units, remaining_capacity(run, t, lane, token) + ahead)
+    capacity = remaining_capacity(run, t, lane, token)
+    if units > capacity + ahead:
+        run.state.cut_short[lane] = 1.0
+        units = capacity + ahead
     units = units_that_can_be_shorted(run, t, lane, i, units)
     if units <= NEGLIGIBLE * target:
         return 0
@@ -205,7 +208,7 @@ def leave_hedge(run, t, lane, plan, target, step):
         j = write_order(run, lane, j, codes.TRADE_PERP, perp_slot(run, v, plan.market), 0, units)
     else:
         units = 0.0
-    sell = min(long - max(short - units, target), capacity)
+    sell = within_capacity(run, t, lane, token, long - max(short - units, target))
     if sell < long:
         sell = whole_lots(run, t, token, sell)
     if sell > NEGLIGIBLE * long:

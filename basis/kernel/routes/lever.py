@@ -142,7 +142,7 @@ def withdraw_below_target(run, t, lane, plan, wanted):
     gas = gas_now(run, t)
     units = gas.withdraw + gas.swap
     out = wanted + units * run.market.gas_price[t]
-    worth, fee = market_price_and_fee(run, t, plan.token - run.shape.venues, out, False)
+    worth, fee = market_price_and_fee(run, t, lane, plan.token - run.shape.venues, out, False)
     held = supplied(run, t, lane, plan.collateral)
     out = out / (worth * (1.0 - fee)) if worth > 0.0 else 0.0
     return write_order(run, lane, 0, codes.WITHDRAW, plan.collateral, plan.token, min(out, held)) if out > 0.0 else DONE

@@ -3,15 +3,21 @@
 from ..layout import codes
 from ..margin import margin_at
 from ..numba.jit import routine, stage
+from ..positions.market_impact import within_capacity
 from .hedge import margin_per_unit
-from .orders import DONE, NEGLIGIBLE, is_entry, perp_slot, write_order
+from .orders import DONE, NEGLIGIBLE, is_entry, perp_place, perp_slot, write_order
+
+
+@stage
+def side_of(plan):
+    """1 where a plan holds long, -1 where it holds short."""
+    return 1.0 if plan.kind == codes.PLAN_LONG else -1.0
 
 
 @stage
 def units_on_side(run, lane, plan, venue):
     """Units that a venue's perp holds on the side of a plan, 0 where it stands on the other."""
-    q = run.state.quantity[perp_slot(run, venue, plan.market), lane]
-    q = q if plan.kind == codes.PLAN_LONG else -q
+    q = side_of(plan) * run.state.quantity[perp_slot(run, venue, plan.market), lane]
     return q if q > 0.0 else 0.0
 
 
@@ -26,7 +32,7 @@ def side_target(run, lane, plan, action):
         held += x
         if entering and x == 0.0 and run.shape.stops > 0:
             i = v * run.shape.markets + plan.market
-            state.sets_stop[i, lane] = 1.0
+            state.sets_stop[i, lane] = side_of(plan)
             state.stop_distance[i, lane] = action.stop
             state.take_profit_distance[i, lane] = action.take_profit
     if entering:
@@ -41,7 +47,6 @@ def trade_side(run, t, lane, plan, entering, target, step):
     if v >= run.shape.venues:
         return DONE
     i = v * run.shape.markets + plan.market
-    way = 1.0 if plan.kind == codes.PLAN_LONG else -1.0
     held = units_on_side(run, lane, plan, v)
     units = run.policy.weight[v, lane] * target - held
     if entering:
@@ -50,4 +55,6 @@ def trade_side(run, t, lane, plan, entering, target, step):
         worth = units > NEGLIGIBLE * target
     else:
         worth = -units > NEGLIGIBLE * held
-    return write_order(run, lane, 0, codes.TRADE_PERP, run.shape.first_perp + i, 0, way * units) if worth else 0
+    if not worth or within_capacity(run, t, lane, perp_place(run, v, plan.market), abs(units)) <= 0.0:
+        return 0
+    return write_order(run, lane, 0, codes.TRADE_PERP, run.shape.first_perp + i, 0, side_of(plan) * units)

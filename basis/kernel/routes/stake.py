@@ -2,22 +2,20 @@
 
 from ..layout import codes
 from ..numba.jit import stage
-from ..positions.market_impact import slippage_of
 from ..positions.rewards import first_reward
+from ..positions.staking import market_price_and_fee
 from .gas import all_but_gas
 from .orders import DONE, is_entry, write_order
 
 
 @stage
-def ether_per_token(run, t, plan, ether, on_market):
+def ether_per_token(run, t, lane, plan, ether, on_market):
     """Ether that a staking token brings when so much ether is asked for, slippage and fee taken off."""
-    first = run.shape.venues
-    token = plan.token - first
+    token = plan.token - run.shape.venues
     if not on_market:
         return run.market.protocol_rate[t, token]
-    terms = run.terms_index[t]
-    slip = slippage_of(run.terms.spot_slippage[terms, token], ether * run.market.spot[t, plan.pays - first])
-    return run.market.market_rate[t, token] * (1.0 - slip) * (1.0 - run.terms.stake[terms, token].swap_fee)
+    price, fee = market_price_and_fee(run, t, lane, token, ether, False)
+    return price * (1.0 - fee)
 
 
 @stage
@@ -34,7 +32,7 @@ def stake(run, t, lane, plan, action, step):
     held = run.state.quantity[plan.token, lane]
     if held <= 0.0:
         return DONE
-    worth = ether_per_token(run, t, plan, action.target, on_market)
+    worth = ether_per_token(run, t, lane, plan, action.target, on_market)
     whole = action.code == codes.EXIT_FULL or action.target > held * worth
     return write_order(run, lane, 0, kind, plan.token, plan.pays, held if whole else action.target / worth)
 

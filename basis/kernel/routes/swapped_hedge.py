@@ -2,7 +2,7 @@
 
 from ..layout import codes
 from ..numba.jit import routine, stage
-from ..positions.market_impact import remaining_capacity, whole_lots
+from ..positions.market_impact import whole_lots, within_capacity
 from ..positions.staking import market_price_and_fee
 from .gas import gas_reserve, usdt_pays_gas
 from .hedge import long_units, short_units, units_that_margin_carries, units_to_buy_back
@@ -30,7 +30,7 @@ def enter_swapped_hedge(run, t, lane, plan, target, step):
     spot = run.market.spot[t, plan.token - run.shape.venues]
     short = short_units(run, lane, plan.market)
     long = long_units(run, lane, plan, short)
-    ether, fee = market_price_and_fee(run, t, usdt - run.shape.venues, target, False)
+    ether, fee = market_price_and_fee(run, t, lane, usdt - run.shape.venues, target, False)
     cost = 1.0 / (ether * (1.0 - fee))
     if step == 0:
         return fetch_usdt(run, t, lane, target, spot, (target - long) * cost)
@@ -64,8 +64,7 @@ def shrink_short(run, t, lane, venue, market, units, short):
     slot = perp_slot(run, venue, market)
     place = perp_place(run, venue, market)
     held = -run.state.quantity[slot, lane]
-    units = min(units, held)
-    units = min(units, remaining_capacity(run, t, lane, place))
+    units = within_capacity(run, t, lane, place, min(units, held))
     units = held if units >= held * (1.0 - NEGLIGIBLE) else whole_lots(run, t, place, units)
     worth = units > WORTH_GAS * short
     return write_order(run, lane, 0, codes.TRADE_PERP, slot, 0, units) if worth else 0
