@@ -4,6 +4,7 @@ from .events import report_order
 from .layout import codes
 from .numba.jit import routine, stage
 from .positions.exchange import book_trade, price_perp, price_spot
+from .positions.gas import can_pay_gas
 from .positions.lending import (
     book_lending,
     price_borrowing,
@@ -11,7 +12,6 @@ from .positions.lending import (
     price_supply,
     price_withdrawal,
 )
-from .positions.gas import can_pay_gas
 from .positions.leverage import book_bundle, gas_units_of_bundle, price_bundle, revert_bundle
 from .positions.staking import book_change, price_change
 from .positions.transfer import book_transfer, price_transfer

@@ -10,7 +10,6 @@ import numpy as np
 from basis.errors import DataError
 from basis.kernel.keys import GAS_ASSET, QUOTE_ASSET, Key
 from basis.market import needed
-from basis.market.checks.rules import untraded_tail
 from basis.market.checks.run import cut_short, payments_at_an_end, stand_in_at_an_end
 from basis.market.needed import NeededSeries
 from basis.market.panel import Distributions, Panel, Settlements, first_stop
@@ -143,9 +142,7 @@ class PanelBuilder:
         self, series: str, sources: tuple[str, ...], span: tuple[int, int] | None
     ) -> tuple[int, int] | None:
         """The range of a perp's prices; it ends with the last trade of its own venue where no other follows."""
-        own = self.store.paths(series, sources)[0]
-        table = self.store.held(own) if self.store.folder.has(own) else None
-        stamp = untraded_tail(table.stamps, table.columns) if table is not None else None
+        stamp = self.store.last_trade(series, sources)
         if stamp is None or span is None:
             return span
         self.delisted[series] = stamp
@@ -156,8 +153,9 @@ class PanelBuilder:
         ranges = list(self.ranges())
         for series, span, _ in ranges:
             if span is None:
-                check = f"basis data check {self.store.data_dir}"
-                raise DataError(f"{series}: no value at all in its files. See `{check}`.")
+                raise DataError(
+                    f"{series}: no value at all in its files. See `basis data check {self.store.data_dir}`."
+                )
         spans = [span for _, span, _ in ranges if span is not None]
         if not spans and (start is None or end is None):
             raise DataError("No series is needed, so there is no common range: give start and end.")
@@ -198,9 +196,7 @@ class PanelBuilder:
 
     def put(self, column: str, series: str, resolved: Resolved, names: tuple[str, ...], label: str = "") -> None:
         """Store a resolved column with its source, age, coverage, notes and holes."""
-        self.columns[column] = np.ascontiguousarray(resolved.values)
-        self.ages[column], self.sources[column] = resolved.age, resolved.source
-        self.source_names[column] = names
+        self._keep(column, names, np.ascontiguousarray(resolved.values), resolved)
         rows, title = self.timestamps.size, label or series
         own = resolved.fresh & (resolved.source == 0)
         self.coverage[title] = {"own": float(own.mean()), "resolved": float(resolved.fresh.mean())}
@@ -210,8 +206,7 @@ class PanelBuilder:
         for index, name in enumerate(names[1:], start=1):
             count = int((resolved.source == index).sum())
             if count:
-                share = f"{100 * count / rows:.1f} % of rows ({count} of {rows})"
-                self._note(f"{title}: {share} stand in from {name}")
+                self._note(f"{title}: {100 * count / rows:.1f} % of rows ({count} of {rows}) stand in from {name}")
         self._warn(stand_in_at_an_end(title, names, resolved, self.timestamps))
         carried = ~resolved.fresh & ~empty & (resolved.age > 0.0)
         if carried.any():
@@ -397,9 +392,7 @@ class PanelBuilder:
         for measure, known in self.store.signals(name).items():
             resolved, column = known.at(self.timestamps, self.staleness(series)), f"{measure}|{asset}"
             old = np.isnan(resolved.values)
-            self.columns[column] = np.where(old, 0.0, resolved.values)
-            self.ages[column], self.sources[column] = resolved.age, resolved.source
-            self.source_names[column] = (name,)
+            self._keep(column, (name,), np.where(old, 0.0, resolved.values), resolved)
             self.coverage[series] = {"own": float(resolved.fresh.mean()), "resolved": float(resolved.fresh.mean())}
             if old.any():
                 self._note(f"{series}: {int(old.sum())} of {old.size} rows have no signal that is young enough: flat")
@@ -409,16 +402,16 @@ class PanelBuilder:
         series = needed.feature_series(name)
         self.files.add(needed.path_of(series))
         for measure, known in self.store.features(name).items():
-            column = f"feature|{name}.{measure}"
             resolved = known.at(self.timestamps, self.staleness(series))
-            self.columns[column] = np.ascontiguousarray(resolved.values)
-            self.ages[column], self.sources[column] = resolved.age, resolved.source
-            self.source_names[column] = (name,)
-            unknown = int(np.isnan(resolved.values).sum())
+            self._keep(f"feature|{name}.{measure}", (name,), np.ascontiguousarray(resolved.values), resolved)
+            unknown, rows = int(np.isnan(resolved.values).sum()), self.timestamps.size
             if unknown:
-                self._note(
-                    f"{series}: {measure} is not known in {unknown} of {self.timestamps.size} rows (data.max_staleness)"
-                )
+                self._note(f"{series}: {measure} is not known in {unknown} of {rows} rows (data.max_staleness)")
+
+    def _keep(self, column: str, names: tuple[str, ...], values: np.ndarray, resolved: Resolved) -> None:
+        """Store a column with the age and the source of every value."""
+        self.columns[column], self.ages[column] = values, resolved.age
+        self.sources[column], self.source_names[column] = resolved.source, names
 
     def panel(self, lenient: bool) -> Panel:
         """The finished panel.
@@ -439,7 +432,6 @@ class PanelBuilder:
             )
         if not lenient and self.too_few:
             raise DataError("\n".join(self.too_few))
-        hashes = self.store.folder.hashes
         return Panel(
             timestamps=self.timestamps,
             step_s=self.step // SECOND,
@@ -452,7 +444,7 @@ class PanelBuilder:
             coverage=self.coverage,
             holes=self.holes,
             stop=stop,
-            files={path: hashes[path] for path in sorted(self.files)},
+            files={path: self.store.folder.hashes[path] for path in sorted(self.files)},
             notes=tuple(self.notes),
             warnings=tuple(self.warnings),
         )

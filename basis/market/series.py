@@ -12,6 +12,7 @@ import numpy as np
 from basis.errors import DataError
 from basis.kernel.keys import Key
 from basis.market import needed
+from basis.market.checks.rules import untraded_tail
 from basis.market.panel import Distributions
 from basis.market.sources.bars import BarSeries
 from basis.market.sources.clock import DAY, HOUR, duration_ns
@@ -86,6 +87,12 @@ class SeriesStore:
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
+
+    def last_trade(self, series: str, sources: tuple[str, ...]) -> int | None:
+        """Last trade of a perp at its own venue, where its bars go on without any; None where they do not."""
+        own = self.paths(series, sources)[0]
+        table = self.held(own) if self.folder.has(own) else None
+        return None if table is None else untraded_tail(table.stamps, table.columns)
 
     def bars(self, series: str, sources: tuple[str, ...]) -> BarSeries:
         """The candles of a series from its sources in order."""

@@ -24,9 +24,9 @@ def make_strategy(config: Config) -> Strategy:
     ConfigError
         Where there is none of that name; the message lists those there are.
     """
-    name = config.strategy.name
-    known = name.isidentifier() and find_spec(f"{_package().__name__}.{name}") is not None
-    found = getattr(_module(name), "STRATEGY", None) if known else None
+    name, found = config.strategy.name, None
+    if name is not None and name.isidentifier() and find_spec(f"{_package().__name__}.{name}") is not None:
+        found = getattr(_module(name), "STRATEGY", None)
     if found is None:
         must = f"Must name the strategy of mode {config.mode}." + propose(str(name), strategy_names())
         raise ConfigError(f"Invalid strategy.name: {name}. {must}")

@@ -86,7 +86,8 @@ def make_shape(book: BookCounts, lanes: int = 1) -> Shape:
     first_perp = venues + tokens + collaterals + debts
     counts = {
         **book._asdict(), "lanes": lanes,
-        "stops": perps if book.stops else 0, "tradable": tokens + perps, "limited": tokens + perps if book.limited else 0,
+        "stops": perps if book.stops else 0, "tradable": tokens + perps,
+        "limited": tokens + perps if book.limited else 0,
         "signals": SIGNALS if book.stops else 0, "perps": perps, "slots": first_perp + perps, "moving": venues + tokens,
         "yielding": tokens + collaterals + debts, "lent": collaterals + debts, "first_token": venues,
         "first_collateral": venues + tokens, "first_debt": venues + tokens + collaterals, "first_perp": first_perp,

@@ -94,7 +94,7 @@ STATE = Layout(
         Item("sets_stop", "stops", "side whose opening fill sets stop and take-profit: 1 long, -1 short, 0 neither"),
         Item("stop_distance", "stops", "distance at which it sets the stop; 0 for none", "fraction"),
         Item("take_profit_distance", "stops", "distance at which it sets the take-profit; 0 for none", "fraction"),
-        Item("traded", "tradable", "units traded in a row, by token and perp; of a token of the wallet what it cost", "units"),
+        Item("traded", "tradable", "units traded in a row; of a token of the wallet the notional", "units"),
         Item("traded_at", "", "instant of that row", "seconds"),
         Item("cut_short", "", "1 where the market took less of the action under way than it aims at"),
     ),

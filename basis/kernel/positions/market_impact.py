@@ -35,7 +35,7 @@ def remaining_capacity(run, t, lane, place):
 
 @stage
 def within_capacity(run, t, lane, place, units):
-    """Of `units` those that the market still takes in this row; where it takes fewer, the action goes on in the next."""
+    """Of `units` those that the market takes in this row; where it takes fewer, the action goes on in the next."""
     left = remaining_capacity(run, t, lane, place)
     if units > left:
         run.state.cut_short[lane] = 1.0
