@@ -398,6 +398,36 @@ def test_what_is_uncovered_stays_as_bad_debt(driver, cause, valuation):
     check_accounts(result, {*EARNS, *COSTS, "liquidation_loss"})
 
 
+POOL_BEARS = {"venues.aave_v3.close_rule": [{"from": "2024-01-01", "rule": "aave_v3.3", "source": "test"}]}
+
+
+@pytest.mark.parametrize("valuation", ["market", "oracle"])
+@pytest.mark.parametrize("cause", ["rate", "index"])
+def test_from_v3_3_on_the_pool_bears_a_debt_without_collateral(driver, cause, valuation):
+    kept = lever(driver, fallen(cause, 0.7), {**HOLD, "valuation": valuation})
+    result = lever(driver, fallen(cause, 0.7), {**HOLD, **POOL_BEARS, "valuation": valuation})
+    assert held(result, POOL, STRUCK) == held(result, DEBT, STRUCK) == 0.0
+    # equity is what the wallet holds, and the column is the debt that the older rule keeps
+    assert result.equity["equity"].iloc[STRUCK] == pytest.approx(held(result, WALLET, STRUCK), rel=1e-12)
+    borne = result.attribution["deficit_borne"]
+    assert borne.iloc[STRUCK] == pytest.approx(debt(kept).iloc[STRUCK], rel=1e-9)
+    assert (borne.drop(borne.index[STRUCK]) == 0.0).all()
+    [burnt] = [event for event in events(result, "liquidation", detail="lending, borne by the pool").itertuples()]
+    assert (burnt.instrument, burnt.notional) == (DEBT, borne.iloc[STRUCK])
+    assert result.summary["bad_debt"] == 0.0
+    check_accounts(result, {*EARNS, *COSTS, "liquidation_loss", "deficit_borne"})
+    explained = result.explain(result.equity.index[STRUCK])
+    assert "deficit" in str(explained)
+
+
+def test_collateral_that_stays_keeps_its_debt(driver):
+    """What is left of the collateral still covers: nothing is borne."""
+    result = lever(driver, fallen("rate", 0.885), {**HOLD, **POOL_BEARS})
+    assert rows_of(result, "liquidation") != []
+    assert (result.attribution["deficit_borne"] == 0.0).all()
+    assert held(result, POOL, -1) > 0.0
+
+
 def test_bad_debt_is_no_low_loan_to_value(driver):
     """A debt without collateral is beyond every limit of the loan to value."""
     result = lever(driver, fallen("rate", 0.7), {**HOLD, "risk.limits": {"ltv": {"warning": 0.9, "critical": 0.94}}})
