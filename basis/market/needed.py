@@ -240,8 +240,8 @@ def columns_of(path: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, 
 
 
 def is_series(path: str) -> bool:
-    """Whether a file is a series of values by instants, not a table of days."""
-    return not path.startswith(f"{REWARDS}/")
+    """Whether a file is a series of the market, not a table of days or a file of one's own."""
+    return path.split("/", 1)[0] not in (REWARDS, FEATURES)
 
 
 def mark_path(path: str) -> str:

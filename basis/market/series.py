@@ -213,7 +213,7 @@ class SeriesStore:
             table = self.folder.table(path, names)
             return {found: StepSeries(table.stamps, values) for found, values in table.columns.items()}
 
-        return self._cached((path,), make)
+        return self.cached((path,), make)
 
     def distribution(self, symbol: str) -> Distributions | None:
         """Payouts of a reward token, as its venue's terms read them; None where the data set has no table of them."""

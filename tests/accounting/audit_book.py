@@ -77,13 +77,15 @@ class OutsideBook:
     def step(self, row, events, due):
         """Apply a row's events; `due` holds the funding that the files say is due: [(key, instant, rate, mark)]."""
         events = list(events)
+        self.traded = {}
         self._inside_the_hour(row, events)
         self._funding(row, events, due)
         self._at_the_mark(row, events)
         seen = False
         ready = [trip for trip in self.moving if trip[0] <= self.stamps[row]]
         for event in events:
-            if event.kind == "decision" and not seen:
+            # a decision of the row before (`next_bar`) is carried out before the risk is kept
+            if event.kind == "decision" and not seen and event.effective_at == self.stamps[row]:
                 seen = True
                 self._ratios(row)
             if event.kind == "arrival":
@@ -296,7 +298,9 @@ class OutsideBook:
         stamp, worth = self.stamps[row], self.price["USDT"][row]
         symbol = split(event.instrument)[2] + ("USDT" if market == "spot" else "")
         size, side = abs(event.quantity), 1.0 if event.quantity > 0.0 else -1.0
-        slip = self.terms.slippage(stamp, event.venue, market, symbol, size * reference) if self.costly else 0.0
+        # slices of a row pay for their sum so far
+        total = self.traded[event.instrument] = self.traded.get(event.instrument, 0.0) + size
+        slip = self.terms.slippage(stamp, event.venue, market, symbol, total * reference) if self.costly else 0.0
         rate = self.terms.taker(stamp, event.venue, market) if self.costly else 0.0
         price = reference * (1.0 + side * slip)
         self.expect(market, row, "reference", event.reference_price, reference)

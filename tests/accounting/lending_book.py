@@ -149,7 +149,8 @@ def by_hand(panel, book, rule="aave_v3.0", share_class="USDT", valuation="market
     for t in range(rows):
         lent, owed = units(t)
         start = dict(lent), dict(owed)
-        done, pnl = [], dict.fromkeys(("supply_yield", "borrow_cost", "delta_pnl", "peg_pnl", "liquidation_loss"), 0.0)
+        columns_booked = ("supply_yield", "borrow_cost", "delta_pnl", "peg_pnl", "liquidation_loss", "deficit_borne")
+        done, pnl = [], dict.fromkeys(columns_booked, 0.0)
         scenes = [eth[t]]
         if t > 0:
             down = min(columns["low|spot|ETH"][t], eth[t - 1], eth[t])
@@ -174,6 +175,10 @@ def by_hand(panel, book, rule="aave_v3.0", share_class="USDT", valuation="market
                 lost = x.taken * price_of(x.lent, x.eth) - x.repaid * price_of(x.owed, x.eth)
                 pnl["liquidation_loss"] -= lost * share
                 pnl["peg_pnl"] += x.taken * (price_of(x.lent, x.eth) * share - worth(x.lent, x.eth, t))
+        if done and rule == "aave_v3.3" and not any(v > 0.0 for v in lent.values()):
+            # the pool bears what no collateral is left to cover
+            pnl["deficit_borne"] = sum(v * worth(s, eth[t], t) for s, v in owed.items())
+            owed = dict.fromkeys(owed, 0.0)
         found = [(health(*start, price), loan_to_value(*start, price)) for price in scenes]
         equity = sum(v * worth(s, eth[t], t) for s, v in lent.items())
         equity -= sum(v * worth(s, eth[t], t) for s, v in owed.items())

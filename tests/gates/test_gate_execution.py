@@ -38,7 +38,7 @@ def traded(request):
 def deep(panel, volume):
     """The panel with one volume for its spot and its perps, base units an hour; their volatility is none."""
     names = [name.partition("|")[2] for name in panel.columns if name.startswith("mark|")] + ["spot|BTC"]
-    known = {f"volume|{name}": np.asarray(volume, dtype=float).copy() for name in names}
+    known = {f"volume|{name}": np.broadcast_to(np.asarray(volume, dtype=float), len(panel)).copy() for name in names}
     return replace(panel, columns={**panel.columns, **known})
 
 
@@ -89,7 +89,7 @@ def test_impact_is_the_root_of_the_share_of_the_volume(traded, mode):
     assert len(deals) > 5
     for deal in deals.itertuples():
         kind = "spot" if ":BaseToken:" in deal.instrument else "perp"
-        slip = slippage_rate(deal.venue, kind, deal.units * deal.reference_price)
+        slip = slippage_rate(deal.venue, kind, (deal.before + deal.units) * deal.reference_price)
         slip += 0.8 * deal.volatility * np.sqrt((deal.before + deal.units) / deal.volume)
         paid = np.sign(deal.quantity) * (deal.price / deal.reference_price - 1.0)
         assert paid == pytest.approx(slip, rel=1e-9)
@@ -242,7 +242,7 @@ def test_a_resting_order_is_filled_where_the_market_went_beyond_it(traded, mode)
             assert deal.price == limit
         else:
             kind = "spot" if spot else "perp"
-            slip = slippage_rate(deal.venue, kind, deal.units * deal.reference_price)
+            slip = slippage_rate(deal.venue, kind, (deal.before + deal.units) * deal.reference_price)
             assert deal.price == pytest.approx(deal.reference_price * (1.0 + np.sign(deal.quantity) * slip), rel=1e-12)
         assert deal.slippage == pytest.approx(deal.quantity * (deal.price - deal.reference_price), rel=1e-9, abs=1e-9)
     assert makers

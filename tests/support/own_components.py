@@ -65,12 +65,20 @@ class PlainBasis(basis.StrategyManager):
 class PlainExchange(basis.SimulationClient):
     """Spot and perps at the row's prices: slippage, fee and margin from the venue's configuration, in plain Python.
 
-    Whatever else is asked of an exchange is left to the kernel.
+    Whatever else is asked of an exchange is left to the kernel. Slippage goes by what the row has traded so far.
     """
 
     async def execute(self, order):
         if order.kind not in ("spot", "perp"):
             return await super().execute(order)
+        traded = self.__dict__.setdefault("traded", {})
+        before = traded.get((order.timestamp, order.instrument), 0.0)
+        fill = await self.trade(order, before)
+        if fill:
+            traded[order.timestamp, order.instrument] = before + abs(fill.quantity)
+        return fill
+
+    async def trade(self, order, before):
         venue, units = self.config.venues[self.venue], order.quantity
         when = datetime.fromtimestamp(order.timestamp // 1_000_000_000, UTC)
         market = await self.data_provider.get_market_data(order.timestamp)
@@ -80,7 +88,7 @@ class PlainExchange(basis.SimulationClient):
         spot = order.kind == "spot"
         reference = market[f"spot|{coin}"] if spot else market[f"mark|{order.instrument}"]
         buckets = venue.slippage(order.kind, f"{coin}USDT").at(when).buckets
-        notional = abs(units) * reference
+        notional = (before + abs(units)) * reference
         slip = next(b.bps for b in buckets if notional <= b.max_notional) * 1e-4
         price = reference * (1.0 + slip) if units > 0.0 else reference * (1.0 - slip)
         rate = (venue.spot_fee if spot else venue.perp_fee).at(when).taker
