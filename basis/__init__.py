@@ -4,7 +4,7 @@ Run a mode and look at the result:
 
 >>> result = basis.backtest("btc_basis", start="2024-06-01", end="2024-06-30")
 >>> result.status, result.attribution.shape
-('complete', (697, 15))
+('complete', (697, 16))
 >>> figure = result.plot.overview()
 
 ======================================  ============================================================================

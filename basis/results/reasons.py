@@ -140,7 +140,12 @@ class Reasons:
     # --- values before the decision ------------------------------------------------------------------------------
 
     def decision_of(self, row: int) -> int:
-        """Place of the first decision of a row among the events; that of the row's end where there is none."""
+        """Place of the first decision of a row among the events; that of the row's end where there is none.
+
+        With `next_bar` what is decided in a row stands in the next one, beside its orders.
+        """
+        if self.config.fill == "next_bar":
+            return int(self._end[row])
         span = slice(self._first[row], self._end[row])
         found = np.flatnonzero(self._fields["kind"][span] == "decision")
         return int(span.start + found[0]) if found.size else int(span.stop)
@@ -292,7 +297,10 @@ def with_triggers(events: Table, reasons: Reasons) -> Table:
     decisions = np.flatnonzero(events["kind"] == "decision")
     if not decisions.size:
         return events
-    rows = np.searchsorted(reasons.equity["timestamp"], events["timestamp"][decisions])
+    decided, stamps = events["effective_at"][decisions], reasons.equity["timestamp"]
+    # what was decided before a run went on has its reasons there
+    decisions, decided = decisions[decided >= stamps[0]], decided[decided >= stamps[0]]
+    rows = np.searchsorted(stamps, decided)
     texts = {int(row): "; ".join(reasons.triggers(int(row))) for row in np.unique(rows)}
     details: Any = events["detail"].copy()
     for place, row in zip(decisions, rows, strict=True):

@@ -119,6 +119,10 @@ def test_every_table_of_a_resumed_run_is_that_of_the_whole(name):
                     # of a transfer before the checkpoint the rest knows the arrival only
                     sent_before = (np.asarray(other["kind"])[mine] == "arrival") & (right == "")
                     left = np.where(sent_before, "", left)
+                if (table, column) == ("events", "detail"):
+                    # why something was decided is worked out from tables, which begin with the checkpoint
+                    told = np.asarray(one["kind"])[later] != "decision"
+                    left, right = left[told], right[told]
                 same = left == right
                 if left.dtype.kind == "f":
                     same |= np.isnan(left) & np.isnan(right)

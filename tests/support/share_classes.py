@@ -37,8 +37,8 @@ def assert_same_but_for_the_numeraire(usdt, ether_, exact=1e-12):
             rtol=1e-8, atol=exact * scale, err_msg=name,
         )  # fmt: skip
     one, other = usdt.events, ether_.events
-    # what an alert or an error says holds numbers
-    worded = one["kind"].isin(["alert", "error"])
+    # what an alert or an error says, and why something was decided, holds numbers
+    worded = one["kind"].isin(["alert", "error", "decision"])
     same = ["timestamp", "kind", "action", "instrument"]
     assert one[same].equals(other[same])
     assert one["detail"][~worded].equals(other["detail"][~worded])
