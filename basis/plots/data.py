@@ -11,7 +11,7 @@ from basis.plots import theme
 #: Kinds of the event table.
 EVENT_KINDS = (
     "decision", "order", "fill", "reject", "transfer", "arrival", "funding", "reward", "liquidation", "alert", "flow",
-    "data", "error",
+    "data", "error", "revert",
 )  # fmt: skip
 #: Risk measures whose low values are the dangerous ones.
 LOWER_IS_WORSE = ("margin_ratio", "health_factor")

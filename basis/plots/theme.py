@@ -32,7 +32,7 @@ COLUMNS = {
     "transfer_fees": Label("transfer fees", "#FFAABB"),
     "flash_fees": Label("flash fees", "#555555"),
     "liquidation_loss": Label("liquidation loss", "#CC3311"),
-    "deficit_borne": Label("deficit borne", "#999933"),
+    "deficit_borne": Label("deficit borne", "#309060"),
 }
 #: Colours of exchanges.
 VENUES = {"binance": "#0077BB", "bybit": "#AA3377", "okx": "#009988"}
@@ -68,6 +68,7 @@ MARKS = {
     "order": "#33BBEE",
     "fill": "#117733",
     "reject": "#EE7733",
+    "revert": "#EE7733",
     "transfer": "#332288",
     "arrival": "#AA4499",
     "funding": "#DDAA33",

@@ -311,7 +311,7 @@ def test_filled_a_bar_later_delta_is_back_in_its_band_a_bar_later(mode, sample_d
     off = np.flatnonzero(drift(result, mode) > 0.02)
     assert 0 < len(off) < 20
     assert (np.diff(off) > 1).all()
-    decided = set(events(result, "decision")["timestamp"])
+    decided = set(events(result, "decision")["effective_at"])
     assert {result.exposure.index[i] for i in off} <= decided
 
 

@@ -142,7 +142,7 @@ def test_the_strategy_is_asked_where_the_compiled_loop_asks(case, watched, sampl
     decided = [call.given[0] for call in log.of("strategy_manager", "make_decision")]
     assert decided == asked
     assert [call.given[0] for call in log.of("data_provider", "get_market_data")] == asked
-    rows = compiled.events.query("kind == 'decision'").timestamp
+    rows = compiled.events.query("kind == 'decision'").effective_at
     assert {stamp.as_unit("ns").value for stamp in rows} <= set(asked)
     assert case == "struck" or len(asked) < len(compiled.equity) / 2
 

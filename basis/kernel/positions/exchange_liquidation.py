@@ -175,6 +175,7 @@ def close_perp(run, t, lane, i, code, price, inside_hour):
     worth = run.hour.value[venue]
     if inside_hour:
         add_drift_to_close(run, lane, i, run.market.mark[t - 1, i], price)
+    open_trading(run, t, lane)
     slip = slippage(run, t, lane, terms, shape.tokens + i, abs(q), price)
     paid = price * (1.0 - slip) if q > 0.0 else price * (1.0 + slip)
     rate = run.terms.venue[terms, venue].perp_taker
@@ -288,7 +289,6 @@ def check_hour(run, t, lane):
     What meets its stop before its venue is liquidated is closed there; take-profits come last.
     """
     shape = run.shape
-    open_trading(run, t, lane)
     for v in range(shape.venues):
         if notional_at(run, t - 1, lane, v) <= 0.0:
             continue

@@ -30,6 +30,7 @@ MARK_SYMBOLS = {
     "order": (">", 4),
     "fill": ("o", 4),
     "reject": ("x", 5),
+    "revert": ("P", 5),
     "transfer": (">", 5),
     "arrival": ("<", 5),
     "funding": ("d", 3.5),

@@ -22,6 +22,7 @@ MARK_SYMBOLS = {
     "order": ("triangle-right", 8),
     "fill": ("circle", 7),
     "reject": ("x-thin-open", 8),
+    "revert": ("hourglass-open", 8),
     "transfer": ("triangle-right", 9),
     "arrival": ("triangle-left", 9),
     "funding": ("diamond", 6),

@@ -19,6 +19,8 @@ def liquidation_text(run: RunData, event: int) -> str:
         text = f"{'bought' if quantity > 0.0 else 'sold'} {abs(quantity):,.6g} {symbol} at {price:,.2f} USDT"
     if "bad debt" in str(events["detail"][event]):
         text += f", bad debt of {run.money(float(events['amount'][event]))}"
+    if "borne by the pool" in str(events["detail"][event]):
+        return f"debt without collateral at {venue}, {run.money(float(events['notional'][event]))}: borne by the pool"
     return f"liquidation at {venue}: {text}" + (f", penalty {run.money(fee)}" if fee else "")
 
 
@@ -57,6 +59,8 @@ def event_text(run: RunData, event: int) -> str:
         return f"{detail} order: {quantity:+,.6g} {what}" if quantity else f"{detail} order: {what}"
     if kind == "reject":
         return f"rejected, {what}: {detail}"
+    if kind == "revert":
+        return f"{detail} reverted, gas {run.money(float(events['gas'][event]))}"
     if kind == "flow":
         return f"flow of {amount:+,.6g}" + (f" ({detail})" if detail else "")
     return f"{kind}: {detail}"
