@@ -109,7 +109,7 @@ def _assumed_costs(config: Any, summary: Mapping[str, Any], events: Table, earne
     yield Doubt(
         part,
         f"Costs of {_money(total, share_class)} ({_share(part)} of what was earned) rest on tables marked assumption: "
-        f"{parts}. At twice that the return were about {twice:.2%}.".replace("-", "−"),
+        f"{parts}. At twice that, the return would be about {twice:.2%}.".replace("-", "−"),
     )
 
 
