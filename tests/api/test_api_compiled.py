@@ -154,7 +154,7 @@ def test_what_a_view_shows_of_assets_and_instruments(cell):
         "amount"
     ].iloc[0]
     short = -before[[name for name in before.index if name.endswith(":Perp:BTCUSDT")]].sum()
-    assert left.iloc[0] == pytest.approx(0.25 * short, rel=1e-9)
+    assert left == pytest.approx(0.25 * short, rel=1e-9)
 
 
 def test_it_may_be_asked_in_every_row(cell):
