@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
-from numba import from_dtype, types
+from numba import carray, from_dtype, types
 
 from ..config.fields import nearest
 from ..errors import InputError
@@ -20,8 +20,6 @@ from ..kernel.numba.named_arrays import (
     FixedNames,
     NamedArrays,
     literal_text,
-    pointer,
-    vector,
 )
 from ..market.watched import WatchedColumns
 from .book_names import MOST_NAMES, NOTHING, ONE, SEPARATOR, BookNames, Names
@@ -61,13 +59,13 @@ _SEEN, _OF_POLICY = _fixed_places(VIEW), _fixed_places(POLICY)
 _FIRST_OWN, _FIRST_WEIGHT = _OF_POLICY["own"], _OF_POLICY[""]
 
 _POLICY = NamedArrays(
-    "policy", [pointer(types.float64)],
+    "policy", [types.float64],
     lambda name, options: _no_attribute("A policy", name, options),
     FixedNames({name: _OF_POLICY[name] for name in POLICY_NUMBERS if name in _OF_POLICY}),
 )  # fmt: skip
 #: The numbers that the kernel has written for the strategy, its policy, and the places of what it names.
 _VIEW = NamedArrays(
-    "view", [pointer(types.float64), pointer(types.float64), pointer(types.int64)],
+    "view", [types.float64, types.float64, types.int64],
     lambda name, options: _no_attribute("A view", name, options),
     FixedNames(
         {name: _SEEN[name] for name in NUMBERS}, {name: _SEEN[name] for name in FLAGS},
@@ -77,14 +75,12 @@ _VIEW = NamedArrays(
 )  # fmt: skip
 #: The actions of a decision, what is noted of it, and the places of what it names.
 _ACT = NamedArrays(
-    "act",
-    [
-        (from_dtype(records.ACTION), (codes.ACTIONS,)),
-        vector(types.float64, codes.DECISION_NOTES),
-        vector(types.int64, MOST_NAMES),
-    ],
+    "act", [from_dtype(records.ACTION), types.float64, types.int64],
     lambda name, options: _no_attribute("An act", name, options),
-)
+)  # fmt: skip
+
+
+# What the methods do is compiled once for all strategies, over the addresses of the arrays.
 
 
 def _number(seen, policy, places, name):
@@ -208,7 +204,7 @@ def _write_action(actions, notes, code, plan, amount, stop, take_profit):
         fault, number = BAD_STOP, stop
     elif not (take_profit >= 0.0 and take_profit < codes.TOO_LARGE):
         fault, number = BAD_TAKE_PROFIT, take_profit
-    elif count >= actions.shape[0]:
+    elif count >= codes.ACTIONS:
         fault = TOO_MANY
     if fault > 0:
         notes[COUNT], notes[FAULT], notes[CODE], notes[PLAN], notes[NUMBER] = -1.0, fault, code, plan, number
@@ -225,20 +221,27 @@ def _write_action(actions, notes, code, plan, amount, stop, take_profit):
 _write = stage(_write_action)
 
 
+def _write_at(actions, notes, code, plan, amount, stop, take_profit):
+    _write(carray(actions, (codes.ACTIONS,)), notes, code, plan, amount, stop, take_profit)
+
+
+_add_action = stage(_write_at)
+
+
 def _counted(actions, notes, places):
     return int(notes[COUNT])
 
 
 def _enter(actions, notes, places, code, plan, amount, stop, take_profit):
-    _write(actions, notes, code, places[plan], amount, stop, take_profit)
+    _add_action(actions, notes, code, places[plan], amount, stop, take_profit)
 
 
 def _leave(actions, notes, places, code, plan, amount):
-    _write(actions, notes, code, places[plan], amount, 0.0, 0.0)
+    _add_action(actions, notes, code, places[plan], amount, 0.0, 0.0)
 
 
 def _sell(actions, notes, places, code, plan):
-    _write(actions, notes, code, places[plan], 0.0, 0.0, 0.0)
+    _add_action(actions, notes, code, places[plan], 0.0, 0.0, 0.0)
 
 
 _count_of, _enter_by, _leave_by, _sell_by = stage(_counted), stage(_enter), stage(_leave), stage(_sell)

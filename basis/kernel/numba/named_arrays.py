@@ -7,7 +7,7 @@ Python object that the methods ask while they are compiled. So ``view.equity`` b
 
 Examples
 --------
->>> names = NamedArrays("prices", [pointer(types.float64)], complain, FixedNames({"equity": 0}))
+>>> names = NamedArrays("prices", [types.float64], complain, FixedNames({"equity": 0}))
 >>> price_at = stage(lambda prices, place: prices[place])
 >>> @names.method("price", price_at)
 ... def price(view, asset):
@@ -20,7 +20,6 @@ Examples
 
 import hashlib
 import inspect
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -47,32 +46,15 @@ class _NamesType(types.Type):
         super().__init__(name=f"basis.{owner.name}.{digest}")
 
 
-def vector(dtype: Any, length: int) -> tuple[Any, tuple[int, ...]]:
-    """Declaration of a C-contiguous array of one axis: its type of items and its shape."""
-    return dtype, (length,)
+_VECTOR = types.Array(types.float64, 1, "C")
 
 
-def pointer(dtype: Any) -> tuple[Any, tuple[int, ...]]:
-    """Declaration of an array of one axis whose length differs between books; its places are not checked."""
-    return dtype, ()
-
-
-def _array_type(dtype: Any, shape: Sequence[int]) -> Any:
-    return types.Array(dtype, len(shape), "C") if shape else types.CPointer(dtype)
-
-
-def _array_at(context: Any, builder: Any, pointer: Any, dtype: Any, shape: Sequence[int]) -> Any:
-    """An array without an owner, of constant shape and strides; a pointer where no shape is given."""
-    kind = _array_type(dtype, shape)
-    if not shape:
-        return builder.bitcast(pointer, context.get_value_type(kind))
-    array = context.make_array(kind)(context, builder)
-    size = context.get_abi_sizeof(context.get_data_type(dtype))
-    lengths = [context.get_constant(types.intp, length) for length in shape]
-    strides = [context.get_constant(types.intp, size * math.prod(shape[axis + 1 :])) for axis in range(len(shape))]
-    data = builder.bitcast(pointer, array.data.type)
-    item = context.get_constant(types.intp, size)
-    populate_array(array, data=data, shape=lengths, strides=strides, itemsize=item, meminfo=None)
+def _vector_at(context: Any, builder: Any, pointer: Any, length: int) -> Any:
+    """An array of numbers without an owner, of constant length."""
+    array = context.make_array(_VECTOR)(context, builder)
+    size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(types.float64)))
+    shape, data = [context.get_constant(types.intp, length)], builder.bitcast(pointer, array.data.type)
+    populate_array(array, data=data, shape=shape, strides=[size], itemsize=size, meminfo=None)
     return array._getvalue()
 
 
@@ -99,8 +81,7 @@ class NamedArrays:
     Parameters
     ----------
     name : of the kind
-    arrays : what a value stands over, one of them or three, each declared by `vector`, by `pointer` or by (type of
-        items, shape)
+    arrays : type of the items of each array that a value stands over; one of them or three
     unknown : called with a name that is none of the others and no method, and all that there are; raises
     fixed : names of the first array, of float64
     texts : name → the text that methods are given for it
@@ -114,7 +95,7 @@ class NamedArrays:
     def __init__(
         self,
         name: str,
-        arrays: Sequence[tuple[Any, Sequence[int]]],
+        arrays: Sequence[Any],
         unknown: Callable[[str, Sequence[str]], Any],
         fixed: FixedNames = NO_FIXED_NAMES,
         texts: Mapping[str, str] | None = None,
@@ -144,7 +125,7 @@ class NamedArrays:
 
         Parameters
         ----------
-        body : made by `jit.stage`; called with the arrays of the value, the numbers, and the arguments that it takes.
+        body : made by `jit.stage`; called with the addresses of the arrays, the numbers, and the arguments that it takes.
             It is compiled once for all subjects: only the call of it belongs to a user's function
         returns : type of what it returns
         takes : type of each argument that is known only when the code runs
@@ -183,16 +164,9 @@ class NamedArrays:
         return _intrinsic(lambda typingctx, first, second, third: (kind(first, second, third), generate))
 
     @property
-    def array_types(self) -> list[Any]:
-        """Type of each array that a value stands over."""
-        return [_array_type(*declared) for declared in self._arrays]
-
-    def arrays(self, context: Any, builder: Any, value: Any) -> list[Any]:
-        """The arrays that a value stands over, in machine code."""
-        return [
-            _array_at(context, builder, builder.extract_value(value, place), *declared)
-            for place, declared in enumerate(self._arrays)
-        ]
+    def pointers(self) -> list[Any]:
+        """Type of the address of each array that a value stands over."""
+        return [types.CPointer(dtype) for dtype in self._arrays]
 
     def _type_of(self, kind: Any, name: str) -> Any:
         if name in self._numbers or name in self._flags:
@@ -203,7 +177,7 @@ class NamedArrays:
         if name in self._flags:
             return types.boolean
         if name in self._vectors:
-            return _array_type(types.float64, (1,))
+            return _VECTOR
         if name in self._texts:
             return types.literal(self._texts[name])
         if name in self._parts:
@@ -231,7 +205,7 @@ class NamedArrays:
 
         if name in self._vectors:
             first, length = self._vectors[name]
-            return _array_at(context, builder, at(first), types.float64, (length,))
+            return _vector_at(context, builder, at(first), length)
         if name in self._numbers:
             return builder.load(at(self._numbers[name]))
         number = builder.load(at(self._flags[name]))
@@ -282,8 +256,11 @@ class _Method:
         kind, *given = sig.args
         numbers = self._declared(kind, *given)
         taken = [i for i, parameter in enumerate(self._parameters) if parameter.name in self._takes]
-        kinds = [*self._owner.array_types, *(types.int64 for _ in numbers), *(given[i] for i in taken)]
-        values = self._owner.arrays(context, builder, args[0])
+        kinds = [*self._owner.pointers, *(types.int64 for _ in numbers), *(given[i] for i in taken)]
+        values = [
+            builder.bitcast(builder.extract_value(args[0], place), context.get_value_type(pointer))
+            for place, pointer in enumerate(self._owner.pointers)
+        ]
         values += [context.get_constant(types.int64, number) for number in numbers] + [args[1 + i] for i in taken]
         body = context.typing_context.resolve_value_type(self._body)
         called = body.get_call_type(context.typing_context, tuple(kinds), {})
