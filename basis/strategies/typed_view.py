@@ -228,6 +228,21 @@ def _write_at(actions, notes, code, plan, amount, stop, take_profit):
 _add_action = stage(_write_at)
 
 
+def _none_yet(notes):
+    notes[COUNT] = 0.0
+
+
+def _noted(notes):
+    return int(notes[COUNT])
+
+
+def _parameter(policy, place):
+    return policy[place]
+
+
+_begin, _count_noted, _own = stage(_none_yet), stage(_noted), stage(_parameter)
+
+
 def _counted(actions, notes, places):
     return int(notes[COUNT])
 
@@ -331,15 +346,16 @@ def compiled_decision(
     parameters : how many it takes after the view and the act
     part : how it is compiled
     """
-    own = "".join(f", policy[{_FIRST_OWN + place}]" for place in range(parameters))
+    own = "".join(f", own(policy, {_FIRST_OWN + place})" for place in range(parameters))
     text = (
         "def decide(seen, policy, actions, notes, places):\n"
-        f"    notes[{COUNT}] = 0.0\n"
+        "    begin(notes)\n"
         f"    body(view_of(seen, policy, places), act_of(actions, notes, places){own})\n"
-        f"    return int(notes[{COUNT}])\n"
+        "    return count(notes)\n"
     )
     made: dict[str, Any] = {
         "body": part(function), "view_of": _VIEW.over(names, key), "act_of": _ACT.over(names, key),
+        "begin": _begin, "own": _own, "count": _count_noted,
     }  # fmt: skip
     exec(text, made)
     return made["decide"]
