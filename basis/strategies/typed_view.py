@@ -15,7 +15,7 @@ from ..config.fields import nearest
 from ..errors import InputError
 from ..kernel.layout import codes, records
 from ..kernel.layout.state import POLICY, VIEW
-from ..kernel.numba.jit import stage
+from ..kernel.numba.jit import routine, stage
 from ..kernel.numba.named_arrays import (
     FixedNames,
     NamedArrays,
@@ -259,7 +259,9 @@ def _sell(actions, notes, places, code, plan):
     _add_action(actions, notes, code, places[plan], 0.0, 0.0, 0.0)
 
 
-_count_of, _enter_by, _leave_by, _sell_by = stage(_counted), stage(_enter), stage(_leave), stage(_sell)
+_count_of = stage(_counted)
+# a strategy writes few actions, in few of its rows: inlined, they would take longer to compile
+_enter_by, _leave_by, _sell_by = routine(_enter), routine(_leave), routine(_sell)
 
 
 @_ACT.method("count", _count_of, types.int64)

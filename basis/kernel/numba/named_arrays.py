@@ -282,10 +282,14 @@ def literal_text(what: str, text: Any, example: str = "'BTC'") -> str:
     return text.literal_value
 
 
+#: Lines of the compiler around what it has to say.
+_FRAME = ("Failed in nopython mode", "- Resolution failure for ")
+
+
 def reason(error: Exception, function: Callable) -> str:
     """What the compiler has to say of a function, in a line, with the line of its source."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    lines = [line.strip() for line in text.splitlines() if not line.startswith("Failed in nopython mode")]
+    lines = [line.strip() for line in text.splitlines() if not line.startswith(_FRAME)]
     named = [line.partition(": ")[2] for line in lines if re.match(r"\w+Error: ", line)]
     said = next((line for line in (*named, *lines) if line), "")
     place = re.findall(rf'"{re.escape(function.__code__.co_filename.rpartition("/")[2])}", line (\d+)', text)
