@@ -344,7 +344,7 @@ class RunState:
     @property
     def events_written(self) -> int:
         """Number of events so far."""
-        return int(self.scratch.count[0])
+        return self.loop.run_context.scratch.count.item(0)
 
     @property
     def events(self) -> np.recarray:
@@ -359,7 +359,7 @@ class RunState:
     @property
     def timestamp(self) -> int | None:
         """Instant of the current row, ns UTC."""
-        return None if self.row is None else int(self.panel.timestamps[self.row])
+        return None if self.row is None else self.panel.timestamps.item(self.row)
 
     @property
     def equity(self) -> float:

@@ -1,6 +1,7 @@
 """Time spent in each component, what it calls left out."""
 
 import time
+from collections import defaultdict
 from types import TracebackType
 from typing import Self
 
@@ -9,7 +10,7 @@ class Stopwatch:
     """``with clock.of(name): …`` counts for `name` what no inner name counts."""
 
     def __init__(self) -> None:
-        self.spent: dict[str, float] = {}
+        self.spent: dict[str, float] = defaultdict(float)
         self._running: list[str] = []
         self._next = ""
         self._mark = time.perf_counter()
@@ -39,6 +40,5 @@ class Stopwatch:
     def _switch(self) -> None:
         now = time.perf_counter()
         if self._running:
-            name = self._running[-1]
-            self.spent[name] = self.spent.get(name, 0.0) + now - self._mark
+            self.spent[self._running[-1]] += now - self._mark
         self._mark = now
