@@ -21,24 +21,22 @@ class Stopwatch:
         return self
 
     def __enter__(self) -> Self:
-        self._switch()
-        self._running.append(self._next)
+        now, running = time.perf_counter(), self._running
+        if running:
+            self.spent[running[-1]] += now - self._mark
+        self._mark = now
+        running.append(self._next)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._switch()
-        name = self._running.pop()
+        now, name = time.perf_counter(), self._running.pop()
+        self.spent[name] += now - self._mark
+        self._mark = now
         if error is not None and (self._failed is None or self._failed[1] is not error):
             self._failed = (name, error)
 
     def where(self, error: BaseException) -> str | None:
         """The innermost name that an error has passed."""
         return self._failed[0] if self._failed is not None and self._failed[1] is error else None
-
-    def _switch(self) -> None:
-        now = time.perf_counter()
-        if self._running:
-            self.spent[self._running[-1]] += now - self._mark
-        self._mark = now

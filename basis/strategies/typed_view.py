@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
-from numba import carray, from_dtype, types
+from numba import from_dtype, types
 
 from ..config.fields import nearest
 from ..errors import InputError
@@ -19,10 +19,11 @@ from ..kernel.numba.jit import routine, stage
 from ..kernel.numba.named_arrays import (
     FixedNames,
     NamedArrays,
+    array_at,
     literal_text,
 )
 from ..market.watched import WatchedColumns
-from .book_names import MOST_NAMES, NOTHING, ONE, SEPARATOR, BookNames, Names
+from .book_names import NOTHING, ONE, SEPARATOR, BookNames, Names
 from .view import FLAGS, NO_SUCH_VENUE, NUMBERS, POLICY_NUMBERS, TEXTS, SeenView
 
 #: Actions that a strategy may name.
@@ -222,7 +223,7 @@ _write = stage(_write_action)
 
 
 def _write_at(actions, notes, code, plan, amount, stop, take_profit):
-    _write(carray(actions, (codes.ACTIONS,)), notes, code, plan, amount, stop, take_profit)
+    _write(array_at(actions, (codes.ACTIONS,)), notes, code, plan, amount, stop, take_profit)
 
 
 _add_action = stage(_write_at)

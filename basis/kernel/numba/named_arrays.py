@@ -30,11 +30,14 @@ from numba.core.typing import signature
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr
 from numba.extending import lower_builtin, lower_getattr_generic, models, register_model
 from numba.np.arrayobj import populate_array
+from numba.np.numpy_support import carray
 
 # It is typed too narrowly upstream.
 _intrinsic: Any = extending.intrinsic
 #: What is raised where a function cannot be compiled; see `reason`.
 CompileError = errors.NumbaError
+#: array_at(address, shape): the array that stands at an address, in compiled code.
+array_at: Any = carray
 
 
 class _NamesType(types.Type):
@@ -125,8 +128,8 @@ class NamedArrays:
 
         Parameters
         ----------
-        body : made by `jit.stage`; called with the addresses of the arrays, the numbers, and the arguments that it takes.
-            It is compiled once for all subjects: only the call of it belongs to a user's function
+        body : made by `jit.stage` or `jit.routine`; called with the addresses of the arrays, the numbers, and the
+            arguments that it takes. It is compiled once for all subjects, and each function only calls it
         returns : type of what it returns
         takes : type of each argument that is known only when the code runs
         """
