@@ -8,7 +8,7 @@ from ..kernel.pnl import BROKEN, INSOLVENT
 from ..kernel.step import CHECKS, REPORTS, Step
 
 #: A record is read whole: its fields one by one take longer.
-_PLAN, _KIND = records.ACTION.names.index("plan"), records.PLAN.names.index("kind")
+_PLAN, _KIND = (list(kind.names or ()).index(name) for kind, name in ((records.ACTION, "plan"), (records.PLAN, "kind")))
 
 
 class RowDriver:

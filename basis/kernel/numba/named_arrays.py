@@ -26,8 +26,7 @@ from typing import Any, NamedTuple
 
 from numba import extending, types
 from numba.core import errors
-from numba.core.typing import signature
-from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr
+from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, signature
 from numba.extending import lower_builtin, lower_getattr_generic, models, register_model
 from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import carray
