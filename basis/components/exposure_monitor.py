@@ -22,9 +22,10 @@ class ExposureMonitor:
         position : the snapshot it belongs to; the book it was taken from is what counts
         timestamp : None or the current row; an earlier instant of the run reads what was recorded then
         """
-        if self.run.state.stands_at(timestamp):
-            self.run.state.do(Step.CALCULATE_EXPOSURE)
-        return Reading.of(self.run.state, "exposure", exposure, timestamp)
+        run = self.run.state
+        if run.stands_at(timestamp):
+            run.do(Step.CALCULATE_EXPOSURE)
+        return Reading.of(run, "exposure", exposure, timestamp)
 
     def check_health(self) -> tuple[str, str]:
         """(status, message)."""

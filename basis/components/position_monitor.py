@@ -104,10 +104,10 @@ class PositionMonitor:
             what = fill.quantity * fill.price * (1.0 + fill.fee_rate)
         if order.kind == "withdraw":
             what = fill.quantity / fill.price
-        held = float(self.run.state.state.quantity[leaves, 0])
+        held = float(run.state.quantity[leaves, 0])
         if order.kind in _LEAVES and what > held * (1.0 + 1e-9) + 1e-9:
             raise ExecutionError(f"{order.venue} filled {order} with {what!r}, but only {held!r} is held: {fill}.")
-        self.run.state.do(Step.BOOK_FILL)
+        run.do(Step.BOOK_FILL)
 
     def check_health(self) -> tuple[str, str]:
         """(status, message)."""

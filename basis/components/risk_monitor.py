@@ -16,9 +16,10 @@ class RiskMonitor:
 
     async def assess_risk(self, exposure: Any = None, timestamp: Any = None) -> Reading:
         """Risk of the book as it stands: a row of `risk.parquet`; see `ExposureMonitor` for the parameters."""
-        if self.run.state.stands_at(timestamp):
-            self.run.state.do(Step.ASSESS_RISK)
-        return Reading.of(self.run.state, "risk", risk, timestamp)
+        run = self.run.state
+        if run.stands_at(timestamp):
+            run.do(Step.ASSESS_RISK)
+        return Reading.of(run, "risk", risk, timestamp)
 
     def test_extremes(self) -> int:
         """Margin of every venue at the adverse extremes of the hour that ended; bits of `kernel.step.plan_opening`."""

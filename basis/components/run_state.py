@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -344,7 +344,7 @@ class RunState:
     @property
     def events_written(self) -> int:
         """Number of events so far."""
-        return int(self.scratch.count[0])
+        return self.loop.run_context.scratch.count.item(0)
 
     @property
     def events(self) -> np.recarray:
@@ -359,7 +359,7 @@ class RunState:
     @property
     def timestamp(self) -> int | None:
         """Instant of the current row, ns UTC."""
-        return None if self.row is None else int(self.panel.timestamps[self.row])
+        return None if self.row is None else self.panel.timestamps.item(self.row)
 
     @property
     def equity(self) -> float:
@@ -381,29 +381,24 @@ class CurrentRun:
     Attributes
     ----------
     start : what it starts from
+    state : the state of the run; an `InputError` before a run
     """
+
+    # the components look it up a dozen times in a row: an attribute is quicker than a property
+    state: RunState
 
     def __init__(self, start: StartingBook) -> None:
         self.start = start
-        self._state: RunState | None = None
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name == "state":
+            raise InputError(_NO_RUN)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
     def has_begun(self) -> bool:
         """Whether there is a row to read."""
-        return self._state is not None and self._state.row is not None
-
-    @property
-    def state(self) -> RunState:
-        """The state of the run.
-
-        Raises
-        ------
-        InputError
-            Before a run.
-        """
-        if self._state is None:
-            raise InputError(_NO_RUN)
-        return self._state
+        return "state" in vars(self) and self.state.row is not None
 
     def begin(self, state: RunState) -> None:
         """Take the state of a run, once.
@@ -413,10 +408,10 @@ class CurrentRun:
         InputError
             Where there has been a run.
         """
-        if self._state is not None:
+        if "state" in vars(self):
             raise InputError("This engine has had its run, and is never reset. Make a new engine for a new run.")
-        self._state = state
+        self.state = state
 
     def go_on(self) -> None:
         """Go on from the last row on a copy; the result of the run stays as it is."""
-        self._state = self.state.forked()
+        self.state = self.state.forked()

@@ -3,9 +3,12 @@
 import inspect
 from typing import Any
 
-from ..kernel.layout import codes
+from ..kernel.layout import codes, records
 from ..kernel.pnl import BROKEN, INSOLVENT
 from ..kernel.step import CHECKS, REPORTS, Step
+
+#: A record is read whole: its fields one by one take longer.
+_PLAN, _KIND = (list(kind.names or ()).index(name) for kind, name in ((records.ACTION, "plan"), (records.PLAN, "kind")))
 
 
 class RowDriver:
@@ -121,7 +124,7 @@ class RowDriver:
             if run.do(Step.REFUSE_WHILE_CRITICAL, place):
                 continue
             run.do(Step.RESOLVE_TARGET, place)
-            kind = int(run.inputs.plans[run.scratch.actions[0, place].plan].kind)
+            kind = run.inputs.plans.item(run.scratch.actions.item(0, place)[_PLAN])[_KIND]
             on_chain = kind in codes.ON_CHAIN_PLANS
             name = "onchain_execution_manager" if on_chain else "cex_execution_manager"
             with self.engine.clock.of(name):

@@ -1,6 +1,7 @@
 """Time spent in each component, what it calls left out."""
 
 import time
+from collections import defaultdict
 from types import TracebackType
 from typing import Self
 
@@ -9,7 +10,7 @@ class Stopwatch:
     """``with clock.of(name): …`` counts for `name` what no inner name counts."""
 
     def __init__(self) -> None:
-        self.spent: dict[str, float] = {}
+        self.spent: dict[str, float] = defaultdict(float)
         self._running: list[str] = []
         self._next = ""
         self._mark = time.perf_counter()
@@ -20,25 +21,22 @@ class Stopwatch:
         return self
 
     def __enter__(self) -> Self:
-        self._switch()
-        self._running.append(self._next)
+        now, running = time.perf_counter(), self._running
+        if running:
+            self.spent[running[-1]] += now - self._mark
+        self._mark = now
+        running.append(self._next)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._switch()
-        name = self._running.pop()
+        now, name = time.perf_counter(), self._running.pop()
+        self.spent[name] += now - self._mark
+        self._mark = now
         if error is not None and (self._failed is None or self._failed[1] is not error):
             self._failed = (name, error)
 
     def where(self, error: BaseException) -> str | None:
         """The innermost name that an error has passed."""
         return self._failed[0] if self._failed is not None and self._failed[1] is error else None
-
-    def _switch(self) -> None:
-        now = time.perf_counter()
-        if self._running:
-            name = self._running[-1]
-            self.spent[name] = self.spent.get(name, 0.0) + now - self._mark
-        self._mark = now

@@ -62,7 +62,7 @@ class ExecutionManager:
         """The order at a place of the step, by name."""
         run = self.run.state
         slots = run.slots
-        code, slot, other, action, quantity = run.scratch.orders[0, place].tolist()
+        code, slot, other, action, quantity = run.scratch.orders.item(0, place)
         kind = codes.ORDER_NAMES[code]
         keys = slots.keys
         if kind in ("spot", "perp"):

@@ -280,7 +280,11 @@ class Loop:
 
     def do(self, step: int, t: int, place: int = 0, number: int = 0) -> int:
         """One step of row t for lane 0; see `step.Step`."""
-        return _entry_point(run_step, 5)(self.handle, t, 0, step, place, number)
+        return self._step(self.handle, t, 0, step, place, number)
+
+    @functools.cached_property
+    def _step(self) -> Any:
+        return _entry_point(run_step, 5)
 
     def read(self, inputs: Inputs) -> None:
         """Go on with other inputs of the same shape, such as those of a run that got more rows."""

@@ -15,14 +15,15 @@ from ..config.fields import nearest
 from ..config.layers import propose
 from ..errors import EngineError, InputError
 from ..inputs.plans import Strategy, asked_in_every_row
-from ..kernel.layout import codes
-from ..kernel.layout.shape import seen_views
+from ..kernel.layout import codes, records
+from ..kernel.layout.state import VIEW
 from ..kernel.step import Step
 from .own_code import class_digest
 from .view import View
 
 #: Actions a strategy may name.
 ACTIONS = codes.ACTION_NAMES[1:]
+_NO_ACTION = np.zeros((), dtype=records.ACTION)
 
 
 #: What a subclass may override beside `make_decision` to decide otherwise than the mode's strategy, and what it may
@@ -217,18 +218,24 @@ class StrategyManager:
             raise EngineError(self.strategy.decide.raised(error)) from error
         if not 0 <= count <= codes.ACTIONS:
             raise BadDecision(f"The strategy wrote {count} actions; there are at most {codes.ACTIONS}.")
-        written = run.scratch.actions[0][:count].tolist()
+        written = run.scratch.actions[0, :count].tolist()
         actions = []
         for code, plan, _, amount, _, stop, take_profit in written:
             if not (0 < code < len(codes.ACTION_NAMES) and 0 <= plan < len(plans)):
                 raise BadDecision(f"The strategy wrote action {code!r} on plan {plan!r}; there are no such.")
             actions.append(Action(codes.ACTION_NAMES[code], plans[plan], amount, stop, take_profit))
-        return Decision(tuple(actions), View(run).memory)
+        return Decision(tuple(actions), tuple(run.scratch.seen[0, self._memory].tolist()))
 
     @functools.cached_property
     def _plans(self) -> list[str]:
         """Asset of every plan, by its place."""
         return [plan.asset for plan in self.strategy.plans(self.config)]
+
+    @functools.cached_property
+    def _memory(self) -> slice:
+        """Where a view keeps what a strategy remembers."""
+        places = VIEW.places(self.run.state.slots.shape()._asdict())
+        return slice(places.memory, places.memory + codes.MEMORIES)
 
     def hand_over(self, decision: "Decision | Sequence[Action] | None") -> int:
         """Give a decision to the kernel; returns the number of its actions.
@@ -253,11 +260,13 @@ class StrategyManager:
         for wanted in decision.actions:
             self._check(wanted)
         run = self.run.state
-        run.scratch.actions[:] = np.zeros((), dtype=run.scratch.actions.dtype)
-        for row, wanted in zip(run.scratch.actions[0], decision.actions, strict=False):
-            row.code, row.plan = codes.ACTION_NAMES.index(wanted.action), self._plans.index(wanted.asset)
-            row.amount, row.stop, row.take_profit = wanted.amount, wanted.stop, wanted.take_profit
-        memory = seen_views(run.slots.shape(), run.scratch.seen).memory[0]
+        actions = run.scratch.actions
+        actions[:] = _NO_ACTION
+        for place, wanted in enumerate(decision.actions):
+            code, plan = codes.ACTION_NAMES.index(wanted.action), self._plans.index(wanted.asset)
+            # in the order of `kernel.layout.records.ACTION`
+            actions[0, place] = (code, plan, 0, wanted.amount, 0.0, wanted.stop, wanted.take_profit)
+        memory = run.scratch.seen[0, self._memory]
         memory[:] = run.state.memory[:, 0]
         if decision.memory is not None:
             memory[: len(decision.memory)] = decision.memory

@@ -15,18 +15,15 @@ from ..config.fields import nearest
 from ..errors import InputError
 from ..kernel.layout import codes, records
 from ..kernel.layout.state import POLICY, VIEW
-from ..kernel.numba.jit import stage
+from ..kernel.numba.jit import routine, stage
 from ..kernel.numba.named_arrays import (
     FixedNames,
     NamedArrays,
-    integer_at,
+    array_at,
     literal_text,
-    number_at,
-    second_number_at,
-    vector,
 )
 from ..market.watched import WatchedColumns
-from .book_names import MOST_NAMES, NOTHING, ONE, SEPARATOR, BookNames, Names
+from .book_names import NOTHING, ONE, SEPARATOR, BookNames, Names
 from .view import FLAGS, NO_SUCH_VENUE, NUMBERS, POLICY_NUMBERS, TEXTS, SeenView
 
 #: Actions that a strategy may name.
@@ -61,16 +58,15 @@ def _fixed_places(layout: Any) -> dict[str, int]:
 
 _SEEN, _OF_POLICY = _fixed_places(VIEW), _fixed_places(POLICY)
 _FIRST_OWN, _FIRST_WEIGHT = _OF_POLICY["own"], _OF_POLICY[""]
-_PLACES = vector(types.int64, MOST_NAMES)
 
 _POLICY = NamedArrays(
-    "policy", [vector(types.float64, _FIRST_WEIGHT)],
+    "policy", [types.float64],
     lambda name, options: _no_attribute("A policy", name, options),
     FixedNames({name: _OF_POLICY[name] for name in POLICY_NUMBERS if name in _OF_POLICY}),
 )  # fmt: skip
 #: The numbers that the kernel has written for the strategy, its policy, and the places of what it names.
 _VIEW = NamedArrays(
-    "view", [vector(types.float64, _SEEN[""]), vector(types.float64, _FIRST_WEIGHT), _PLACES],
+    "view", [types.float64, types.float64, types.int64],
     lambda name, options: _no_attribute("A view", name, options),
     FixedNames(
         {name: _SEEN[name] for name in NUMBERS}, {name: _SEEN[name] for name in FLAGS},
@@ -80,54 +76,25 @@ _VIEW = NamedArrays(
 )  # fmt: skip
 #: The actions of a decision, what is noted of it, and the places of what it names.
 _ACT = NamedArrays(
-    "act",
-    [
-        (from_dtype(records.ACTION), (codes.ACTIONS,)),
-        vector(types.float64, codes.DECISION_NOTES),
-        _PLACES,
-    ],
+    "act", [from_dtype(records.ACTION), types.float64, types.int64],
     lambda name, options: _no_attribute("An act", name, options),
-)
-_actions_of, _notes_of = _ACT.array(0), _ACT.array(1)
+)  # fmt: skip
 
 
-def _add_asset_method(name: str) -> None:
-    @_VIEW.method(name)
-    def method(view, asset):
-        number = view.subject.number_of(name, literal_text(f"view.{name}", asset))
-        return lambda view, asset: number_at(view, integer_at(view, number))
+# What the methods do is compiled once for all strategies, over the addresses of the arrays.
 
 
-def _add_key_method(name: str) -> None:
-    @_VIEW.method(name)
-    def method(view, key):
-        number = view.subject.number_of(name, literal_text(f"view.{name}", key, "'wallet:BaseToken:USDT'"))
-        return lambda view, key: number_at(view, integer_at(view, number))
+def _number(seen, policy, places, name):
+    return seen[places[name]]
 
 
-for _name in ("long", "short"):
-    _add_asset_method(_name)
-for _name in ("quantity", "in_transit"):
-    _add_key_method(_name)
+def _one_or_number(seen, policy, places, name):
+    place = places[name]
+    return 1.0 if place == ONE else seen[place]
 
 
-def _one_or_number(view, place):
-    return 1.0 if place == ONE else number_at(view, place)
-
-
-_price_at = stage(_one_or_number)
-
-
-@_VIEW.method("price")
-def _price(view, asset):
-    number = view.subject.number_of("price", literal_text("view.price", asset))
-    return lambda view, asset: _price_at(view, integer_at(view, number))
-
-
-@_VIEW.method("venues")
-def _venues(view):
-    number = view.subject.number_of("venues")
-    return lambda view: integer_at(view, number)
+def _integer(seen, policy, places, name):
+    return places[name]
 
 
 def _checked(venue, venues):
@@ -139,67 +106,90 @@ def _checked(venue, venues):
 _venue_of = stage(_checked)
 
 
-@_VIEW.method("weight")
-def _weight(view, venue):
-    venues = view.subject.number_of("venues")
-    return lambda view, venue: second_number_at(view, _FIRST_WEIGHT + _venue_of(venue, integer_at(view, venues)))
+def _weight_of(seen, policy, places, venues, venue):
+    return policy[_FIRST_WEIGHT + _venue_of(venue, places[venues])]
 
 
-@_VIEW.method("cash")
-def _cash(view, venue):
-    number = view.subject.number_of("cash")
-    venues = view.subject.number_of("venues")
-    return lambda view, venue: number_at(view, integer_at(view, number) + _venue_of(venue, integer_at(view, venues)))
+def _cash_of(seen, policy, places, first, venues, venue):
+    return seen[places[first] + _venue_of(venue, places[venues])]
 
 
-@_VIEW.method("perp")
-def _perp(view, asset, venue):
-    first = view.subject.number_of("perp", literal_text("view.perp", asset))
-    markets = view.subject.number_of("markets")
-    venues = view.subject.number_of("venues")
-    return lambda view, asset, venue: number_at(
-        view, integer_at(view, first) + _venue_of(venue, integer_at(view, venues)) * integer_at(view, markets)
-    )
+def _perp_of(seen, policy, places, first, markets, venues, venue):
+    return seen[places[first] + _venue_of(venue, places[venues]) * places[markets]]
+
+
+_number_at, _price_at, _integer_at = stage(_number), stage(_one_or_number), stage(_integer)
+_weight_at, _cash_at, _perp_at = stage(_weight_of), stage(_cash_of), stage(_perp_of)
+
+
+def _add_asset_method(name: str, body: Any = _number_at) -> None:
+    @_VIEW.method(name, body)
+    def method(view, asset):
+        return [view.subject.number_of(name, literal_text(f"view.{name}", asset))]
+
+
+def _add_key_method(name: str) -> None:
+    @_VIEW.method(name, _number_at)
+    def method(view, key):
+        return [view.subject.number_of(name, literal_text(f"view.{name}", key, "'wallet:BaseToken:USDT'"))]
 
 
 def _add_column_method(method: str, example: str) -> None:
-    @_VIEW.method(method)
+    @_VIEW.method(method, _number_at)
     def read(view, name):
-        number = view.subject.number_of(method, literal_text(f"view.{method}", name, example))
-        return lambda view, name: number_at(view, integer_at(view, number))
+        return [view.subject.number_of(method, literal_text(f"view.{method}", name, example))]
 
 
+_add_asset_method("long")
+_add_asset_method("short")
+_add_asset_method("price", _price_at)
+_add_key_method("quantity")
+_add_key_method("in_transit")
 _add_column_method("column", "'spot|BTC'")
 _add_column_method("feature", "'name.column'")
 
 
-def _number_of_window(view: Any, method: str, name: Any, window: Any, example: str) -> int:
+@_VIEW.method("venues", _integer_at, types.int64)
+def _venues(view):
+    return [view.subject.number_of("venues")]
+
+
+@_VIEW.method("weight", _weight_at, venue=types.int64)
+def _weight(view, venue):
+    return [view.subject.number_of("venues")]
+
+
+@_VIEW.method("cash", _cash_at, venue=types.int64)
+def _cash(view, venue):
+    return [view.subject.number_of(name) for name in ("cash", "venues")]
+
+
+@_VIEW.method("perp", _perp_at, venue=types.int64)
+def _perp(view, asset, venue):
+    first = view.subject.number_of("perp", literal_text("view.perp", asset))
+    return [first, *(view.subject.number_of(name) for name in ("markets", "venues"))]
+
+
+def _number_of_window(view: Any, method: str, name: Any, window: Any, example: str) -> list[int]:
     texts = [literal_text(f"view.{method}", text, example) for text in (name, window)]
-    return view.subject.number_of(method, SEPARATOR.join(texts))
+    return [view.subject.number_of(method, SEPARATOR.join(texts))]
 
 
-@_VIEW.method("mean")
+@_VIEW.method("mean", _number_at)
 def _mean(view, name, window):
-    number = _number_of_window(view, "mean", name, window, "'spot|BTC', '30d'")
-    return lambda view, name, window: number_at(view, integer_at(view, number))
+    return _number_of_window(view, "mean", name, window, "'spot|BTC', '30d'")
 
 
-@_VIEW.method("funding_apr")
+@_VIEW.method("funding_apr", _number_at)
 def _funding_apr(view, venue, window):
-    number = _number_of_window(view, "funding_apr", venue, window, "'okx', '7d'")
-    return lambda view, venue, window: number_at(view, integer_at(view, number))
+    return _number_of_window(view, "funding_apr", venue, window, "'okx', '7d'")
 
 
-@_VIEW.method("funding")
-def _funding(view, venue, window=""):
-    example = "'okx', '7d'"
-    # a default is given as it is, or as what Numba makes of it when it is left out
-    given = getattr(window, "value", window)
-    texts = [literal_text("view.funding", venue, example)]
-    if given != "":
-        texts.append(literal_text("view.funding", window, example))
-    number = view.subject.number_of("funding", SEPARATOR.join(texts))
-    return lambda view, venue, window="": number_at(view, integer_at(view, number))
+@_VIEW.method("funding", _number_at)
+def _funding(view, venue, window=None):
+    if window is not None and getattr(window, "literal_value", None) != "":
+        return _number_of_window(view, "funding", venue, window, "'okx', '7d'")
+    return [view.subject.number_of("funding", literal_text("view.funding", venue, "'okx', '7d'"))]
 
 
 def _write_action(actions, notes, code, plan, amount, stop, take_profit):
@@ -215,7 +205,7 @@ def _write_action(actions, notes, code, plan, amount, stop, take_profit):
         fault, number = BAD_STOP, stop
     elif not (take_profit >= 0.0 and take_profit < codes.TOO_LARGE):
         fault, number = BAD_TAKE_PROFIT, take_profit
-    elif count >= actions.shape[0]:
+    elif count >= codes.ACTIONS:
         fault = TOO_MANY
     if fault > 0:
         notes[COUNT], notes[FAULT], notes[CODE], notes[PLAN], notes[NUMBER] = -1.0, fault, code, plan, number
@@ -229,47 +219,80 @@ def _write_action(actions, notes, code, plan, amount, stop, take_profit):
     notes[COUNT] = count + 1.0
 
 
-_write_compiled = stage(_write_action)
+_write = stage(_write_action)
 
 
-@_ACT.method("count")
+def _write_at(actions, notes, code, plan, amount, stop, take_profit):
+    _write(array_at(actions, (codes.ACTIONS,)), notes, code, plan, amount, stop, take_profit)
+
+
+_add_action = stage(_write_at)
+
+
+def _none_yet(notes):
+    notes[COUNT] = 0.0
+
+
+def _noted(notes):
+    return int(notes[COUNT])
+
+
+def _parameter(policy, place):
+    return policy[place]
+
+
+_begin, _count_noted, _own = stage(_none_yet), stage(_noted), stage(_parameter)
+
+
+def _counted(actions, notes, places):
+    return int(notes[COUNT])
+
+
+def _enter(actions, notes, places, code, plan, amount, stop, take_profit):
+    _add_action(actions, notes, code, places[plan], amount, stop, take_profit)
+
+
+def _leave(actions, notes, places, code, plan, amount):
+    _add_action(actions, notes, code, places[plan], amount, 0.0, 0.0)
+
+
+def _sell(actions, notes, places, code, plan):
+    _add_action(actions, notes, code, places[plan], 0.0, 0.0, 0.0)
+
+
+_count_of = stage(_counted)
+# a strategy writes few actions, in few of its rows: inlined, they would take longer to compile
+_enter_by, _leave_by, _sell_by = routine(_enter), routine(_leave), routine(_sell)
+
+
+@_ACT.method("count", _count_of, types.int64)
 def _count(act):
-    return lambda act: int(_notes_of(act)[COUNT])
+    return []
 
 
 def _add_act_method(name: str) -> None:
-    code = codes.ACTION_NAMES.index(name)
+    code, number = codes.ACTION_NAMES.index(name), types.float64
 
-    def number_of(act: Any, asset: Any) -> int:
-        return act.subject.number_of(name, literal_text(f"act.{name}", asset))
+    def numbers_of(act: Any, asset: Any) -> list[int]:
+        return [code, act.subject.number_of(name, literal_text(f"act.{name}", asset))]
 
     if name == "sell_dust":
 
-        @_ACT.method(name)
+        @_ACT.method(name, _sell_by, types.none)
         def sell(act):
-            plan = act.subject.number_of(name)
-            return lambda act: _write_compiled(
-                _actions_of(act), _notes_of(act), code, integer_at(act, plan), 0.0, 0.0, 0.0
-            )
+            return [code, act.subject.number_of(name)]
 
     elif name in _EXITS:
 
-        @_ACT.method(name)
+        @_ACT.method(name, _leave_by, types.none, amount=number)
         def leave(act, asset, amount=0.0):
-            plan = number_of(act, asset)
-            return lambda act, asset, amount=0.0: _write_compiled(
-                _actions_of(act), _notes_of(act), code, integer_at(act, plan), float(amount), 0.0, 0.0
-            )
+            return numbers_of(act, asset)
 
     else:
 
-        @_ACT.method(name)
+        @_ACT.method(name, _enter_by, types.none, amount=number, stop=number, take_profit=number)
         def enter(act, asset, amount, stop=0.0, take_profit=0.0):
-            plan = number_of(act, asset)
-            return lambda act, asset, amount, stop=0.0, take_profit=0.0: _write_compiled(
-                _actions_of(act), _notes_of(act), code, integer_at(act, plan),
-                float(amount), float(stop), float(take_profit),
-            )  # fmt: skip
+            return numbers_of(act, asset)
 
 
 for _name in ACTIONS:
@@ -326,15 +349,16 @@ def compiled_decision(
     parameters : how many it takes after the view and the act
     part : how it is compiled
     """
-    own = "".join(f", policy[{_FIRST_OWN + place}]" for place in range(parameters))
+    own = "".join(f", own(policy, {_FIRST_OWN + place})" for place in range(parameters))
     text = (
         "def decide(seen, policy, actions, notes, places):\n"
-        f"    notes[{COUNT}] = 0.0\n"
+        "    begin(notes)\n"
         f"    body(view_of(seen, policy, places), act_of(actions, notes, places){own})\n"
-        f"    return int(notes[{COUNT}])\n"
+        "    return count(notes)\n"
     )
     made: dict[str, Any] = {
         "body": part(function), "view_of": _VIEW.over(names, key), "act_of": _ACT.over(names, key),
+        "begin": _begin, "own": _own, "count": _count_noted,
     }  # fmt: skip
     exec(text, made)
     return made["decide"]

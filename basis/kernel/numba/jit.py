@@ -135,19 +135,22 @@ def _digest(function: Any, *of: Any) -> str:
 
 
 @contextmanager
-def _compiling(name: str) -> Iterator[None]:
-    """Only one process at a time compiles a function for a signature: the others wait, and load it.
+def _collector_pauses() -> Iterator[None]:
+    """A compiler makes objects by the million, hardly any of them garbage that only the collector finds."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
-    A compiler makes objects by the million, hardly any of them garbage that only the collector finds: it pauses.
-    """
-    with cache.file_lock(name):
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            yield
-        finally:
-            if collects:
-                gc.enable()
+
+@contextmanager
+def _compiling(name: str) -> Iterator[None]:
+    """Only one process at a time compiles a function for a signature: the others wait, and load it."""
+    with cache.file_lock(name), _collector_pauses():
+        yield
 
 
 def compiled(function: Any, args: tuple) -> Any:
@@ -257,7 +260,8 @@ def callback(function: Callable, signature: Any) -> int:
         Where it would wait for the interpreter, for good.
     """
     # Kernels call it by its address: wrappers for other callers would take as long again to compile.
-    made = njit(signature, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    with _collector_pauses():
+        made = njit(signature, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
     if _TAKES_INTERPRETER in made.get_compile_result(signature).library.get_llvm_str():
         raise NeedsInterpreter
     _bound.append(made)

@@ -7,11 +7,11 @@ Python object that the methods ask while they are compiled. So ``view.equity`` b
 
 Examples
 --------
->>> names = NamedArrays("prices", [vector(types.float64, 4)], complain, FixedNames({"equity": 0}))
->>> @names.method("price")
+>>> names = NamedArrays("prices", [types.float64], complain, FixedNames({"equity": 0}))
+>>> price_at = stage(lambda prices, place: prices[place])
+>>> @names.method("price", price_at)
 ... def price(view, asset):
-...     place = view.subject.place_of(literal_text("view.price", asset))
-...     return lambda view, asset: number_at(view, place)
+...     return [view.subject.place_of(literal_text("view.price", asset))]
 >>> over = names.over(registry, key="decide")
 >>> @stage
 ... def decide(numbers):
@@ -20,21 +20,23 @@ Examples
 
 import hashlib
 import inspect
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from numba import extending, types
 from numba.core import errors
-from numba.core.typing.templates import AttributeTemplate, infer_getattr
-from numba.extending import lower_getattr_generic, models, overload_method, register_model
+from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, signature
+from numba.extending import lower_builtin, lower_getattr_generic, models, register_model
 from numba.np.arrayobj import populate_array
+from numba.np.numpy_support import carray
 
 # It is typed too narrowly upstream.
 _intrinsic: Any = extending.intrinsic
 #: What is raised where a function cannot be compiled; see `reason`.
 CompileError = errors.NumbaError
+#: array_at(address, shape): the array that stands at an address, in compiled code.
+array_at: Any = carray
 
 
 class _NamesType(types.Type):
@@ -46,25 +48,15 @@ class _NamesType(types.Type):
         super().__init__(name=f"basis.{owner.name}.{digest}")
 
 
-def vector(dtype: Any, length: int) -> tuple[Any, tuple[int, ...]]:
-    """Declaration of a C-contiguous array of one axis: its type of items and its shape."""
-    return dtype, (length,)
+_VECTOR = types.Array(types.float64, 1, "C")
 
 
-def _array_type(dtype: Any, shape: Sequence[int]) -> Any:
-    return types.Array(dtype, len(shape), "C")
-
-
-def _array_at(context: Any, builder: Any, pointer: Any, dtype: Any, shape: Sequence[int]) -> Any:
-    """An array without an owner, of constant shape and strides."""
-    kind = _array_type(dtype, shape)
-    array = context.make_array(kind)(context, builder)
-    size = context.get_abi_sizeof(context.get_data_type(dtype))
-    lengths = [context.get_constant(types.intp, length) for length in shape]
-    strides = [context.get_constant(types.intp, size * math.prod(shape[axis + 1 :])) for axis in range(len(shape))]
-    data = builder.bitcast(pointer, array.data.type)
-    item = context.get_constant(types.intp, size)
-    populate_array(array, data=data, shape=lengths, strides=strides, itemsize=item, meminfo=None)
+def _vector_at(context: Any, builder: Any, pointer: Any, length: int) -> Any:
+    """An array of numbers without an owner, of constant length."""
+    array = context.make_array(_VECTOR)(context, builder)
+    size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(types.float64)))
+    shape, data = [context.get_constant(types.intp, length)], builder.bitcast(pointer, array.data.type)
+    populate_array(array, data=data, shape=shape, strides=[size], itemsize=size, meminfo=None)
     return array._getvalue()
 
 
@@ -91,7 +83,7 @@ class NamedArrays:
     Parameters
     ----------
     name : of the kind
-    arrays : type of items and shape of each array that a value stands over, see `vector`; one of them or three
+    arrays : type of the items of each array that a value stands over; one of them or three
     unknown : called with a name that is none of the others and no method, and all that there are; raises
     fixed : names of the first array, of float64
     texts : name → the text that methods are given for it
@@ -105,7 +97,7 @@ class NamedArrays:
     def __init__(
         self,
         name: str,
-        arrays: Sequence[tuple[Any, Sequence[int]]],
+        arrays: Sequence[Any],
         unknown: Callable[[str, Sequence[str]], Any],
         fixed: FixedNames = NO_FIXED_NAMES,
         texts: Mapping[str, str] | None = None,
@@ -114,7 +106,7 @@ class NamedArrays:
         self.name, self._arrays, self._unknown = name, arrays, unknown
         self._numbers, self._flags, self._vectors = fixed
         self._texts, self._parts = texts or {}, parts or {}
-        self._methods: list[str] = []
+        self._methods: dict[str, Any] = {}
         self._kind: Any = type(f"_{name.title()}Type", (_NamesType,), {})
         pointers = [(f"array{i}", types.voidptr) for i in range(len(arrays))]
 
@@ -127,14 +119,29 @@ class NamedArrays:
         infer_getattr(type(f"_{name.title()}Names", (AttributeTemplate,), resolve))
         lower_getattr_generic(self._kind)(self._read)
 
-    def method(self, name: str) -> Callable[[Callable], Callable]:
-        """Declare a method, by a function that is called with types and returns what is compiled for them.
+    def method(self, name: str, body: Any, returns: Any = types.float64, **takes: Any) -> Callable[[Callable], None]:
+        """Declare a method, by a function that is called with types while a user's function is compiled.
 
-        Its first argument has the attribute `subject`. A text that is written in the source is given as a literal, see
-        `literal_text`. What it returns must take arguments of the same names; see `numba.extending.overload_method`.
+        Its first argument has the attribute `subject`, and a text that is written in the source is given as a literal,
+        see `literal_text`. It returns numbers, which are constants of the call.
+
+        Parameters
+        ----------
+        body : made by `jit.stage` or `jit.routine`; called with the addresses of the arrays, the numbers, and the
+            arguments that it takes. It is compiled once for all subjects, and each function only calls it
+        returns : type of what it returns
+        takes : type of each argument that is known only when the code runs
         """
-        self._methods.append(name)
-        return overload_method(self._kind, name, prefer_literal=True)
+
+        def decorate(declared: Callable) -> None:
+            method = _Method(self, name, declared, body, returns, takes)
+            key = (self._kind, name)
+            made = {"key": key, "prefer_literal": True}
+            made["generic"] = lambda template, args, kws: method.signature(template.this, args, kws)
+            self._methods[name] = type(f"_{name}", (AbstractTemplate,), made)
+            lower_builtin(key, self._kind, types.VarArg(types.Any))(method.lower)
+
+        return decorate
 
     def over(self, subject: Any, key: str) -> Any:
         """A function for compiled code: arrays → value.
@@ -158,14 +165,10 @@ class NamedArrays:
             return _intrinsic(lambda typingctx, first: (kind(first), generate))
         return _intrinsic(lambda typingctx, first, second, third: (kind(first, second, third), generate))
 
-    def array(self, place: int) -> Any:
-        """A function for compiled code: value → one of the arrays that it stands over."""
-        dtype, shape = self._arrays[place]
-
-        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            return _array_at(context, builder, builder.extract_value(args[0], place), dtype, shape)
-
-        return _intrinsic(lambda typingctx, value: (_array_type(dtype, shape)(value), generate))
+    @property
+    def pointers(self) -> list[Any]:
+        """Type of the address of each array that a value stands over."""
+        return [types.CPointer(dtype) for dtype in self._arrays]
 
     def _type_of(self, kind: Any, name: str) -> Any:
         if name in self._numbers or name in self._flags:
@@ -176,13 +179,13 @@ class NamedArrays:
         if name in self._flags:
             return types.boolean
         if name in self._vectors:
-            return _array_type(types.float64, (1,))
+            return _VECTOR
         if name in self._texts:
             return types.literal(self._texts[name])
         if name in self._parts:
             return self._part_type(kind, name)
         if name in self._methods:
-            return None
+            return types.BoundFunction(self._methods[name], kind)
         names = (*self._numbers, *self._flags, *self._vectors, *self._texts, *self._parts, *self._methods)
         return self._unknown(name, names)
 
@@ -204,32 +207,68 @@ class NamedArrays:
 
         if name in self._vectors:
             first, length = self._vectors[name]
-            return _array_at(context, builder, at(first), types.float64, (length,))
+            return _vector_at(context, builder, at(first), length)
         if name in self._numbers:
             return builder.load(at(self._numbers[name]))
         number = builder.load(at(self._flags[name]))
         return builder.fcmp_ordered(">", number, context.get_constant(types.float64, 0.0))
 
 
-def _loader(dtype: Any, array: int) -> Any:
-    """A function for compiled code: value, place → the item of one of its arrays at a place."""
+class _Method:
+    """A method of a kind of value: how a call of it is typed, and the call of its body."""
 
-    @_intrinsic
-    def load(typingctx: Any, value: Any, place: Any) -> Any:
-        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            items = context.get_value_type(dtype).as_pointer()
-            first = builder.bitcast(builder.extract_value(args[0], array), items)
-            return builder.load(builder.gep(first, [args[1]]))
+    def __init__(
+        self, owner: NamedArrays, name: str, declared: Callable, body: Any, returns: Any, takes: Mapping[str, Any]
+    ) -> None:
+        self._owner, self._name, self._declared, self._body = owner, f"{owner.name}.{name}", declared, body
+        self._returns, self._takes = returns, takes
+        self._form = inspect.signature(declared)
+        self._parameters = list(self._form.parameters.values())[1:]
 
-        return dtype(value, types.intp), generate
+    def signature(self, kind: Any, args: tuple, kws: Mapping[str, Any]) -> Any:
+        """Type of a call; its names are noted."""
+        try:
+            given = self._form.bind(kind, *args, **kws).arguments
+        except TypeError as error:
+            raise errors.TypingError(f"{self._name}: {error}") from None
+        self._declared(**given)
+        wanted = {}
+        for parameter in self._parameters:
+            name = parameter.name
+            if name not in self._takes:
+                # what is left out is known here, and nothing is passed for it
+                wanted.update({name: given[name]} if name in given else {})
+                continue
+            wanted[name] = self._takes[name]
+            if name in given:
+                self._check(name, given[name], wanted[name])
+        form = self._form.replace(parameters=[p for p in self._parameters if p.name in wanted])
+        return signature(self._returns, *wanted.values(), recvr=kind).replace(pysig=form)
 
-    return load
+    def _check(self, name: str, given: Any, wanted: Any) -> None:
+        given = given.type if isinstance(given, types.Optional) else given
+        integer = isinstance(wanted, types.Integer)
+        allowed = (types.Integer,) if integer else (types.Integer, types.Float, types.Boolean)
+        if not isinstance(given, allowed):
+            what = "an integer" if integer else "a number"
+            raise errors.TypingError(f"{self._name}: {name} is {types.unliteral(given)}; it must be {what}")
 
-
-#: A number of the first array that a value stands over, of the second, and an integer of the third.
-number_at: Any = _loader(types.float64, 0)
-second_number_at: Any = _loader(types.float64, 1)
-integer_at: Any = _loader(types.int64, 2)
+    def lower(self, context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        """The call of the body."""
+        kind, *given = sig.args
+        numbers = self._declared(kind, *given)
+        taken = [i for i, parameter in enumerate(self._parameters) if parameter.name in self._takes]
+        kinds = [*self._owner.pointers, *(types.int64 for _ in numbers), *(given[i] for i in taken)]
+        values = [
+            builder.bitcast(builder.extract_value(args[0], place), context.get_value_type(pointer))
+            for place, pointer in enumerate(self._owner.pointers)
+        ]
+        values += [context.get_constant(types.int64, number) for number in numbers] + [args[1 + i] for i in taken]
+        body = context.typing_context.resolve_value_type(self._body)
+        called = body.get_call_type(context.typing_context, tuple(kinds), {})
+        call = context.get_function(body, called)
+        context.add_linking_libs(getattr(call, "libs", ()))
+        return context.cast(builder, call(builder, values), called.return_type, sig.return_type)
 
 
 def literal_text(what: str, text: Any, example: str = "'BTC'") -> str:
@@ -245,10 +284,14 @@ def literal_text(what: str, text: Any, example: str = "'BTC'") -> str:
     return text.literal_value
 
 
+#: Lines of the compiler around what it has to say.
+_FRAME = ("Failed in nopython mode", "- Resolution failure for ")
+
+
 def reason(error: Exception, function: Callable) -> str:
     """What the compiler has to say of a function, in a line, with the line of its source."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    lines = [line.strip() for line in text.splitlines() if not line.startswith("Failed in nopython mode")]
+    lines = [line.strip() for line in text.splitlines() if not line.startswith(_FRAME)]
     named = [line.partition(": ")[2] for line in lines if re.match(r"\w+Error: ", line)]
     said = next((line for line in (*named, *lines) if line), "")
     place = re.findall(rf'"{re.escape(function.__code__.co_filename.rpartition("/")[2])}", line (\d+)', text)
