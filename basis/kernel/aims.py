@@ -1,8 +1,9 @@
 """What an action aims at, from row to row: actions that wait, and aims that the market has not let be reached (§4.8).
 
 With `next_bar` the actions of a decision wait for the next row. In either way of filling, an action whose market took
-less than it aims at goes on in the next row, towards the same target. It ends when the target is reached, when a
-decision on the same market replaces it, or when its perp is closed by a stop, a take-profit or a liquidation.
+less than it aims at goes on in the next row, towards the same target. It ends when the target is reached, or when a
+decision about the same market replaces it. An entry also ends when a stop, a take-profit or a liquidation closes its
+perp.
 """
 
 from .events import emit_event

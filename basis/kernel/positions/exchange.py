@@ -14,7 +14,7 @@ from .transfer import ROUNDING
 
 @stage
 def accept_trade(run, lane, venue, dq, price, reference, rate):
-    """Write down what a trade will be booked at: its quantity, price and fee rate, and the price that it is held to."""
+    """Write down what a trade will be booked at; its slippage is measured from the reference."""
     fill = run.scratch.fills[lane]
     fill.destination = venue
     fill.quantity = dq
