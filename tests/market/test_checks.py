@@ -288,6 +288,13 @@ def test_a_window_between_the_candles_is_told(market: Path) -> None:
     assert "24 of 24 rows lie between two candles of 1 h" in told
 
 
+def test_a_stand_in_that_begins_long_after_the_window_is_no_error(market: Path) -> None:
+    """A stand-in much shorter than the window, which begins before it by more rows than it has."""
+    change(market, "perp/bybit_btcusdt", lambda c: {k: v[-200:] for k, v in c.items()})
+    sources = {"data.sources": {"perp/bybit_btcusdt": ["binance", "bybit"]}}
+    assert DataProvider(market, load_config("btc_basis", {**MODE, **sources})).panel().timestamps.size == ROWS
+
+
 def test_a_series_that_ends_long_before_the_others_is_told(market: Path) -> None:
     change(market, "gas/ethereum", lambda c: {k: v[:300] for k, v in c.items()})
     [told] = warnings(market)

@@ -106,7 +106,7 @@ def price_at(member: Member, grid: Array) -> Array:
         return np.full(grid.size, np.nan)
     first, last, step = int(member.stamps[0]), int(member.stamps[-1]), max(member.step, 1)
     if last - first == (member.stamps.size - 1) * step:  # without a gap a division finds the row
-        row = np.minimum((grid - first) // step, member.stamps.size - 1)
+        row = np.clip((grid - first) // step, -1, member.stamps.size - 1)
     else:
         row = np.searchsorted(member.stamps, grid, "right") - 1
     fresh = (row >= 0) & (grid - member.stamps[row] < step)
