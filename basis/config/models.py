@@ -59,8 +59,8 @@ class Execution(Model):
     orders: Literal["taker", "maker"] = Field(
         default="taker",
         description="taker: crosses the spread at once. maker: rests for the bar at the price of the row in which it "
-        "was decided, for the maker fee; where the market does not go beyond it, it crosses after that. Needs "
-        "fill=next_bar.",
+        "was decided, for the maker fee; where the market does not go beyond it, it crosses after that. What is "
+        "decided while an alert is critical or a margin is below its band crosses at once. Needs fill=next_bar.",
     )
     impact: NonNegative = Field(
         default=0.0,

@@ -3,6 +3,7 @@
 May import pydantic, `basis.assets` and this package's leaf modules only.
 """
 
+from datetime import timedelta
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -39,7 +40,7 @@ _LEVER = (*_LEND, "target_ltv", "ltv_band", "min_health_factor", "loop_steps")
 _SIGNAL = ("signal_file", "signal_threshold", "stop_sd", "take_profit_sd", "sd_floor", "sd_cap")
 #: Name of a strategy → the settings that it reads.
 SETTINGS = {
-    "spot_perp": ("spot_venue", "margin_ratio_target", *_HEDGE, "rate_rule", *_ANY),
+    "spot_perp": ("spot_venue", "margin_ratio_target", "rebalance_depth", *_HEDGE, "rate_rule", *_ANY),
     "lending": (*_LEND, "rate_rule", *_ANY),
     "staking": (*_STAKE, *_ANY),
     "levered_staking": (*_LEVER, *_STAKE, *_ANY),
@@ -62,6 +63,11 @@ class RateRule(Model):
     enter: Number | None = Field(default=None, description="Enter above this trailing mean rate, fraction per year.")
     leave: Number | None = Field(default=None, description="Leave below this trailing mean rate, fraction per year.")
     window: Duration | None = Field(default=None, description="Duration that the trailing mean covers.")
+    holding_period: Duration | None = Field(
+        default=timedelta(days=30),
+        description="Time over which the difference to `leave` has to pay for the way out and in again: fees, slippage "
+        "and gas of the initial capital. None: costs are not looked at.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -81,6 +87,10 @@ class StrategySettings(Model):
     rebalance: Boolean = Field(default=True, description="False: enter at row 0, then hold.")
     position_deviation_threshold: Fraction = Field(
         default=0.02, description="Trade only when a target is off by more than this fraction of equity."
+    )
+    rebalance_depth: Fraction = Field(
+        default=1.0,
+        description="How deep into its band a rebalance trades: 0 to the edge that was left, 1 to the target.",
     )
     max_delta_drift: Fraction = Field(default=0.02, description="Net delta that is tolerated, fraction of equity.")
     margin_ratio_target: Positive = Field(default=0.5, description="Margin / notional aimed at, fraction.")

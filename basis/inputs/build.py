@@ -9,7 +9,7 @@ import numpy as np
 
 from ..config import Config
 from ..errors import ConfigError
-from ..kernel.context import Inputs, Settings, Wallet
+from ..kernel.context import Inputs, Settings, Terms, Wallet
 from ..kernel.keys import GAS_ASSET, QUOTE_ASSET
 from ..kernel.layout import codes
 from ..kernel.layout.shape import hour_views, market_views
@@ -19,6 +19,7 @@ from .lending_terms import check_leverage, threshold_lines
 from .plans import Plan, Strategy, check_names, plan_records
 from .schedule import Flows, final_row, make_payouts, make_row_flags, schedule_flows
 from .slots import Slots
+from .switching_cost import switching_cost
 from .terms import make_terms, terms_periods
 
 #: Nanoseconds of a second.
@@ -76,20 +77,27 @@ class _Rows(NamedTuple):
     flows: Flows
     payouts: np.recarray
     rate: np.ndarray | None
+    switching: np.ndarray | None
     signal: np.ndarray | None
+    terms: Terms
 
     def window(self, rows: slice) -> "_Rows":
         """What `with_strategy` needs of some rows."""
         flows = self.flows._replace(
             deposit=self.flows.deposit[rows], asked=self.flows.asked[rows], rows=self.flows.rows[rows]
         )
-        rate = None if self.rate is None else self.rate[rows]
-        return self._replace(flows=flows, rate=rate, signal=None if self.signal is None else self.signal[:, rows])
+        return self._replace(
+            flows=flows,
+            rate=None if self.rate is None else self.rate[rows],
+            switching=None if self.switching is None else self.switching[rows],
+            signal=None if self.signal is None else self.signal[:, rows],
+        )
 
 
 def _read_rows(config: Config, slots: Slots, panel: Panel, strategy: Strategy, started: int) -> _Rows:
-    instants, terms_index = terms_periods(config, slots, panel)
+    instants, terms_index = terms_periods(config, slots, panel.timestamps)
     check_leverage(config, slots, instants)
+    terms = make_terms(config, slots, instants)
     return _Rows(
         instants=instants,
         terms_index=terms_index,
@@ -97,7 +105,9 @@ def _read_rows(config: Config, slots: Slots, panel: Panel, strategy: Strategy, s
         flows=schedule_flows(config, panel, started),
         payouts=make_payouts(config, slots, panel, started),
         rate=watched_rate(config, strategy, panel),
+        switching=switching_cost(config, slots, strategy, terms, terms_index, panel.columns),
         signal=strategy.signal(config, panel.columns) if strategy.signal else None,
+        terms=terms,
     )
 
 
@@ -105,7 +115,7 @@ def _inputs_of_rows(config: Config, slots: Slots, panel: Panel, rows: _Rows) -> 
     return {
         "terms_index": rows.terms_index,
         "row_flags": make_row_flags(config, slots, panel, rows.terms_index, rows.flows.rows, rows.payouts, rows.signal),
-        "terms": make_terms(config, slots, rows.instants),
+        "terms": rows.terms,
         "payouts": rows.payouts,
         "withdrawals": rows.flows.withdrawals,
     }
@@ -119,6 +129,8 @@ def with_strategy(slots: Slots, made: Coefficients, rows: _Rows) -> Coefficients
     own = Coefficients(made.hours.copy(), made.quotes.copy())
     hour, market = hour_views(slots.shape(), own.hours.T), market_views(slots.shape(), own.quotes)
     hour.watched_rate[0] = 0.0 if rate is None else rate
+    if rows.switching is not None:
+        hour.switching_cost[0] = rows.switching
     if signal is not None:
         hour.signal[:] = signal
     market.deposit[:], market.withdrawals_asked[:] = flows.deposit, flows.asked
@@ -178,7 +190,7 @@ def make_inputs(
         rows = _read_rows(config, slots, panel, strategy, started)
         return rows, _inputs_of_rows(config, slots, panel, rows)
 
-    rows, of_rows = _rows.get((config, panel, strategy.rate, strategy.signal), (slots, started), read)
+    rows, of_rows = _rows.get((config, panel, strategy.rate, strategy.signal, strategy.plans), (slots, started), read)
     made = with_strategy(slots, shared_coefficients(config, slots, panel, rows.thresholds), rows)
     first_cash = len(slots.cash)
     return Inputs(

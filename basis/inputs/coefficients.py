@@ -15,7 +15,7 @@ from ..kernel.layout.shape import hour_views, market_views
 from .slots import Slots
 
 #: ETH per gwei.
-_GWEI = 1e-9
+GWEI = 1e-9
 
 
 class MarketLimits(NamedTuple):
@@ -259,7 +259,7 @@ def _fill_prices(hour: Any, market: Any, prices: MarketPrices) -> None:
     for a, asset in enumerate(slots.assets):
         hour.asset_price[a] = prices.price(asset)
     if "gas_price_gwei" in columns:
-        market.gas_price[:] = columns["gas_price_gwei"] * _GWEI
+        market.gas_price[:] = columns["gas_price_gwei"] * GWEI
         market.ether_price[:] = prices.price(GAS_ASSET)
     low, high = prices.price_factors("low"), prices.price_factors("high")
     market.low_factor[:], market.low_usd_factor[:] = low[:-1].T, low[-1]

@@ -40,6 +40,7 @@ def make_policy(config: Config, slots: Slots, strategy: Strategy, plans: tuple[P
     policy.margin_low[:] = low * settings.margin_ratio_target
     policy.margin_high[:] = high * settings.margin_ratio_target
     policy.deviation[:] = settings.position_deviation_threshold
+    policy.rebalance_depth[:] = settings.rebalance_depth
     policy.max_drift[:] = settings.max_delta_drift
     policy.gas_reserve[:] = settings.gas_reserve
     policy.rebalance[:] = policy.restricts[:] = float(settings.rebalance)

@@ -15,7 +15,6 @@ from ..kernel.context import Terms
 from ..kernel.keys import GAS_ASSET, QUOTE_ASSET, Key
 from ..kernel.layout import records
 from ..kernel.numba.struct_view import make_records
-from ..market.panel import Panel
 from .lending_terms import collateral_terms
 from .slots import Slots
 
@@ -50,13 +49,18 @@ def _dated_tables(config: Config, slots: Slots) -> Iterator[Any]:
             yield from group.values()
 
 
-def terms_periods(config: Config, slots: Slots, panel: Panel) -> tuple[list[datetime], np.ndarray]:
-    """Instants at which terms change inside the panel (the first is its start), and the terms index of every row."""
-    first, last = (int(panel.timestamps[i]) for i in (0, -1))
+def terms_periods(config: Config, slots: Slots, timestamps: np.ndarray) -> tuple[list[datetime], np.ndarray]:
+    """Instants at which terms change inside a market (the first is its start), and the terms index of every row.
+
+    Parameters
+    ----------
+    timestamps : (rows,) int64 ns UTC
+    """
+    first, last = (int(timestamps[i]) for i in (0, -1))
     changes = chain.from_iterable(table.changes() for table in _dated_tables(config, slots))
     stamps = {int(t.timestamp()) * _NS for t in changes}
     starts = np.array([first, *sorted(s for s in stamps if first < s <= last)], dtype=np.int64)
-    rows = np.searchsorted(starts, panel.timestamps, side="right") - 1
+    rows = np.searchsorted(starts, timestamps, side="right") - 1
     return [datetime.fromtimestamp(int(s) // _NS, UTC) for s in starts], rows.astype(np.int64)
 
 

@@ -46,6 +46,16 @@ def refuse_action(run, t, lane, place, reason):
 
 
 @stage
+def is_urgent(run, lane):
+    """Whether there is no time to wait for a price: an alert is critical, or a venue's margin is below its band."""
+    below = False
+    for v in range(run.shape.venues):
+        margin, notional = run.state.margin[v, lane], run.state.notional[v, lane]
+        below = below or margin < run.policy.margin_low[lane] * notional
+    return below or run.state.alert_level[lane] >= 2.0
+
+
+@stage
 def wait_for_next_row(run, lane, place):
     """Let an action wait; one that goes on keeps its target."""
     state = run.state
@@ -59,6 +69,7 @@ def wait_for_next_row(run, lane, place):
         state.waiting_target[w, lane] = action.target if action.status != codes.DECIDED else _NOT_FIXED
         state.waiting_stop[w, lane] = action.stop
         state.waiting_take_profit[w, lane] = action.take_profit
+        state.is_urgent[lane] = 1.0 if is_urgent(run, lane) else 0.0
 
 
 @routine

@@ -46,8 +46,10 @@ def find_triggers(shape, state, hour, lane):
     within = state[row.memory, lane] > 0.0
     rate = hour[shape.hour.watched_rate]
     has_rule = state[policy.enter_rate, lane] != codes.NO_RULE
-    asked = asked | ((rate < state[policy.leave_rate, lane]) & within)
-    asked = asked | ((rate > state[policy.enter_rate, lane]) & (not within) & has_rule)
+    over = rate - state[policy.leave_rate, lane]
+    cost = hour[shape.hour.switching_cost]
+    asked = asked | ((over < -cost) & within)
+    asked = asked | ((rate > state[policy.enter_rate, lane]) & (over > cost) & (not within) & has_rule)
     asked = asked | (state[row.withdrawal_pending, lane] > 0.0) | (state[policy.every_row, lane] > 0.0)
     return 1.0 if asked else 0.0
 
@@ -118,11 +120,13 @@ def write_view(run, t, lane):
     seen.invested[lane] = state.invested[lane] / equity if equity > 0.0 else 0.0
     see_margins(run, t, lane)
     seen.pending[lane] = state.withdrawal_pending[lane]
+    seen.net_flow[lane] = state.net_flow[lane]
     seen.alert[lane] = state.alert_level[lane]
     seen.arrived[lane] = state.arrived[lane]
     seen.first[lane] = 1.0 if t == 0 else 0.0
     seen.last[lane] = 1.0 if t == run.settings.final_row else 0.0
     seen.rate[lane] = run.hour.watched_rate[0]
+    seen.switching_cost[lane] = run.hour.switching_cost[0]
     seen.gas_cost[lane] = max_gas_units(run, t) * run.market.gas_price[t] * run.market.ether_price[t]
     seen.quote_price[lane] = run.hour.value[0] if shape.venues > 0 else 1.0
     seen.dust[lane] = dust_value(shape, run.block, run.coefficients, lane)

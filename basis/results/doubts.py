@@ -23,6 +23,9 @@ _UNKNOWN_POOL, _CANDLE_MARKS = 0.1, 0.02
 #: Size is named before the marks, however small it is.
 _LEAST_SIZE = 0.03
 _ASSUMED = "assumption"
+#: What is earned by holding, and the share of it from which gas is warned of.
+_CARRY = ("funding_pnl", "supply_yield", "borrow_cost", "staking_yield", "reward_pnl")
+_GAS_SHARE = 0.1
 
 
 class Doubt(NamedTuple):
@@ -168,8 +171,30 @@ def _pools(summary: Mapping[str, Any], exposure: Table) -> Iterator[Doubt]:
         )
 
 
-def _shortness(summary: Mapping[str, Any]) -> Iterator[Doubt]:
+def gas_warning(summary: Mapping[str, Any]) -> str | None:
+    """Which capital a run needs for gas to take no more than a tenth of what it carries; None where it takes less.
+
+    Gas is the same for any size, so that twice the capital halves its share.
+    """
+    found = summary["attribution"]
+    carried, gas = sum(found[name] for name in _CARRY), -found["gas"]
+    if _days(summary) < _FEW_DAYS or carried <= 0.0 or gas <= _GAS_SHARE * carried:
+        return None
+    capital = float(f"{summary['initial_equity'] * gas / (_GAS_SHARE * carried):.2g}")
+    share_class = summary["share_class"]
+    return (
+        f"Gas took {gas / carried:.0%} of the carry ({_money(gas, share_class)} of {_money(carried, share_class)}). It "
+        f"is the same for any size: below a capital of about {_money(capital, share_class)} it takes more than "
+        f"{_GAS_SHARE:.0%}."
+    )
+
+
+def _days(summary: Mapping[str, Any]) -> float:
     begin, end = (np.datetime64(summary[name].removesuffix("Z")) for name in ("start", "end"))
-    days = float((end - begin) / np.timedelta64(1, "D"))
+    return float((end - begin) / np.timedelta64(1, "D"))
+
+
+def _shortness(summary: Mapping[str, Any]) -> Iterator[Doubt]:
+    days = _days(summary)
     if days < _FEW_DAYS:
         yield Doubt(_SHORT, f"The run covers {days:.3g} days: figures by year are extrapolated from them.")

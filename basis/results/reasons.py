@@ -16,6 +16,9 @@ from basis.assets import load_assets
 from basis.components.run_state import slots_of
 from basis.config import Config
 from basis.inputs.plans import Strategy
+from basis.inputs.slots import Slots
+from basis.inputs.switching_cost import share_at_work, switching_cost
+from basis.inputs.terms import make_terms, terms_periods
 from basis.kernel.keys import Key, parse_key
 from basis.kernel.layout.codes import NO_LIMIT
 from basis.results.row_prices import RowPrices
@@ -110,8 +113,7 @@ class Reasons:
             "enter_rate": rule.enter if rule.enabled and rule.enter is not None else NO_LIMIT,
             "leave_rate": rule.leave if rule.enabled and rule.leave is not None else -NO_LIMIT,
         }
-        slots = slots_of(self.config, self._given or {}, self.strategy.signal is not None)
-        found |= self.strategy.policy(self.config, slots)
+        found |= self.strategy.policy(self.config, self._slots)
         return {
             name: math.copysign(math.inf, value) if abs(value) >= NO_LIMIT else value for name, value in found.items()
         }
@@ -136,6 +138,24 @@ class Reasons:
             return self.strategy.rate(self.config, self.prices.panel)
         except KeyError:
             return None
+
+    @functools.cached_property
+    def _slots(self) -> Slots:
+        return slots_of(self.config, self._given or {}, self.strategy.signal is not None)
+
+    @functools.cached_property
+    def _invested_aim(self) -> float:
+        """What is held long over equity where it is at its target."""
+        leverage = 1.0 / (1.0 - (self.config.strategy.target_ltv or 0.0))
+        return leverage * share_at_work(self.config, self._slots, self.strategy)
+
+    @functools.cached_property
+    def _switching(self) -> np.ndarray | None:
+        """(rows,) rate that pays for leaving and entering again, per year; None where that is not asked."""
+        slots = self._slots
+        instants, index = terms_periods(self.config, slots, self.equity["timestamp"].astype("M8[ns]").astype(np.int64))
+        terms = make_terms(self.config, slots, instants)
+        return switching_cost(self.config, slots, self.strategy, terms, index, self.prices.panel)
 
     # --- values before the decision ------------------------------------------------------------------------------
 
@@ -202,7 +222,7 @@ class Reasons:
             worth = sum(
                 self.held(key, row) * self.prices.unit_value(parse_key(key), row) for key in self._invested_keys
             )
-            yield Band("invested", worth / equity, low, high, (low + high) / 2.0 if math.isfinite(high) else math.nan)
+            yield Band("invested", worth / equity, low, high, self._invested_aim if math.isfinite(high) else math.nan)
         if equity > 0.0:
             yield from self._drifts(row, equity)
         if float(self.risk["ltv|before"][row]) > 0.0:
@@ -211,8 +231,9 @@ class Reasons:
             yield Band("health_factor", float(self.risk["health_factor|before"][row]), policy["least_health"])
         if self._rates is not None:
             holds = any(self.held(key, row) for key in self._invested_keys or self._perps)
-            rate = float(self._rates[row])
-            yield Band("rate", rate, policy["leave_rate"]) if holds else Band("rate", rate, high=policy["enter_rate"])
+            rate, cost = float(self._rates[row]), 0.0 if self._switching is None else float(self._switching[row])
+            leave, enter = policy["leave_rate"] - cost, max(policy["enter_rate"], policy["leave_rate"] + cost)
+            yield Band("rate", rate, leave) if holds else Band("rate", rate, high=enter)
         if math.isfinite(policy["dust_limit"]) and self.config.distributions:
             tokens = [key for key in self.positions.columns if key.split(":")[-1] in self.config.distributions]
             worth = sum(self.held(key, row) * self.prices.price(parse_key(key).symbol, row) for key in tokens)

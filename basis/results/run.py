@@ -13,6 +13,7 @@ import numpy as np
 from basis.config.fields import NamedDict, nearest
 from basis.errors import InputError, checked_call
 from basis.results import measures
+from basis.results.doubts import gas_warning
 from basis.results.folder import (
     CONFIG,
     MANIFEST,
@@ -138,7 +139,10 @@ class Run:
         if self.summary["alerts"]["critical"]:
             found.append(_count(self.summary["alerts"]["critical"], "critical alert"))
         if not self.summary["fills"]:
-            found.append("Not one order was filled: nothing was bought, sold, lent or staked.")
+            rule = " Its rate rule was never in." if self.config.strategy.rate_rule.enabled else ""
+            found.append(f"Not one order was filled: nothing was bought, sold, lent or staked.{rule}")
+        if (gas := gas_warning(self.summary)) is not None:
+            found.append(gas)
         if self.manifest["strategy"] is not None or "strategy_manager" in self.manifest.get("own_code", {}):
             from basis.results.unmet_requests import unmet_requests
 

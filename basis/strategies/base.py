@@ -48,10 +48,14 @@ def dust_plan(config: Config) -> tuple[Plan, ...]:
 
 @stage
 def wants_carry(view):
-    """Whether the rate rule wants to be in, with hysteresis; without a rule it always does. Kept in memory 0."""
-    if view.rate > view.policy.enter_rate or view.policy.enter_rate == NO_RULE:
+    """Whether the rate rule wants to be in, with hysteresis; without a rule it always does. Kept in memory 0.
+
+    What the rate is above or below that of leaving has to pay for the round trip over the holding period.
+    """
+    over = view.rate - view.policy.leave_rate
+    if view.policy.enter_rate == NO_RULE or (view.rate > view.policy.enter_rate and over > view.switching_cost):
         view.memory[0] = 1.0
-    elif view.rate < view.policy.leave_rate:
+    elif over < -view.switching_cost:
         view.memory[0] = 0.0
     return view.memory[0] > 0.0
 

@@ -90,7 +90,7 @@ class BookNames:
 
     def _why_not(self, name: str) -> str:
         of, _, number = name.partition(".")
-        if number in ("rate", "enter_rate", "leave_rate"):
+        if number in ("rate", "enter_rate", "leave_rate", "switching_cost"):
             return "" if self.config.strategy.rate_rule.enabled else _NO_RULE.replace("{", "{{").replace("}", "}}")
         if number in ("ltv", "health_factor"):
             return "" if self.slots.debt else _NO_LOAN

@@ -20,7 +20,7 @@ from ..kernel.numba.jit import stage
 from .base import SETTLED, closes_now, dust_plan, required, sell_dust, wants_carry
 from .compiled import compiled
 from .levered_staking import is_unsafe
-from .spot_perp import fund, funding_rate, pay_out
+from .spot_perp import fund, funding_rate, margin_of, pay_out
 from .staking import stake_plan
 
 #: What is off by less than so many times the gas of a transaction stays so.
@@ -297,7 +297,7 @@ def decide(view, act, levered=0.0):
         # an entry that the market has not let begin is not wanted any more
         act.exit_full(view.asset)
     if target > 0.0:
-        fund(view, act, target, legs.less, critical)
+        fund(view, act, margin_of(view, target, legs.less, critical))
         grows = may_grow(view, legs, target, critical, shrinks, entering)
         if grows:
             grow(view, act, legs, target)

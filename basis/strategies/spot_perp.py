@@ -17,6 +17,10 @@ from .compiled import compiled
 
 #: What rounding may hide of a target, relative.
 _ROUNDING = 1e-9
+#: A deposit that leaves the target off by more than this share of equity is put to work at once.
+_WORTH_A_DEPOSIT = 0.02
+#: Place of the memory for the units that the legs are brought to; the others are the rate rule's and the hedge's.
+_AIM = 2
 
 
 def _plans(config: Config) -> tuple[Plan, ...]:
@@ -26,9 +30,14 @@ def _plans(config: Config) -> tuple[Plan, ...]:
 
 
 def _policy(config: Config, slots: Slots) -> Mapping[str, float]:
-    share = 1.0 / (1.0 + config.strategy.margin_ratio_target)
-    off = config.strategy.position_deviation_threshold
-    return {"min_invested": share - off, "max_invested": share + off}
+    target = config.strategy.margin_ratio_target
+    share, off = 1.0 / (1.0 + target), config.strategy.position_deviation_threshold
+    low, high = (edge * target for edge in config.strategy.margin_ratio_band)
+    # the margin of all venues together leaves its band where this share of equity is in the legs
+    return {
+        "min_invested": max(share - off, 1.0 / (1.0 + high)),
+        "max_invested": min(share + off, 1.0 / (1.0 + low)),
+    }
 
 
 def funding_rate(config: Config, columns: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -48,22 +57,50 @@ def size_target(view, carries):
 
 
 @stage
-def reduce(view, act, target, more, less):
-    """Bring both legs down to the target, or even them out; whether anything has to be done in this row."""
-    price = view.price(view.asset)
-    off = abs((target - more) * price)
-    has_drifted = (more - less) * price > view.policy.max_drift * view.equity
+def is_paid_in(view, target, less):
+    """Whether money came in that is worth putting to work: unlike a price it does not come back by itself."""
+    off = (target - less) * view.price(view.asset)
+    return view.net_flow > 0.0 and off > min(view.policy.deviation, _WORTH_A_DEPOSIT) * view.equity
+
+
+@stage
+def find_aim(view, target, more, less):
+    """Units that both legs are brought to.
+
+    Legs that have left their band go from its edge `rebalance_depth` of the way to the target, in as many rows as that
+    takes. An entry, a deposit, a withdrawal, an exit and a critical alert go to the target itself.
+    """
+    worth = view.equity / view.price(view.asset)
+    low = view.policy.min_invested * worth
+    high = view.policy.max_invested * worth
+    whole = view.first or less == 0.0 or target == 0.0 or view.pending > 0.0 or view.alert >= 2.0
+    if whole or is_paid_in(view, target, less):
+        view.memory[_AIM] = target
+    elif more > high:
+        view.memory[_AIM] = high + view.policy.rebalance_depth * (target - high)
+    elif less < low:
+        view.memory[_AIM] = low + view.policy.rebalance_depth * (target - low)
+    return view.memory[_AIM]
+
+
+@stage
+def reduce(view, act, target, aim, more, less):
+    """Bring both legs down to where they are brought, or even them out; whether anything has to be done in this row."""
+    share = more * view.price(view.asset) / view.equity
+    has_drifted = (more - less) * view.price(view.asset) > view.policy.max_drift * view.equity
     below = view.margin_low < view.policy.margin_low
     above = view.margin_high > view.policy.margin_high and more > 0.0
-    moved = off > view.policy.deviation * view.equity or has_drifted or view.pending > 0.0 or view.alert >= 2.0
-    if not (moved or below or above or target == 0.0 or view.first or view.arrived):
+    left = share > view.policy.max_invested or share < view.policy.min_invested
+    moved = left or has_drifted or view.pending > 0.0 or view.alert >= 2.0
+    comes_in = view.first or view.arrived or is_paid_in(view, target, less)
+    if not (moved or below or above or target == 0.0 or comes_in):
         return False
-    if more > 0.0 and more > target * (1.0 + _ROUNDING) and (moved or target == 0.0):
-        left = min(less, target) if has_drifted else target
+    if more > 0.0 and more > aim * (1.0 + _ROUNDING) and (moved or target == 0.0):
+        kept = min(less, aim) if has_drifted else aim
         if target == 0.0:
-            act.exit_full(view.asset, more - left)
+            act.exit_full(view.asset, more - kept)
         else:
-            act.exit_partial(view.asset, more - left)
+            act.exit_partial(view.asset, more - kept)
     elif has_drifted:
         act.exit_partial(view.asset, more - less)
     elif target == 0.0 and view.unfinished > 0.0:
@@ -73,10 +110,28 @@ def reduce(view, act, target, more, less):
 
 
 @stage
-def fund(view, act, target, less, critical):
-    """Margin follows the smaller of the target and, while an alert is critical, what is held."""
+def grow(view, act, target, aim, less):
+    """Bring both legs up to where they are brought, where they have left their band or something has come in."""
+    left = less * view.price(view.asset) < view.policy.min_invested * view.equity
+    if not (left or view.first or view.arrived or is_paid_in(view, target, less)):
+        return
+    if less == 0.0:
+        act.entry_full(view.asset, aim - less)
+    else:
+        act.entry_partial(view.asset, aim - less)
+
+
+@stage
+def margin_of(view, target, less, critical):
+    """Margin for the target, share class; while an alert is critical for no more than what is held."""
     goal = less if (critical and less < target) else target
-    amount = goal * view.price(view.asset) * view.policy.margin_target / view.quote_price
+    return goal * view.price(view.asset) * view.policy.margin_target
+
+
+@stage
+def fund(view, act, margin):
+    """Bring so much margin to the venues (share class)."""
+    amount = margin / view.quote_price
     if view.first:
         act.entry_full("USDT", amount)
     else:
@@ -109,17 +164,16 @@ def decide(view, act):
     if not rebalances and closes_now(view):
         act.exit_full(view.asset)
         return
-    if rebalances and not reduce(view, act, target, more, less):
+    aim = find_aim(view, target, more, less)
+    if rebalances and not reduce(view, act, target, aim, more, less):
         return
     critical = rebalances and view.alert >= 2.0
     if target > 0.0:
-        fund(view, act, target, less, critical)
-    if target > less and not critical:
-        grows = (target - less) * view.price(view.asset) > view.policy.deviation * view.equity
-        if (grows or view.first or view.arrived) and less == 0.0:
-            act.entry_full(view.asset, target - less)
-        elif grows or view.first or view.arrived:
-            act.entry_partial(view.asset, target - less)
+        # what the legs leave of equity is margin
+        rest = view.equity - view.pending - aim * view.price(view.asset)
+        fund(view, act, margin_of(view, target, less, critical) if critical else rest)
+    if aim > less and not critical:
+        grow(view, act, target, aim, less)
     pay_out(view, act, target)
 
 

@@ -1,4 +1,4 @@
-"""Every mode on a real data set, as the tables of docs/results.md and the README: ``make results``.
+"""Every mode on a real data set, as the tables of docs/results.md, docs/policies.md and the README: ``make results``.
 
 The data set is found by BASIS_TEST_DATA and is no part of the project; without it nothing is written.
 """
@@ -77,12 +77,60 @@ def table(data: Path) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (HEAD, rule, *rows))
 
 
+#: Windows in which the defaults of the policies are shown, and what is compared with them, mode by mode.
+WINDOWS = (("2024-05-14", "2024-12-31"), ("2025-01-01", "2025-09-17"))
+THRESHOLD, DEPTH, BAND = "position_deviation_threshold", "rebalance_depth", "margin_ratio_band"
+BUSY = {THRESHOLD: 0.02, BAND: [0.7, 1.5]}
+POLICIES: dict[str, tuple[dict[str, object], ...]] = {
+    "btc_basis": (
+        {**BUSY, DEPTH: 1.0}, {}, {DEPTH: 0.0}, {DEPTH: 1.0}, {THRESHOLD: 0.06}, {THRESHOLD: 0.16}, {BAND: [0.85, 1.8]},
+    ),
+    "eth_basis": (
+        {**BUSY, DEPTH: 1.0}, {}, {DEPTH: 0.0}, {DEPTH: 1.0}, {THRESHOLD: 0.06}, {THRESHOLD: 0.16}, {BAND: [0.85, 1.8]},
+    ),
+    "usdt_market_neutral_no_leverage": (
+        {**BUSY, THRESHOLD: 0.05}, {}, {THRESHOLD: 0.1}, {THRESHOLD: 0.2}, {BAND: [0.7, 1.5]},
+    ),
+    "usdt_market_neutral": (
+        {**BUSY, THRESHOLD: 0.05}, {}, {THRESHOLD: 0.1}, {THRESHOLD: 0.2}, {BAND: [0.7, 1.5]},
+    ),
+}  # fmt: skip
+#: The levered hedge needs a size at which gas is small.
+CAPITAL = {"usdt_market_neutral": 1e6}
+CARRY = ("funding_pnl", "basis_pnl", "supply_yield", "borrow_cost", "staking_yield", "reward_pnl")
+
+
+def policy_cells(data: Path, mode: str, settings: dict[str, object], window: tuple[str, str]) -> list[str]:
+    """Costs over carry, return, fills and the lowest margin ratio of one run."""
+    overrides = {f"strategy.{name}": value for name, value in settings.items()}
+    overrides["initial_capital"] = CAPITAL.get(mode, 1e5)
+    summary = basis.backtest(load_config(mode, overrides, environ={}), data, *window).summary
+    found = summary["attribution"]
+    carried, costs = sum(found[name] for name in CARRY), -sum(found[name] for name in CAUSES["costs"])
+    lowest = min(summary["min_margin_ratio"].values())
+    return [f"{costs / carried:.1%}", f"{summary['total_return']:.2%}", f"{summary['fills']}", f"{lowest:.2f}"]
+
+
+def policy_table(data: Path) -> str:
+    """The settings of a policy side by side, in two windows."""
+    told = ("costs/carry", "return", "fills", "least margin")
+    named = [f"{first[:7]}..{last[:7]}: {what}" for first, last in WINDOWS for what in told]
+    lines = [["mode", "settings", *named], ["---", "---", *("---:" for _ in named)]]
+    for mode, compared in POLICIES.items():
+        for settings in compared:
+            changed = ", ".join(f"{name} {value}" for name, value in settings.items()) or "**as shipped**"
+            cells = [cell for window in WINDOWS for cell in policy_cells(data, mode, settings, window)]
+            lines.append([f"`{mode}`", changed, *cells])
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
 def main() -> None:
     if not DATA.is_dir():
         sys.exit(f"{DATA} does not exist; name a data set by BASIS_TEST_DATA.")
     with tempfile.TemporaryDirectory() as folder:
         made = table(DATA if DATA.joinpath("signals").is_dir() else with_example_signals(DATA, Path(folder)))
     write(ROOT / "docs" / "results.md", made)
+    write(ROOT / "docs" / "policies.md", policy_table(DATA))
     write(ROOT / "README.md", headline(made))
     print(made)
 

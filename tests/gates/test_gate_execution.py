@@ -11,7 +11,7 @@ from basis.errors import ConfigError, DataError
 from basis.market import DataProvider
 from support.result_checks import reasons, same_tables, slippage_rate, term
 from support.runs import settings
-from support.small_markets import VENUES, market, steady, walk
+from support.small_markets import VENUES, deep, market, steady, walk
 
 WINDOW = {"sample_data": ("2025-02-01", "2025-03-01"), "real_data": ("2024-08-01", "2024-09-01")}
 MODES = ("btc_basis", "eth_basis", "usdt_market_neutral_no_leverage", "usdt_market_neutral")
@@ -35,11 +35,9 @@ def traded(request):
     return run
 
 
-def deep(panel, volume):
-    """The panel with one volume for its spot and its perps, base units an hour; their volatility is none."""
-    names = [name.partition("|")[2] for name in panel.columns if name.startswith("mark|")] + ["spot|BTC"]
-    known = {f"volume|{name}": np.broadcast_to(np.asarray(volume, dtype=float), len(panel)).copy() for name in names}
-    return replace(panel, columns={**panel.columns, **known})
+def asset_of(deal):
+    """Asset of a fill's instrument, spot or perp."""
+    return deal.instrument.split(":")[2].removesuffix("USDT")
 
 
 def trades(result):
@@ -89,7 +87,7 @@ def test_impact_is_the_root_of_the_share_of_the_volume(traded, mode):
     assert len(deals) > 5
     for deal in deals.itertuples():
         kind = "spot" if ":BaseToken:" in deal.instrument else "perp"
-        slip = slippage_rate(deal.venue, kind, (deal.before + deal.units) * deal.reference_price)
+        slip = slippage_rate(deal.venue, kind, (deal.before + deal.units) * deal.reference_price, asset_of(deal))
         slip += 0.8 * deal.volatility * np.sqrt((deal.before + deal.units) / deal.volume)
         paid = np.sign(deal.quantity) * (deal.price / deal.reference_price - 1.0)
         assert paid == pytest.approx(slip, rel=1e-9)
@@ -242,7 +240,7 @@ def test_a_resting_order_is_filled_where_the_market_went_beyond_it(traded, mode)
             assert deal.price == limit
         else:
             kind = "spot" if spot else "perp"
-            slip = slippage_rate(deal.venue, kind, (deal.before + deal.units) * deal.reference_price)
+            slip = slippage_rate(deal.venue, kind, (deal.before + deal.units) * deal.reference_price, asset_of(deal))
             assert deal.price == pytest.approx(deal.reference_price * (1.0 + np.sign(deal.quantity) * slip), rel=1e-12)
         assert deal.slippage == pytest.approx(deal.quantity * (deal.price - deal.reference_price), rel=1e-9, abs=1e-9)
     assert makers

@@ -110,9 +110,9 @@ def gas_cost(venue, operation, gwei, eth):
     return term(venue, "gas_units", operation)["value"] * gwei * 1e-9 * eth
 
 
-def slippage_rate(venue, kind, notional):
+def slippage_rate(venue, kind, notional, asset="BTC"):
     """Fraction of the price that a trade of a notional loses; `kind` is ``spot`` or ``perp``."""
-    buckets = term(venue, f"{kind}_slippage", "BTCUSDT")["buckets"]
+    buckets = term(venue, f"{kind}_slippage", f"{asset}USDT")["buckets"]
     return next(bps for most, bps in buckets if most is None or notional <= most) * 1e-4
 
 

@@ -1,5 +1,7 @@
 """Small markets by hand: a coin with perps at every venue, and a lending pool."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from basis.market.panel import Panel
@@ -88,6 +90,13 @@ def pool(rows, start=START, step=3600, apr=0.05, mean=None, gwei=20.0, eth=3_000
             "gas_price_gwei": np.broadcast_to(np.asarray(gwei, dtype=float), rows),
         },
     )
+
+
+def deep(panel, volume):
+    """The panel with one volume for its spot and its perps, base units an hour; their volatility is none."""
+    names = [name.partition("|")[2] for name in panel.columns if name.startswith("mark|")] + ["spot|BTC"]
+    known = {f"volume|{name}": np.broadcast_to(np.asarray(volume, dtype=float), len(panel)).copy() for name in names}
+    return replace(panel, columns={**panel.columns, **known})
 
 
 def at_row(panel, row):

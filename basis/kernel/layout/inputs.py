@@ -23,6 +23,7 @@ HOUR = Layout(
         Item("owed_value", "debts", "what a stored unit owes at oracle prices", "share class"),
         Item("asset_price", "assets", "price by asset", "share class"),
         Item("watched_rate", "", "what a rate rule watches", "per year"),
+        Item("switching_cost", "", "rate that pays over the holding period for leaving and entering again", "per year"),
         Item(
             "safe_share", "", "share of the collateral's limit that is sure to stay at the hour's extremes", "fraction"
         ),

@@ -99,10 +99,13 @@ def swap_slippage(run, t, lane, token, notional):
 
 @stage
 def fill_price(run, t, lane, place, venue, dq, reference):
-    """Price and fee rate of a trade: of an order that rested where the market reached it, else a taker's."""
+    """Price and fee rate of a trade: of an order that rested where the market reached it, else a taker's.
+
+    Orders that risk asks for do not rest.
+    """
     is_spot = place < run.shape.tokens
     terms = run.terms.venue[run.terms_index[t], venue]
-    if run.shape.limited > 0:
+    if run.shape.limited > 0 and run.state.is_urgent[lane] == 0.0:
         resting = run.market.resting_buy[t, place] if dq > 0.0 else run.market.resting_sell[t, place]
         if resting > 0.0:
             return resting, (terms.spot_maker if is_spot else terms.perp_maker)
