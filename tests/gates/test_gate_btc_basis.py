@@ -24,6 +24,7 @@ from support.result_checks import (
     under_way,
     utc,
 )
+from support.runs import busy
 from support.small_markets import flows, market, path, steady
 
 WEIGHTS = {"binance": 0.4, "bybit": 0.3, "okx": 0.3}
@@ -50,7 +51,9 @@ def cash(venue):
 
 
 def trade(driver, panel, overrides=None, **more):
-    return basis.backtest("btc_basis", panel, overrides=overrides, driver=driver, **more)
+    return basis.backtest(
+        "btc_basis", panel, overrides={**busy("btc_basis"), **(overrides or {})}, driver=driver, **more
+    )
 
 
 def tell_story(driver, **overrides):

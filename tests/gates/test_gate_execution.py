@@ -222,17 +222,29 @@ def test_money_arrives_in_its_row_where_nothing_else_happens(driver):
 # --- resting orders --------------------------------------------------------------------------------------------------
 
 
+def urgent_rows(result):
+    """(rows,) whether what is decided in a row does not wait for a price: a critical alert, or margin below its band."""
+    settings, risk = result.config.strategy, result.risk
+    target = settings.margin_ratio_target
+    if settings.stake_allocation is not None:
+        target = (1.0 - settings.stake_allocation) / settings.stake_allocation
+    low = settings.margin_ratio_band[0] * target
+    thin = (risk[[f"margin_ratio|{venue}" for venue in result.config.hedge_venues]] < low).any(axis=1)
+    critical = (risk[[name for name in risk if name.startswith("alert|")]] >= 2).any(axis=1)
+    return (thin | critical).to_numpy()
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_resting_order_is_filled_where_the_market_went_beyond_it(traded, mode):
     result = traded(mode, {"execution.orders": "maker", "fill": "next_bar"})
     check_closed(result)
-    deals, panel = trades(result), result.panel
+    deals, panel, urgent = trades(result), result.panel, urgent_rows(result)
     makers = 0
     for deal in deals.itertuples():
         spot = ":BaseToken:" in deal.instrument
         row = panel.index.get_loc(deal.timestamp)
         limit = panel[deal.name if spot else f"mark|{deal.name}"].iloc[row - 1]
-        reached = deal.low < limit if deal.quantity > 0 else deal.high > limit
+        reached = (deal.low < limit if deal.quantity > 0 else deal.high > limit) and not urgent[row - 1]
         rate = term(deal.venue, "spot_fee" if spot else "perp_fee")["maker" if reached else "taker"]
         assert deal.rate == rate
         makers += reached

@@ -6,6 +6,7 @@ import pandas as pd
 import basis
 
 from .result_checks import YEAR_S, check_accounts, columns_of, events, held, series, utc
+from .runs import busy
 from .staking_markets import ether
 
 VENUES = ("binance", "bybit", "okx")
@@ -88,7 +89,7 @@ def hedged(spot, basis=0.0, rate=1e-4, wick=0.002, every=8, apr=0.1, lst="weETH"
 
 
 def trade(mode, driver, panel, overrides=None, **more):
-    return basis.backtest(mode, panel, overrides=overrides, driver=driver, **more)
+    return basis.backtest(mode, panel, overrides={**busy(mode), **(overrides or {})}, driver=driver, **more)
 
 
 # --- what a result says, row by row ----------------------------------------------------------------------------------

@@ -12,9 +12,23 @@ from .kernel_view import RunView
 FREE = {"costs.enabled": False, "transfers.instant": True, "risk.limits": {}}
 
 
+#: Narrow bands and rebalances that go to the target, by strategy: small markets then see many of them.
+_NARROW = {"strategy.margin_ratio_band": [0.7, 1.5]}
+_BUSY = {
+    "spot_perp": {**_NARROW, "strategy.position_deviation_threshold": 0.02, "strategy.rebalance_depth": 1.0},
+    "hedged_staking": {**_NARROW, "strategy.position_deviation_threshold": 0.05},
+    "hedged_levered_staking": {**_NARROW, "strategy.position_deviation_threshold": 0.05},
+}
+
+
+def busy(mode):
+    """Overrides with which a shipped mode rebalances often."""
+    return _BUSY.get(load_config(mode, environ={}).strategy.name, {})
+
+
 def settings(mode="btc_basis", overrides=None, **more):
-    """A configuration that the environment does not touch."""
-    return load_config(mode, {**(overrides or {}), **more}, environ={})
+    """A configuration of a busy policy that the environment does not touch."""
+    return load_config(mode, {**busy(mode), **(overrides or {}), **more}, environ={})
 
 
 def run(panel, mode="btc_basis", overrides=None, strategy=None, positions=None, **kwargs):
