@@ -27,6 +27,13 @@ HEAD = (
 )  # fmt: skip
 #: What of the table the README shows.
 IN_README = ("mode", "from", "return", "CAGR", "max drawdown", "costs")
+#: Return and costs with what was shipped before: narrow bands, slippage tables without a source (November 2026).
+BEFORE = {
+    "btc_basis": ("9.00%", "-2.09%"), "eth_basis": ("7.77%", "-3.70%"), "pure_lending": ("10.03%", "-0.01%"),
+    "eth_staking_only": ("4.45%", "-0.03%"), "eth_leveraged": ("8.95%", "-0.37%"),
+    "usdt_market_neutral_no_leverage": ("5.69%", "-3.18%"), "usdt_market_neutral": ("0.37%", "-10.18%"),
+    "ml_directional": ("6.70%", "-45.70%"),
+}  # fmt: skip
 MODES_IN_README = (
     "btc_basis", "eth_basis", "pure_lending", "eth_staking_only", "eth_leveraged", "usdt_market_neutral_no_leverage",
     "usdt_market_neutral", "ml_directional",
@@ -135,13 +142,17 @@ def main() -> None:
     print(made)
 
 
+_HEAD_BEFORE = (("return before", "costs before"), ("---:", "---:"))
+
+
 def headline(made: str) -> str:
     """The columns of the table that the README shows, in the order of its modes."""
     lines = [line.strip("| ").split(" | ") for line in made.splitlines()]
     places = [HEAD.index(name) for name in IN_README]
     rows = {cells[0].strip("`"): cells for cells in lines[2:]}
-    shown = [lines[0], lines[1], *(rows[mode] for mode in MODES_IN_README)]
-    return "\n".join("| " + " | ".join(cells[place] for place in places) + " |" for cells in shown)
+    head = [[*(cells[place] for place in places), *more] for cells, more in zip(lines[:2], _HEAD_BEFORE, strict=True)]
+    shown = [[*(rows[mode][place] for place in places), *BEFORE[mode]] for mode in MODES_IN_README]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (*head, *shown))
 
 
 def write(page: Path, made: str) -> None:
