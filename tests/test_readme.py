@@ -97,7 +97,7 @@ def test_the_table_of_the_readme_is_that_of_the_results():
         row.strip("| ").split(" | ") for row in PAGES["README.md"].splitlines() if re.match(r"\| `\w+` \| 20", row)
     ]
     assert len(found) == 8
-    assert {f"| {row[0]}": row[1:] for row in found} == {f"| {row[0]}": wanted[f"| {row[0]}"] for row in found}
+    assert {f"| {row[0]}": row[1:6] for row in found} == {f"| {row[0]}": wanted[f"| {row[0]}"] for row in found}
 
 
 def test_the_first_block_makes_a_run_and_its_folder(sessions):

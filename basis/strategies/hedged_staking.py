@@ -153,9 +153,13 @@ def lost_a_venue(view, short):
 @stage
 def size_target(view, carries):
     """Units of both legs that are aimed at; none without carry or at the end."""
-    price = view.price(view.asset)
-    target = (view.equity - view.dust - view.pending) / (1.0 + view.policy.margin_target) / price
-    return 0.0 if target < 0.0 or not carries or closes_now(view) else target
+    left = view.equity - view.dust - view.pending
+    # where a withdrawal leaves little more than the gas that is kept, all of it goes
+    kept = (view.policy.gas_reserve + WORTH_GAS) * view.gas_cost
+    worth = left > 0.0 if view.pending == 0.0 else left > kept
+    if not worth or not carries or closes_now(view):
+        return 0.0
+    return left / (1.0 + view.policy.margin_target) / view.price(view.asset)
 
 
 @stage

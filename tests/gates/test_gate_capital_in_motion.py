@@ -9,6 +9,7 @@ import pytest
 import basis
 from support.hedged_runs import VENUES, cash, hedged
 from support.result_checks import check_accounts, columns_of, events, reasons, same_tables
+from support.runs import busy
 from support.small_markets import market, path, steady
 
 ROWS, CALL, STRIKE = 30, 10, 11
@@ -64,7 +65,7 @@ def called(mode, overrides, driver="kernel"):
     panel.columns[f"low|{key}"] = np.minimum(mark, before)
     panel.columns[f"high|{key}"] = np.maximum(mark, before)
     panel.columns[f"high|{key}"][STRIKE] = mark[STRIKE] * (1.0 + wick)
-    return basis.backtest(mode, panel, overrides={"risk.limits": {}, **overrides}, driver=driver)
+    return basis.backtest(mode, panel, overrides={**busy(mode), "risk.limits": {}, **overrides}, driver=driver)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -161,7 +162,7 @@ def dear_gas(mode, times, driver="kernel", **overrides):
     """Gas costs `times` as much from row 10 on, when a rise of nearly nine tenths begins."""
     gwei = np.r_[np.full(10, 2.0), np.full(91, 2.0 * times)]
     panel = hedged(path((0, 3_000.0), (10, 3_000.0), (100, 5_600.0)), gwei=gwei)
-    return basis.backtest(mode, panel, overrides=overrides, driver=driver)
+    return basis.backtest(mode, panel, overrides={**busy(mode), **overrides}, driver=driver)
 
 
 @pytest.mark.parametrize("times", [15, 40])
@@ -325,7 +326,9 @@ def test_filled_a_bar_later_delta_is_back_in_its_band_a_bar_later(mode, sample_d
 def test_what_leaves_whole_keeps_the_gas_of_leaving(mode, capital, venues):
     """The short is not bought back where the ether could not be sold."""
     apr = np.where(np.arange(ROWS) < CALL, 0.5, -0.5)
-    rule = {"strategy.rate_rule": {"enabled": True, "enter": 0.0, "leave": -0.1, "window": "24h"}}
+    rule = {
+        "strategy.rate_rule": {"enabled": True, "enter": 0.0, "leave": -0.1, "window": "24h", "holding_period": None}
+    }
     result = basis.backtest(
         mode,
         hedged(flat(mode), wick=0.001, apr=apr),

@@ -223,7 +223,7 @@ def test_money_arrives_in_its_row_where_nothing_else_happens(driver):
 
 
 def urgent_rows(result):
-    """(rows,) whether what is decided in a row does not wait for a price: a critical alert, or margin below its band."""
+    """(rows,) whether what a row decides does not wait for a price: a critical alert, or margin below its band."""
     settings, risk = result.config.strategy, result.risk
     target = settings.margin_ratio_target
     if settings.stake_allocation is not None:

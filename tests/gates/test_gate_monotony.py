@@ -17,6 +17,7 @@ import pytest
 import basis
 from support.hedged_runs import VENUES, hedged
 from support.result_checks import rows_of, term
+from support.runs import busy
 from support.signal_data import with_example_signals
 from support.small_markets import market, steady
 
@@ -123,7 +124,7 @@ def test_a_higher_rate_leaves_more_by_its_path_alone(mode, cost, data):
 def test_latency_earns_no_carry(mode, data):
     """Funding, yields and rewards less interest."""
     for span in spans(data):
-        runs = [ran(mode, data, span, slow(mode, hours)) for hours in HOURS]
+        runs = [ran(mode, data, span, {**busy(mode), **slow(mode, hours)}) for hours in HOURS]
         carry = [run.attribution[CARRY].to_numpy().sum() for run in runs]
         assert max(carry) <= carry[0] + LARGER_LEG.get(mode, 1e-3) * runs[0].summary["initial_equity"], (span, carry)
 

@@ -148,7 +148,7 @@ def test_the_net_delta_before_a_decision_is_that_of_the_book():
     assert first["margin_ratio|binance"].value == pytest.approx(1.0, rel=1e-12)
     assert first["net_delta_ratio|BTC"].value == pytest.approx(0.05 * 50_000.0 / 102_500.0, rel=1e-9)
     assert "net_delta_ratio|BTC 0.0244 > 0.02" in run.reasons.triggers(0)
-    assert (first["margin_ratio|binance"].low, first["margin_ratio|binance"].high) == (0.35, 0.75)
+    assert (first["margin_ratio|binance"].low, first["margin_ratio|binance"].high) == (0.35, 0.9)
 
 
 def test_a_band_is_told_with_as_many_digits_as_it_takes():
