@@ -103,7 +103,8 @@ def test_one_function_runs_in_books_of_other_modes(cell):
 
 #: What the book of btc_basis does not have.
 ABSENT = {
-    "rate", "switching_cost", "ltv", "health_factor", "signal", "signal_trusted", "stop_distance", "take_profit_distance",
+    "rate", "switching_cost", "ltv", "health_factor", "signal", "signal_trusted", "stop_distance",
+    "take_profit_distance",
 }  # fmt: skip
 
 
