@@ -118,10 +118,17 @@ def _of_mode(mode: str, data: str) -> dict[str, dict[str, Any]]:
     rule = {"enabled": True, "window": "48h", "enter": 0.05, "leave": 0.03}
     if mode != "ml_directional":
         found["rate_rule"] = {"strategy.rate_rule": rule}
+        found["rate_rule_unpriced"] = {"strategy.rate_rule": {**rule, "holding_period": None}}
     if mode in HEDGED:
         found["thin_margin"] = {"strategy.margin_ratio_target": 0.06, "strategy.rebalance": False, "risk.limits": {}}
         found["thin_margin_rebalanced"] = {"strategy.margin_ratio_target": 0.06, "risk.limits": {}}
         found["one_venue"] = {"strategy.hedge_allocation": {"bybit": 1.0}, "flows": _flows(mode, data)}
+        busy = {"strategy.position_deviation_threshold": 0.02, "strategy.margin_ratio_band": [0.7, 1.5]}
+        found["busy"] = {**busy, "flows": _flows(mode, data)}
+        found["busy_maker"] = {**busy, "execution.orders": "maker", "fill": "next_bar"}
+    if mode in ("btc_basis", "eth_basis"):
+        for depth in (0.0, 1.0):
+            found[f"depth_{depth:g}"] = {"strategy.rebalance_depth": depth, "flows": _flows(mode, data)}
     if mode in ON_CHAIN:
         found["wstETH"] = {"strategy.lst": "wstETH", "flows": _flows(mode, data)}
         found["bought"] = {"strategy.stake_route": "market", "flows": _flows(mode, data)}
