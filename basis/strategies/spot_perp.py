@@ -86,11 +86,11 @@ def find_aim(view, target, more, less):
 @stage
 def reduce(view, act, target, aim, more, less):
     """Bring both legs down to where they are brought, or even them out; whether anything has to be done in this row."""
-    share = more * view.price(view.asset) / view.equity
+    worth = more * view.price(view.asset)
     has_drifted = (more - less) * view.price(view.asset) > view.policy.max_drift * view.equity
     below = view.margin_low < view.policy.margin_low
     above = view.margin_high > view.policy.margin_high and more > 0.0
-    left = share > view.policy.max_invested or share < view.policy.min_invested
+    left = worth > view.policy.max_invested * view.equity or worth < view.policy.min_invested * view.equity
     moved = left or has_drifted or view.pending > 0.0 or view.alert >= 2.0
     comes_in = view.first or view.arrived or is_paid_in(view, target, less)
     if not (moved or below or above or target == 0.0 or comes_in):

@@ -1,5 +1,7 @@
 """The runs that are audited: mode, overrides, starting book; short enough to be repeated on every change."""
 
+from support.runs import busy
+
 ONE = {"binance": 1.0, "bybit": 0.0, "okx": 0.0}
 FLOWS = [
     {"timestamp": "2024-05-12T03:00:00Z", "amount": 25_000},
@@ -21,7 +23,7 @@ LENDING_FLOWS = [
 
 #: name → (mode, overrides, starting book), on the sample.
 SAMPLE = {
-    "squeeze": ("btc_basis", {"start": "2025-01-28", "end": "2025-02-26"}, None),
+    "squeeze": ("btc_basis", {**busy("btc_basis"), "start": "2025-01-28", "end": "2025-02-26"}, None),
     "crash": ("btc_basis", {"start": "2024-09-10", "end": "2024-10-01"}, None),
     "flows over a hole": ("btc_basis", {"start": "2024-05-10", "end": "2024-05-25", "flows": FLOWS}, None),
     # in, and money home for a withdrawal

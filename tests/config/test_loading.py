@@ -35,8 +35,8 @@ def test_defaults_of_the_contract():
     assert (config.fill, config.close_at_end, config.start_venue) == ("same_bar", False, "wallet")
     assert (config.valuation, config.seed, config.flows) == ("market", 0, ())
     strategy = config.strategy
-    assert (strategy.rebalance, strategy.position_deviation_threshold, strategy.max_delta_drift) == (True, 0.02, 0.02)
-    assert (strategy.margin_ratio_target, strategy.margin_ratio_band) == (0.5, (0.7, 1.5))
+    assert (strategy.rebalance, strategy.position_deviation_threshold, strategy.max_delta_drift) == (True, 0.12, 0.02)
+    assert (strategy.margin_ratio_target, strategy.margin_ratio_band) == (0.5, (0.7, 1.8))
     assert (strategy.gas_reserve, strategy.rate_rule.enabled, strategy.lst, strategy.target_ltv) == (
         10,
         False,

@@ -63,7 +63,7 @@ def test_bare_values_are_always_in_force():
     assert venue.slippage("perp", "BTCUSDT") == venue.perp_slippage["default"]
     assert venue.slippage("perp", "BTCUSDT")[0].buckets == ((math.inf, 5.0),)
     assert venue.slippage("spot", "BTCUSDT")[0].buckets[0].bps == 1
-    assert venue.slippage("spot", "ETHUSDT")[0].buckets[0].bps == 5
+    assert venue.slippage("spot", "ETHUSDT")[0].buckets[0].bps == 0.5
     assert venue.tiers["BTCUSDT"][0].brackets[-1] == (math.inf, 0.005, 300.0, 100.0)
     assert venue.latency.source == "override of deposit; else assumption"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from basis.config import load_config
 from basis.market import DataProvider
+from support.runs import settings
 
 
 @pytest.fixture(scope="session")
@@ -12,7 +12,7 @@ def market_of(sample_data):
     made = {}
 
     def make(mode, overrides):
-        config = load_config(mode, overrides, environ={})
+        config = settings(mode, overrides)
         key = (mode, str(sorted(overrides.items(), key=str)))
         if key not in made:
             made[key] = DataProvider(sample_data, config).panel()

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import settings as trials
 
 import basis
-from basis.config import load_config
 from basis.engine.blocking import run_blocking
 from basis.engine.event_driven import EventDriver
 from basis.engine.simulation import simulate
@@ -40,6 +39,12 @@ CASES = {
     "held": {**MONTH, "strategy.rebalance": False, "close_at_end": True},
     "while it pays": {
         **MONTH, "strategy.rate_rule": {"enabled": True, "enter": 0.08, "leave": 0.04, "window": "48h"}
+    },
+    "wide bands": {
+        "start": "2024-09-01", "end": "2025-02-01", "strategy.position_deviation_threshold": 0.12,
+        "strategy.rebalance_depth": 0.4, "strategy.margin_ratio_band": [0.8, 1.8], "flows": [
+            {"timestamp": "2024-10-05T03:00:00Z", "amount": 6_000}, {"timestamp": "2024-11-05T03:00:00Z", "amount": -500},
+        ],
     },
     "thin": {"start": "2025-02-10", "end": "2025-03-01", "strategy.margin_ratio_target": 0.05},
     "alarmed": {**MONTH, "risk.limits": {"margin_ratio": {"warning": 0.47, "critical": 0.42}}},
@@ -184,7 +189,7 @@ def test_progress_is_reported_however_often_the_loop_asks(market_of):
 
 def test_a_view_is_the_book_by_name():
     panel = market(walk(40, 3, 0.02))
-    config = load_config("btc_basis", {"risk.limits": {}}, environ={})
+    config = settings("btc_basis", {"risk.limits": {}})
     seen = {}
 
     class Looks(PlainBasis):

@@ -12,54 +12,88 @@ from .kernel_view import asked_in_every_row
 class PlainBasis(basis.StrategyManager):
     """What `basis.strategies.spot_perp` decides, from the view in plain Python."""
 
+    def wanted(self):
+        """1 where the rate rule wants to be in, else 0."""
+        view, rule = self.view, self.config.strategy.rate_rule
+        if not rule.enabled:
+            return 1.0
+        over = view.rate - rule.leave
+        if view.rate > rule.enter and over > view.switching_cost:
+            return 1.0
+        return 0.0 if over < -view.switching_cost else view.memory[0]
+
+    def band(self):
+        """Smallest and largest share of equity in the legs: the deviation, or where the margin leaves its band."""
+        policy = self.config.strategy
+        share, off = 1.0 / (1.0 + policy.margin_ratio_target), policy.position_deviation_threshold
+        low, high = (edge * policy.margin_ratio_target for edge in policy.margin_ratio_band)
+        return max(share - off, 1.0 / (1.0 + high)), min(share + off, 1.0 / (1.0 + low))
+
+    def is_paid_in(self, target, less):
+        off = (target - less) * self.view.price(self.config.asset)
+        return self.view.net_flow > 0.0 and off > min(self.config.strategy.position_deviation_threshold, 0.02) * (
+            self.view.equity
+        )
+
+    def aim(self, target, more, less):
+        view, depth = self.view, self.config.strategy.rebalance_depth
+        worth = view.equity / view.price(self.config.asset)
+        low, high = (edge * worth for edge in self.band())
+        whole = view.first or less == 0.0 or target == 0.0 or view.pending > 0.0 or view.alert >= 2.0
+        if whole or self.is_paid_in(target, less):
+            return target
+        if more > high:
+            return high + depth * (target - high)
+        return low + depth * (target - low) if less < low else view.memory[2]
+
+    def reductions(self, target, aim, more, less):
+        """What brings the legs down, or evens them out; None where nothing has to be done in this row."""
+        view, policy, coin = self.view, self.config.strategy, self.config.asset
+        price, (smallest, largest) = view.price(coin), self.band()
+        low, high = (factor * policy.margin_ratio_target for factor in policy.margin_ratio_band)
+        adrift = (more - less) * price > policy.max_delta_drift * view.equity
+        outside = view.margin_low < low or (view.margin_high > high and more > 0.0)
+        moved = more * price > largest * view.equity or more * price < smallest * view.equity
+        moved = moved or adrift or view.pending > 0.0 or view.alert >= 2.0
+        comes_in = view.first or view.arrived or self.is_paid_in(target, less)
+        if not (moved or outside or target == 0.0 or comes_in):
+            return None
+        if more > 0.0 and more > aim * (1.0 + 1e-9) and (moved or target == 0.0):
+            kind = "exit_full" if target == 0.0 else "exit_partial"
+            return [Action(kind, coin, more - (min(less, aim) if adrift else aim))]
+        return [Action("exit_partial", coin, more - less)] if adrift else []
+
     async def make_decision(self, timestamp=None, market_data=None):
         view, policy, coin = self.view, self.config.strategy, self.config.asset
         price, long, short = view.price(coin), view.long(coin), view.short(coin)
-        target_margin = policy.margin_ratio_target
         last = view.last and self.config.close_at_end
         entering = (view.first and short == 0.0) or view.arrived
         if not policy.rebalance and not last and not entering:
             return None
-        wanted, rule = view.memory[0], policy.rate_rule
-        if not rule.enabled or view.rate > rule.enter:
-            wanted = 1.0
-        elif view.rate < rule.leave:
-            wanted = 0.0
-        target = (view.equity - view.pending) / (1.0 + target_margin) / price
+        wanted = self.wanted()
+        target = (view.equity - view.pending) / (1.0 + policy.margin_ratio_target) / price
         if target < 0.0 or wanted == 0.0 or last:
             target = 0.0
         more, less = max(long, short), max(min(long, short), 0.0)
+        if not policy.rebalance and last:
+            return Decision((Action("exit_full", coin),), (wanted,))
+        aim = self.aim(target, more, less)
+        kept = (wanted, view.memory[1], aim)
+        actions = self.reductions(target, aim, more, less) if policy.rebalance else []
+        if actions is None:
+            return Decision((), kept)
         critical = view.alert >= 2.0 and policy.rebalance
-        actions = []
-        if not policy.rebalance:
-            if last:
-                return Decision((Action("exit_full", coin),), (wanted,))
-        else:
-            low, high = (factor * target_margin for factor in policy.margin_ratio_band)
-            off = abs((target - more) * price)
-            adrift = (more - less) * price > policy.max_delta_drift * view.equity
-            outside = view.margin_low < low or (view.margin_high > high and more > 0.0)
-            moved = off > policy.position_deviation_threshold * view.equity or adrift
-            moved = moved or view.pending > 0.0 or critical
-            if not (moved or outside or target == 0.0 or view.first or view.arrived):
-                return Decision((), (wanted,))
-            if more > 0.0 and more > target * (1.0 + 1e-9) and (moved or target == 0.0):
-                kind = "exit_full" if target == 0.0 else "exit_partial"
-                actions.append(Action(kind, coin, more - (min(target, less) if adrift else target)))
-            elif adrift:
-                actions.append(Action("exit_partial", coin, more - less))
         if target > 0.0:
-            goal = less if critical and less < target else target
-            kind = "entry_full" if view.first else "entry_partial"
-            actions.append(Action(kind, "USDT", goal * price * target_margin / view.quote_price))
-        if target > less and not critical:
-            grows = (target - less) * price > policy.position_deviation_threshold * view.equity
-            if grows or view.first or view.arrived:
-                actions.append(Action("entry_full" if less == 0.0 else "entry_partial", coin, target - less))
+            goal = min(less, target) * price * policy.margin_ratio_target
+            margin = goal if critical else view.equity - view.pending - aim * price
+            actions.append(Action("entry_full" if view.first else "entry_partial", "USDT", margin / view.quote_price))
+        grows = less * price < self.band()[0] * view.equity or view.first or view.arrived
+        if aim > less and not critical and (grows or self.is_paid_in(target, less)):
+            actions.append(Action("entry_full" if less == 0.0 else "entry_partial", coin, aim - less))
         if view.pending > 0.0:
             kind = "exit_full" if target == 0.0 else "exit_partial"
             actions.append(Action(kind, "USDT", view.pending / view.quote_price))
-        return Decision(tuple(actions), (wanted,))
+        return Decision(tuple(actions), kept)
 
 
 class PlainExchange(basis.SimulationClient):
