@@ -1,0 +1,408 @@
+"""Short books at exchanges: spot and perps hedged, perps on one side, what is liquidated, stopped, funded and paid out."""
+
+import numpy as np
+from books import (
+    CASH,
+    SPOT,
+    WALLET,
+    at_venues,
+    book,
+    coins,
+    deep,
+    flows,
+    perp,
+    script,
+    short_run,
+    wave,
+    whenever_asked,
+)
+
+from basis.market.panel import Panel
+
+#: Capital that is at its venues within the row.
+AT_ONCE = {"transfers__instant": True}
+#: What is entered and left again, in odd steps; the margin first.
+TO_AND_FRO = (
+    (0, "entry_full", "USDT", 31_000.0),
+    (2, "entry_full", "BTC", 0.7),
+    (5, "entry_partial", "BTC", 0.2),
+    (6, "entry_partial", "USDT", 37_000.0),
+    (8, "exit_partial", "BTC", 0.17),
+    (9, "exit_partial", "BTC", 0.0),
+    (10, "exit_partial", "USDT", 3_000.0),
+    (12, "exit_partial", "USDT", 1_500.0),
+    (14, "entry_full", "BTC", 0.13),
+    (19, "exit_full", "BTC"),
+    (21, "exit_full", "USDT", 90_000.0),
+)
+STEEP = np.interp(np.arange(26), [0, 8, 11, 20, 25], [60_000.0, 61_000.0, 78_000.0, 70_000.0, 73_000.0])
+
+
+def hedge(**more):
+    panel = coins(wave(26, 60_000.0, 0.012, 0.3, 0.0011))
+    paid = flows(panel, (3, 8_000.0), (7, -4_000.0), (17, -21_000.0), (23, -900_000.0))
+    return short_run("btc_basis", panel, script(*TO_AND_FRO), flows=paid, **more)
+
+
+@book
+def hedged():
+    return hedge()
+
+
+@book
+def hedged_next_bar():
+    return hedge(fill="next_bar", close_at_end=True)
+
+
+@book
+def hedged_at_once():
+    return hedge(**AT_ONCE, start_venue="binance", costs__enabled=False)
+
+
+def limited(volume=500.0, **more):
+    panel = deep(coins(wave(26, 60_000.0, 0.012, 0.3, 0.0011)), volume)
+    return short_run("btc_basis", panel, script(*TO_AND_FRO), **AT_ONCE, **more)
+
+
+@book
+def in_lots():
+    return limited(execution__lots=True, execution__impact=0.7)
+
+
+@book
+def by_volume():
+    return limited(160.0, execution__participation=0.001, execution__lots=True, execution__impact=0.2)
+
+
+@book
+def by_volume_next_bar():
+    return limited(160.0, execution__participation=0.0013, fill="next_bar")
+
+
+@book
+def resting():
+    return limited(fill="next_bar", execution__orders="maker", execution__impact=0.3)
+
+
+@book
+def dry_hours():
+    """Hours without any volume, in which nothing can be entered, left or rolled."""
+    panel = deep(coins(wave(20, 60_000.0, 0.012, 0.3, -0.004)), 300.0, 1.6)
+    acts = (
+        (1, "entry_full", "USDT", 40_000.0),
+        (2, "entry_full", "BTC", 0.5),
+        (3, "entry_partial", "BTC", 0.1),
+        (9, "exit_partial", "USDT", 25_000.0),
+        (10, "exit_partial", "USDT", 25_000.0),
+        (13, "exit_full", "BTC"),
+    )
+    return short_run("btc_basis", panel, script(*acts), **AT_ONCE, execution__participation=0.002)
+
+
+TWO = {
+    WALLET: 41_000.0,
+    SPOT: 1.0,
+    **at_venues(
+        {"binance": 30_000.0, "bybit": 320_000.0, "okx": 4_000.0}, {"binance": -1.0, "bybit": 0.5, "okx": -0.2}, 60_100.0
+    ),
+    **at_venues({}, {"binance": -20.0, "bybit": -190.0, "okx": 3.0}, 3_020.0, "ETH"),
+}
+TWO = {**TWO, CASH["binance"]: 30_000.0, CASH["bybit"]: 320_000.0, CASH["okx"]: 4_000.0}
+
+
+@book
+def two_coins():
+    """Two markets a venue, in tiers of several sizes; a wick liquidates one venue, another is left."""
+    panel = coins(
+        wave(24, 60_000.0, 0.02, 0.3), eth=wave(24, 3_010.0, 0.03, 1.0), usdt=wave(24, 0.999, 0.002, 2.0),
+        bases=("BTC", "ETH"),
+    )  # fmt: skip
+    spiked = panel.columns[f"high|{perp('bybit', 'ETH')}"].copy()
+    spiked[15] *= 1.5
+    panel.columns[f"high|{perp('bybit', 'ETH')}"] = spiked
+    acts = ((4, "exit_partial", "BTC", 0.31), (7, "exit_partial", "USDT", 9_000.0), (20, "exit_full", "BTC"))
+    return short_run("btc_basis", panel, script(*acts), TWO, close_at_end=True)
+
+
+@book
+def two_coins_in_ether():
+    panel = coins(
+        wave(24, 60_000.0, 0.02, 0.3), eth=wave(24, 3_010.0, 0.03, 1.0), bases=("BTC", "ETH"), wick=0.03
+    )
+    start = {**TWO, "wallet:BaseToken:ETH": 3.0}
+    acts = ((4, "exit_partial", "BTC", 0.31), (7, "exit_partial", "USDT", 9_000.0), (9, "entry_partial", "USDT", 2e4))
+    return short_run("btc_basis", panel, script(*acts), start, share_class="ETH", initial_capital=100)
+
+
+THIN = {
+    WALLET: 9_000.0,
+    SPOT: 1.5,
+    **at_venues(
+        {"binance": 11_000.0, "bybit": 5_500.0, "okx": 9_000.0}, {"binance": -0.8, "bybit": -0.3, "okx": 0.4}, 60_000.0
+    ),
+}
+
+
+@book
+def liquidated():
+    return short_run("btc_basis", coins(STEEP, wick=0.01), whenever_asked("entry_partial", "USDT", 9_000.0), THIN)
+
+
+@book
+def liquidated_at_marks():
+    """Extremes that are not known: the check at the row's own marks has to see it."""
+    panel = coins(STEEP)
+    columns = {name: np.zeros(26) if name.startswith("high|") else x for name, x in panel.columns.items()}
+    return short_run("btc_basis", Panel.from_columns(panel.timestamps, 3600, columns), script(), THIN)
+
+
+@book
+def never_liquidated():
+    return short_run("btc_basis", coins(STEEP), script(), THIN, risk__simulate_liquidation=False)
+
+
+LOW, HIGH = {"warning": 0.0, "critical": 0.0}, {"warning": 1e9, "critical": 1e9}
+ALERTS = {
+    "margin_ratio": {"warning": 0.3, "critical": 0.12},
+    "net_delta_ratio": {"warning": 0.25, "critical": 0.8},
+    "drawdown": {"warning": 0.01, "critical": 0.2},
+}
+
+
+@book
+def alarmed():
+    """Every measure goes beyond its limits and back; while one is critical nothing is opened."""
+    spot = np.interp(np.arange(24), [0, 8, 12, 20, 23], [60_000.0, 61_000.0, 69_000.0, 50_000.0, 52_000.0])
+    acts = tuple((row, "entry_partial", "BTC", 0.02) for row in range(2, 22, 2))
+    more = ((3, "entry_partial", "USDT", 12_000.0), (13, "exit_partial", "BTC", 0.3))
+    return short_run("btc_basis", coins(spot), script(*acts, *more), THIN, risk__limits=ALERTS)
+
+
+@book
+def alarmed_but_free():
+    acts = tuple((row, "entry_partial", "BTC", 0.02) for row in range(2, 22, 2))
+    return short_run("btc_basis", coins(STEEP), script(*acts), THIN, risk__limits=ALERTS, strategy__rebalance=False)
+
+
+@book
+def rolled():
+    """Profit that is locked has to be rolled before it can be sent home."""
+    spot = np.interp(np.arange(24), [0, 6, 20, 23], [60_000.0, 60_000.0, 41_000.0, 42_000.0])
+    start = {
+        SPOT: 1.0,
+        **at_venues({v: 900.0 + 300.0 * i for i, v in enumerate(CASH)}, {v: -0.3 - 0.02 * i for i, v in enumerate(CASH)},
+                    60_500.0),
+    }  # fmt: skip
+    acts = ((15, "exit_partial", "USDT", 5_000.0), (18, "exit_partial", "USDT", 2_500.0), (21, "exit_full", "USDT", 1e5))
+    panel = coins(spot)
+    return short_run("btc_basis", panel, script(*acts), start, flows=flows(panel, (14, -3_000.0), (20, -70_000.0)))
+
+
+@book
+def evened_out():
+    """Margin goes from venues that have too much to those that lack it; the wallet has none."""
+    start = {SPOT: 0.9, **at_venues({"binance": 61_000.0, "bybit": 2_900.0, "okx": 800.0},
+                                    {"binance": -0.45, "bybit": -0.27, "okx": -0.18}, 60_300.0)}  # fmt: skip
+    acts = ((1, "entry_partial", "USDT", 27_000.0), (6, "entry_full", "USDT", 52_000.0), (9, "entry_partial", "BTC", 0.2))
+    more = ((12, "entry_partial", "USDT", 20_000.0), (14, "exit_partial", "BTC", 0.4), (15, "entry_full", "BTC", 0.5))
+    return short_run("btc_basis", coins(wave(18, 60_000.0, 0.012, 0.3)), script(*acts, *more), start)
+
+
+@book
+def crowded():
+    """More is called back than the transit queue holds, with cents that are not worth their fee."""
+    start = at_venues({v: 5_000.0 + 700.0 * i for i, v in enumerate(CASH)}, {}, 0.0)
+    slow = {f"venues__{v}__latency__withdrawal": f"{15 + i}h" for i, v in enumerate(CASH)}
+    acts = [(row, "exit_partial", "USDT", 110.0 + row if row % 4 else 0.7) for row in range(18)]
+    panel = coins(wave(24, 60_000.0, 0.012, 0.3))
+    paid = flows(panel, (4, -2_000.0), (6, -1_000.0), (20, -15_500.0))
+    return short_run("btc_basis", panel, script(*acts), start, flows=paid, **slow)
+
+
+@book
+def owed():
+    """Withdrawals of more than there is, with cash at a venue that is too little to be sent."""
+    start = {WALLET: 5_000.0, CASH["binance"]: 1.3, CASH["bybit"]: 1.9, CASH["okx"]: 0.4}
+    panel = coins(wave(12, 60_000.0, 0.012, 0.3))
+    paid = flows(panel, (2, -1_500.0), (3, -200.0), (5, 700.0), (6, -90_000.0), (8, 300.0), (9, -250.0))
+    return short_run("btc_basis", panel, script(), start, flows=paid)
+
+
+# --- when a strategy is asked ----------------------------------------------------------------------------------------
+
+
+def asked(strategy=None, positions=None, policy=None, panel=None, **more):
+    """A run in whose rows something small is traded whenever the strategy is asked."""
+    start = {
+        SPOT: 0.9,
+        **at_venues({v: 17_000.0 for v in CASH}, {v: -0.29 - 0.02 * i for i, v in enumerate(CASH)}, 60_100.0),
+    }
+    panel = panel or coins(wave(20, 60_000.0, 0.012, 0.3, 0.0013))
+    strategy = strategy or whenever_asked("exit_partial", "BTC", 0.004)
+    return short_run("btc_basis", panel, strategy, positions or start, policy, **more)
+
+
+NEVER = {"margin_low": 0.0, "margin_high": 1e200, "max_drift": 1e200}
+
+
+@book
+def asked_by_little_invested():
+    return asked(policy={**NEVER, "min_invested": 0.515})
+
+
+@book
+def asked_by_much_invested():
+    return asked(policy={**NEVER, "max_invested": 0.52})
+
+
+@book
+def asked_by_low_margin():
+    return asked(policy={**NEVER, "margin_low": 0.9})
+
+
+@book
+def asked_by_high_margin():
+    return asked(policy={**NEVER, "margin_high": 0.99})
+
+
+@book
+def asked_by_drift():
+    return asked(policy={**NEVER, "max_drift": 0.01495})
+
+
+@book
+def asked_by_rate():
+    panel = coins(wave(20, 60_000.0, 0.012, 0.3))
+    rule = {"enabled": True, "enter": 0.06, "leave": 0.0, "window": "24h"}
+
+    import basis
+
+    @basis.compiled
+    def in_and_out(view, act):
+        if view.rate > view.policy.enter_rate:
+            view.memory[0] = 1.0
+        elif view.rate < view.policy.leave_rate:
+            view.memory[0] = 0.0
+        act.exit_partial("BTC", 0.004 + 0.001 * view.memory[0])
+
+    return asked(in_and_out, policy=NEVER, panel=panel, strategy__rate_rule=rule)
+
+
+@book
+def asked_at_the_end():
+    panel = coins(wave(9, 60_000.0, 0.012, 0.3))
+    paid = flows(panel, (3, 500.0), (5, -300.0))
+    return asked(policy=NEVER, panel=panel, close_at_end=True, flows=paid)
+
+
+@book
+def asked_next_bar():
+    panel = coins(wave(9, 60_000.0, 0.012, 0.3))
+    paid = flows(panel, (3, 500.0), (5, -300.0))
+    more = {"fill": "next_bar", "close_at_end": True, "risk__limits": {"drawdown": {"warning": 0.0002, "critical": 0.002}}}
+    return asked(policy=NEVER, panel=panel, flows=paid, **more)
+
+
+# --- one side --------------------------------------------------------------------------------------------------------
+
+
+def with_signals(panel, signal, confidence=0.9, sd=0.004):
+    rows = len(panel)
+    for name, values in (("signal", signal), ("confidence", confidence), ("sd", sd)):
+        panel.columns[f"{name}|BTC"] = np.broadcast_to(np.asarray(values, dtype=float), rows).copy()
+    return panel
+
+
+def one_side(acts, spot, start=None, wick=0.003, signal=0.0, policy=None, **more):
+    panel = with_signals(coins(np.asarray(spot, dtype=float), wick=wick), signal)
+    if more.get("execution__participation") or more.get("execution__impact"):
+        panel = deep(panel, 200.0)
+    start = start or at_venues({v: 31_000.0 + 2_000.0 * i for i, v in enumerate(CASH)}, {}, 0.0)
+    return short_run("ml_directional", panel, script(*acts), start, {"max_drift": 1e200, **(policy or {})}, **more)
+
+
+SIDES = (
+    (1, "entry_full", "BTC long", 0.8, 0.02, 0.05),
+    (3, "entry_partial", "BTC long", 0.3, 0.01, 0.01),
+    (5, "exit_partial", "BTC long", 0.35),
+    (8, "exit_full", "BTC long"),
+    (9, "entry_full", "BTC short", 0.9, 0.03, 0.02),
+    (12, "exit_partial", "BTC short", 0.2),
+    (15, "entry_partial", "BTC short", 0.4, 0.006, 0.004),
+    (20, "entry_full", "BTC long", 0.3, 0.5, 0.5),
+    (22, "exit_full", "BTC short"),
+)
+SWING = np.interp(
+    np.arange(26), [0, 2, 5, 7, 10, 13, 16, 19, 25], [6e4, 6e4, 61_500, 60_200, 60_000, 58_300, 60_100, 59_200, 60_900]
+)
+
+
+@book
+def sides():
+    return one_side(SIDES, SWING)
+
+
+@book
+def sides_next_bar():
+    return one_side(SIDES, SWING, fill="next_bar", close_at_end=True)
+
+
+@book
+def sides_by_volume():
+    return one_side(SIDES, SWING, execution__participation=0.0007, execution__lots=True, execution__impact=0.3)
+
+
+@book
+def sides_never_liquidated():
+    return one_side(SIDES, SWING, risk__simulate_liquidation=False, wick=0.02)
+
+
+@book
+def sides_with_thin_margin():
+    start = at_venues({v: 2_100.0 - 300.0 * i for i, v in enumerate(CASH)}, {}, 0.0)
+    acts = ((1, "entry_full", "BTC long", 1.2, 0.07, 0.09), (9, "entry_full", "BTC short", 0.9, 0.05, 0.08))
+    spot = np.interp(np.arange(20), [0, 2, 5, 7, 10, 15, 19], [6e4, 6e4, 61_000, 57_900, 58_000, 60_900, 60_000])
+    return one_side(acts, spot, start, wick=0.012, policy={"margin_low": 0.04, "margin_target": 0.05})
+
+
+@book
+def gaps():
+    """The price jumps from row to row beyond stops, take-profits and what margin carries."""
+    acts = (
+        (1, "entry_full", "BTC long", 0.8, 0.02, 0.04),
+        (5, "entry_full", "BTC long", 0.8, 0.02, 0.04),
+        (9, "entry_full", "BTC short", 0.8, 0.02, 0.04),
+        (13, "entry_full", "BTC short", 0.8, 0.02, 0.04),
+        (17, "entry_full", "BTC short", 1.6, 0.3, 0.4),
+    )
+    steps = [6e4, 6e4, 5.8e4, 5.8e4, 5.8e4, 5.8e4, 6.1e4, 6.1e4, 6.1e4, 6.1e4, 6.3e4, 6.3e4, 6.3e4, 6.3e4, 6e4, 6e4, 6e4,
+             6e4, 9.4e4, 9.4e4]  # fmt: skip
+    panel = with_signals(coins(np.array(steps), wick=0.0), 0.0)
+    # the extremes of the hour do not know of the jump
+    columns = {
+        name: np.zeros(20) if name.startswith("high|") else (np.full(20, 1e9) if name.startswith("low|") else x)
+        for name, x in panel.columns.items()
+    }
+    start = at_venues({v: 21_000.0 + 2_000.0 * i for i, v in enumerate(CASH)}, {}, 0.0)
+    panel = Panel.from_columns(panel.timestamps, 3600, columns)
+    return short_run("ml_directional", panel, script(*acts), start, {"max_drift": 1e200})
+
+
+@book
+def signals():
+    """What is asked by signals alone."""
+    signal = np.repeat([0.0, 1.0, 1.0, -1.0, 0.0, 1.0], 3)
+    panel = with_signals(coins(SWING[:18]), signal, np.tile([0.9, 0.2], 9), wave(18, 0.004, 0.3))
+    start = at_venues({v: 31_000.0 + 2_000.0 * i for i, v in enumerate(CASH)}, {}, 0.0)
+
+    import basis
+
+    @basis.compiled
+    def follows(view, act):
+        act.exit_full("BTC long")
+        if view.signal > 0.0 and view.signal_trusted > 0.0:
+            act.entry_full("BTC long", 0.2, view.stop_distance, view.take_profit_distance)
+        elif view.signal < 0.0:
+            act.entry_full("BTC short", 0.1, view.stop_distance, view.take_profit_distance)
+
+    return short_run("ml_directional", panel, follows, start, {**NEVER})
