@@ -37,13 +37,8 @@ LEFT_OUT = "basis/kernel/numba/"
 #: Decorators say how a function is compiled; to plain Python they are nothing. The other two have to be told names.
 LEFT_OUT_OPERATORS = ("RemoveDecorator", "VariableReplacer", "VariableInserter")
 #: What has to notice a change, the fastest first; the next is run where one has noticed nothing.
-PYTEST = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-c", str(ROOT / "pyproject.toml"))
-RULES = (*PYTEST, str(HERE / "rule_checks.py"))
-CHECKS = (
-    (str(HERE / "short_runs.py"),),
-    RULES,
-    (*PYTEST, str(ROOT / "tests" / "kernel" / "plain_checks.py")),
-)
+RULES = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "tests/mutants/rule_checks.py")
+CHECKS = (("tests/mutants/short_runs.py",), (*RULES, "tests/kernel/plain_checks.py"))
 #: Share of the mutants that has to die, those accepted left out.
 LEAST = 0.95
 #: Processes at a time.
@@ -153,13 +148,14 @@ def sample(count: int, seed: int, chosen: Sequence[str]) -> list[Mutant]:
 
 
 class Copy:
-    """A temporary copy of the package, in which one module at a time is changed."""
+    """A temporary copy of the package and its tests, in which one module at a time is changed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        shutil.copytree(ROOT / "basis", folder / "basis", ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "configs").symlink_to(ROOT / "configs", target_is_directory=True)
-        self._python("-m", "compileall", "-q", "basis", seconds=600.0)
+        for name in ("basis", "configs", "tests"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        self._python("-m", "compileall", "-q", "basis", "tests", seconds=600.0)
 
     def _python(self, *arguments: str, seconds: float) -> bool:
         """Whether a Python process over the copy, with its kernel uncompiled, ends well within so many seconds.
@@ -174,7 +170,7 @@ class Copy:
             "NUMBA_DISABLE_JIT": "1",
             "CI": "true",  # hypothesis draws the same examples every time
             "PYTHONDONTWRITEBYTECODE": "1" if "compileall" not in arguments else "",
-            "PYTHONPATH": os.pathsep.join([str(self.folder), str(ROOT / "tests")]),
+            "PYTHONPATH": os.pathsep.join([str(self.folder), str(self.folder / "tests")]),
         }
         process = subprocess.Popen(
             [sys.executable, *arguments],

@@ -107,15 +107,15 @@ def test_an_opened_perp_needs_its_initial_margin_after_slippage_and_fee(side):
 
 
 def liquidations(panel, cash=2_000.0, rates=(0.004, 0.05), fees=(0.001, 0.01)):
-    """Liquidations of a short of one BTC at a venue whose tiers and fee change in row CHANGE."""
+    """Liquidations of a short of one BTC at a venue whose tiers and fee change in row CHANGE; nothing else is done."""
     start = at_venues({"binance": cash}, {"binance": -1.0}, PRICE)
     terms = {
         "venues__binance__tiers": tiers(*rates),
         "venues__binance__liquidation_fee": dated(*({"value": fee} for fee in fees)),
     }
-    return short_run("btc_basis", panel, script(every_row=False), start, strategy__rebalance=False, **terms).events_of(
-        "liquidation"
-    )
+    never = {"margin_low": 0.0, "margin_high": 1e200, "max_drift": 1e200}
+    made = short_run("btc_basis", panel, script(every_row=False), start, never, strategy__rebalance=False, **terms)
+    return made.events_of("liquidation")
 
 
 def test_inside_an_hour_the_tiers_and_fees_of_its_beginning_hold():
@@ -133,7 +133,8 @@ def test_at_the_marks_the_tiers_and_fees_of_the_row_hold():
 
 
 def test_after_a_change_of_tiers_the_new_ones_hold_though_nothing_is_done():
-    [event] = liquidations(quiet(high=(CHANGE + 3, 70_000.0)), cash=5_000.0)
+    """The price goes no further than where the old tiers would have let the venue be."""
+    [event] = liquidations(quiet(high=(CHANGE + 3, 62_500.0)), cash=5_000.0)
     met = (PRICE + 5_000.0) / 1.05
     assert (event.row, event.price) == (CHANGE + 3, pytest.approx(met, rel=1e-12))
     assert event.fee == pytest.approx(0.01 * met, rel=1e-12)

@@ -295,6 +295,13 @@ def record_without_totals(record: np.ndarray, slots: Slots) -> np.ndarray:
     return np.delete(record, slice(shape.state.equity, shape.state.venue_funding), axis=1)
 
 
+def state_by_name(made: Any) -> dict[str, np.ndarray]:
+    """Items of the state of a run: by row where they are recorded, and as they stand at its end."""
+    shape, recording = made.slots.shape(), made.recording
+    kept = {name: x for name, x in state_views(shape, recording.record.T)._asdict().items() if x.size}
+    return kept | {f"last {name}": x for name, x in state_views(shape, recording.block)._asdict().items()}
+
+
 def events_written(loop: Any) -> int:
     """Number of events of a loop so far."""
     return int(loop.scratch.count[0])
