@@ -14,12 +14,11 @@ import basis
 from basis.engine.simulation import simulate
 from basis.market.panel import Panel
 from support.kernel_view import RunView, with_policy
-from support.reward_runs import with_rewards
 from support.runs import settings
-from support.small_markets import VENUES, flows
+from support.small_markets import VENUES
 from support.staking_markets import grown
 
-DAY, START = "2024-05-29", "2024-05-29T06:00:00"  # the tiers of the exchanges change in row 18
+START = "2024-05-29T06:00:00"  # the tiers of the exchanges change in row 18
 NO_LIMIT = 1e200
 WEIGHTS = {"binance": 0.5, "bybit": 0.3, "okx": 0.2}
 #: Thresholds that every mode reads, and those of hedges, of loans, of what is staked, of signals.
@@ -75,12 +74,40 @@ def whenever_asked(name: str, asset: str, amount: float) -> Any:
     return repeated
 
 
-def short_run(mode: str, panel: Panel, strategy: Any, positions: Any = None, policy: Any = None, **more: Any) -> RunView:
-    """A run whose thresholds are all given; `more` are overrides with `.` written as `__`."""
+class Noting:
+    """What decides, with a note of all that it is shown whenever it is asked."""
+
+    def __init__(self, decides: Any) -> None:
+        self._decides, self.seen = decides, []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._decides, name)
+
+    def bind(self, *book: Any) -> Any:
+        """What the kernel calls."""
+        bound = self._decides.bind(*book)
+
+        def decide(seen: np.ndarray, *rest: Any) -> int:
+            self.seen.append(seen.copy())
+            return bound.decide(seen, *rest)
+
+        return bound._replace(decide=decide)
+
+
+def short_run(
+    mode: str, panel: Panel, strategy: Any, positions: Any = None, policy: Any = None, **more: Any
+) -> RunView:
+    """A run whose thresholds are all given; `more` are overrides with `.` written as `__`.
+
+    What its strategy is shown is kept as `seen`, a row for each time that it is asked.
+    """
     given = {name.replace("__", "."): value for name, value in more.items()}
     config = settings(mode, {**ANY, **LIMITS, **EXPLICIT[mode], **given})
     decides = with_policy(strategy.strategy_for(config), **{**ASKED, **(policy or {})})
-    return RunView(simulate(config, panel, strategy=decides, positions=positions))
+    noting = Noting(decides.decide)
+    made = RunView(simulate(config, panel, strategy=replace(decides, decide=noting), positions=positions))
+    made.seen = np.array(noting.seen)
+    return made
 
 
 # --- markets ---------------------------------------------------------------------------------------------------------
@@ -176,6 +203,12 @@ _RATES = [
 ]
 
 
+def with_cap(most: float) -> list[dict[str, Any]]:
+    """Terms of a reserve of which no more may be supplied."""
+    terms = {"ltv": 0.72, "liquidation_threshold": 0.75, "liquidation_bonus": 0.06, "source": "test"}
+    return [{"from": "2024-01-01", "supply_cap": most, **terms}]
+
+
 # --- what the books hold ---------------------------------------------------------------------------------------------
 
 WALLET, ETHER, TOKEN = "wallet:BaseToken:USDT", "wallet:BaseToken:ETH", "wallet:BaseToken:weETH"
@@ -188,7 +221,9 @@ def perp(venue: str, base: str = "BTC") -> str:
     return f"{venue}:Perp:{base}USDT"
 
 
-def at_venues(cash: dict[str, float], quantities: dict[str, float], price: float, base: str = "BTC") -> dict[str, float]:
+def at_venues(
+    cash: dict[str, float], quantities: dict[str, float], price: float, base: str = "BTC"
+) -> dict[str, float]:
     """A starting book of cash and perps, opened at a price."""
     book = {CASH[venue]: amount for venue, amount in cash.items()}
     for venue, quantity in quantities.items():
@@ -205,6 +240,3 @@ def book(function: Callable[[], RunView]) -> Callable[[], RunView]:
     """Keep a book under the name of its function."""
     BOOKS[function.__name__] = function
     return function
-
-
-__all__ = [name for name in dir() if not name.startswith("_")] + ["with_rewards", "flows"]

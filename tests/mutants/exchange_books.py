@@ -9,7 +9,6 @@ from books import (
     book,
     coins,
     deep,
-    flows,
     perp,
     script,
     short_run,
@@ -17,7 +16,9 @@ from books import (
     whenever_asked,
 )
 
+import basis
 from basis.market.panel import Panel
+from support.small_markets import flows
 
 #: Capital that is at its venues within the row.
 AT_ONCE = {"transfers__instant": True}
@@ -103,7 +104,9 @@ TWO = {
     WALLET: 41_000.0,
     SPOT: 1.0,
     **at_venues(
-        {"binance": 30_000.0, "bybit": 320_000.0, "okx": 4_000.0}, {"binance": -1.0, "bybit": 0.5, "okx": -0.2}, 60_100.0
+        {"binance": 30_000.0, "bybit": 320_000.0, "okx": 4_000.0},
+        {"binance": -1.0, "bybit": 0.5, "okx": -0.2},
+        60_100.0,
     ),
     **at_venues({}, {"binance": -20.0, "bybit": -190.0, "okx": 3.0}, 3_020.0, "ETH"),
 }
@@ -126,9 +129,7 @@ def two_coins():
 
 @book
 def two_coins_in_ether():
-    panel = coins(
-        wave(24, 60_000.0, 0.02, 0.3), eth=wave(24, 3_010.0, 0.03, 1.0), bases=("BTC", "ETH"), wick=0.03
-    )
+    panel = coins(wave(24, 60_000.0, 0.02, 0.3), eth=wave(24, 3_010.0, 0.03, 1.0), bases=("BTC", "ETH"), wick=0.03)
     start = {**TWO, "wallet:BaseToken:ETH": 3.0}
     acts = ((4, "exit_partial", "BTC", 0.31), (7, "exit_partial", "USDT", 9_000.0), (9, "entry_partial", "USDT", 2e4))
     return short_run("btc_basis", panel, script(*acts), start, share_class="ETH", initial_capital=100)
@@ -161,7 +162,6 @@ def never_liquidated():
     return short_run("btc_basis", coins(STEEP), script(), THIN, risk__simulate_liquidation=False)
 
 
-LOW, HIGH = {"warning": 0.0, "critical": 0.0}, {"warning": 1e9, "critical": 1e9}
 ALERTS = {
     "margin_ratio": {"warning": 0.3, "critical": 0.12},
     "net_delta_ratio": {"warning": 0.25, "critical": 0.8},
@@ -193,7 +193,11 @@ def rolled():
         **at_venues({v: 900.0 + 300.0 * i for i, v in enumerate(CASH)}, {v: -0.3 - 0.02 * i for i, v in enumerate(CASH)},
                     60_500.0),
     }  # fmt: skip
-    acts = ((15, "exit_partial", "USDT", 5_000.0), (18, "exit_partial", "USDT", 2_500.0), (21, "exit_full", "USDT", 1e5))
+    acts = (
+        (15, "exit_partial", "USDT", 5_000.0),
+        (18, "exit_partial", "USDT", 2_500.0),
+        (21, "exit_full", "USDT", 1e5),
+    )
     panel = coins(spot)
     return short_run("btc_basis", panel, script(*acts), start, flows=flows(panel, (14, -3_000.0), (20, -70_000.0)))
 
@@ -203,7 +207,11 @@ def evened_out():
     """Margin goes from venues that have too much to those that lack it; the wallet has none."""
     start = {SPOT: 0.9, **at_venues({"binance": 61_000.0, "bybit": 2_900.0, "okx": 800.0},
                                     {"binance": -0.45, "bybit": -0.27, "okx": -0.18}, 60_300.0)}  # fmt: skip
-    acts = ((1, "entry_partial", "USDT", 27_000.0), (6, "entry_full", "USDT", 52_000.0), (9, "entry_partial", "BTC", 0.2))
+    acts = (
+        (1, "entry_partial", "USDT", 27_000.0),
+        (6, "entry_full", "USDT", 52_000.0),
+        (9, "entry_partial", "BTC", 0.2),
+    )
     more = ((12, "entry_partial", "USDT", 20_000.0), (14, "exit_partial", "BTC", 0.4), (15, "entry_full", "BTC", 0.5))
     return short_run("btc_basis", coins(wave(18, 60_000.0, 0.012, 0.3)), script(*acts, *more), start)
 
@@ -275,8 +283,6 @@ def asked_by_rate():
     panel = coins(wave(20, 60_000.0, 0.012, 0.3))
     rule = {"enabled": True, "enter": 0.06, "leave": 0.0, "window": "24h"}
 
-    import basis
-
     @basis.compiled
     def in_and_out(view, act):
         if view.rate > view.policy.enter_rate:
@@ -286,6 +292,26 @@ def asked_by_rate():
         act.exit_partial("BTC", 0.004 + 0.001 * view.memory[0])
 
     return asked(in_and_out, policy=NEVER, panel=panel, strategy__rate_rule=rule)
+
+
+@book
+def asked_for_two_reasons():
+    """Every condition holds beside one that always does: what is asked twice is still asked."""
+    rule = {"enabled": True, "enter": 0.06, "leave": 0.0, "window": "24h"}
+    always = {**NEVER, "min_invested": 1e200, "max_invested": -1e200, "margin_low": 0.92, "max_drift": 0.0149}
+    panel = coins(wave(12, 60_000.0, 0.012, 0.3))
+    more = {"strategy__rate_rule": rule, "flows": flows(panel, (4, -300.0))}
+    return asked(policy=always, panel=panel, **more)
+
+
+@book
+def asked_for_margin_and_drift():
+    return asked(policy={**NEVER, "margin_low": 0.92, "max_drift": 0.0149})
+
+
+@book
+def asked_in_every_row_and_for_margin():
+    return asked(policy={**NEVER, "margin_high": 0.92, "every_row": 1.0})
 
 
 @book
@@ -299,7 +325,11 @@ def asked_at_the_end():
 def asked_next_bar():
     panel = coins(wave(9, 60_000.0, 0.012, 0.3))
     paid = flows(panel, (3, 500.0), (5, -300.0))
-    more = {"fill": "next_bar", "close_at_end": True, "risk__limits": {"drawdown": {"warning": 0.0002, "critical": 0.002}}}
+    more = {
+        "fill": "next_bar",
+        "close_at_end": True,
+        "risk__limits": {"drawdown": {"warning": 0.0002, "critical": 0.002}},
+    }
     return asked(policy=NEVER, panel=panel, flows=paid, **more)
 
 
@@ -395,8 +425,6 @@ def signals():
     panel = with_signals(coins(SWING[:18]), signal, np.tile([0.9, 0.2], 9), wave(18, 0.004, 0.3))
     start = at_venues({v: 31_000.0 + 2_000.0 * i for i, v in enumerate(CASH)}, {}, 0.0)
 
-    import basis
-
     @basis.compiled
     def follows(view, act):
         act.exit_full("BTC long")
@@ -406,3 +434,29 @@ def signals():
             act.entry_full("BTC short", 0.1, view.stop_distance, view.take_profit_distance)
 
     return short_run("ml_directional", panel, follows, start, {**NEVER})
+
+
+@book
+def stopped_while_others_wait():
+    """A stop closes perps while an entry of the row before waits, and an exit that the market has not let end."""
+    acts = (
+        (1, "entry_full", "BTC long", 0.9, 0.02, 0.5),
+        (4, "exit_partial", "BTC long", 0.8),
+        (4, "entry_partial", "BTC short", 0.2, 0.3, 0.3),
+        (5, "entry_partial", "BTC short", 0.1, 0.3, 0.3),
+        (6, "entry_full", "BTC long", 0.4, 0.2, 0.2),
+        (8, "entry_full", "BTC short", 0.9, 0.01, 0.5),
+    )
+    spot = np.interp(np.arange(14), [0, 4, 6, 8, 11, 13], [6e4, 6e4, 57_000, 57_500, 59_500, 59_000])
+    return one_side(acts, spot, fill="next_bar", execution__participation=0.0004)
+
+
+@book
+def stopped_while_an_entry_goes_on():
+    acts = (
+        (1, "entry_full", "BTC long", 2.0, 0.015, 0.5),
+        (8, "exit_partial", "BTC long", 0.1),
+        (9, "exit_full", "BTC long"),
+    )
+    spot = np.interp(np.arange(14), [0, 3, 5, 8, 11, 13], [6e4, 6e4, 58_800, 58_500, 59_500, 59_000])
+    return one_side(acts, spot, execution__participation=0.0006)

@@ -7,13 +7,13 @@ import os
 
 import numpy as np
 import pytest
-from books import CASH, SPOT, VENUES, WALLET, WEIGHTS, at_venues, flows, perp, script, short_run
+from books import CASH, SPOT, WALLET, WEIGHTS, at_venues, perp, script, short_run
 
 import basis
 from basis.market.panel import Panel
 from support.kernel_stages import Rerun
 from support.runs import run
-from support.small_markets import market, steady
+from support.small_markets import VENUES, flows, market, steady
 from support.strategies import do_nothing
 
 assert os.environ.get("NUMBA_DISABLE_JIT") == "1", "run me with NUMBA_DISABLE_JIT=1"

@@ -20,10 +20,11 @@ sys.path.insert(0, str(HERE))
 
 import chain_books  # noqa: E402, F401
 import exchange_books  # noqa: E402, F401
+import lending_books  # noqa: E402, F401
 from books import BOOKS  # noqa: E402
 
 from basis.reports import Result  # noqa: E402
-from support.kernel_stages import state_by_name  # noqa: E402
+from support.kernel_stages import seen_by_name, state_by_name  # noqa: E402
 from support.kernel_view import RunView, raw_events  # noqa: E402
 
 SNAPSHOT = HERE / "short_runs.txt"
@@ -42,12 +43,13 @@ def number_of(values: np.ndarray) -> float:
 
 
 def numbers_of(made: RunView) -> dict[str, list[float]]:
-    """A number for every column of a table, every item of the state, every field of the events."""
+    """A number for every column of a table, every field of the events, every item of the state and of the view."""
     result = Result.from_recording(made.recording)
     found = {name: result.table(name).columns for name in TABLES}
     events = raw_events(made)
     found["events"] = {name: events[name] for name in events.dtype.names}
     found["state"] = state_by_name(made)
+    found["seen"] = seen_by_name(made, made.seen) if len(made.seen) else {}
     return {
         part: [number_of(np.asarray(values)) for name, values in columns.items() if name not in LEFT_OUT]
         for part, columns in found.items()
