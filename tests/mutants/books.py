@@ -1,7 +1,7 @@
 """Short books for the snapshot of `short_runs`: between them they hold every position and take every route.
 
-Prices, rates and amounts are odd numbers, and no two venues are alike, so that a formula that takes the wrong one shows.
-What a strategy does is written out by row, and every threshold is set here: no shipped default decides anything.
+Prices, rates and amounts are odd numbers, and no two venues are alike: a formula that takes the wrong one shows. What a
+strategy does is written out by row, and every threshold is set here: no shipped default decides anything.
 """
 
 from collections.abc import Callable
@@ -45,6 +45,8 @@ ASKED = {
     "margin_target": 0.5, "margin_low": 0.35, "margin_high": 0.75, "max_drift": 0.02, "min_invested": -NO_LIMIT,
     "max_invested": NO_LIMIT, "low_ltv": -NO_LIMIT, "high_ltv": NO_LIMIT, "least_health": 0.0,
 }  # fmt: skip
+#: What no margin and no delta asks for.
+NEVER = {"margin_low": 0.0, "margin_high": NO_LIMIT, "max_drift": NO_LIMIT}
 Acts = tuple[int | str | float, ...]
 
 
@@ -224,7 +226,7 @@ def perp(venue: str, base: str = "BTC") -> str:
 def at_venues(
     cash: dict[str, float], quantities: dict[str, float], price: float, base: str = "BTC"
 ) -> dict[str, float]:
-    """A starting book of cash and perps, opened at a price."""
+    """A starting book of cash and perps by venue, opened at a price."""
     book = {CASH[venue]: amount for venue, amount in cash.items()}
     for venue, quantity in quantities.items():
         book[perp(venue, base)] = quantity

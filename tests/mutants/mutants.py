@@ -34,8 +34,8 @@ HERE = Path(__file__).resolve().parent
 ACCEPTED = HERE / "accepted.toml"
 #: What of the kernel is not mutated: it compiles, and plain Python does not run it.
 LEFT_OUT = "basis/kernel/numba/"
-#: Decorators say how a function is compiled; to plain Python they are nothing. The next two have to be told names. Small
-#: whole numbers, which the kernel compares all over, are the same objects in CPython where they are equal.
+#: Decorators say how a function is compiled; to plain Python they are nothing. The next two have to be told names. The
+#: kernel compares small whole numbers, which are the same objects in CPython where they are equal.
 LEFT_OUT_OPERATORS = (
     "RemoveDecorator", "VariableReplacer", "VariableInserter", "ReplaceComparisonOperator_Eq_Is",
     "ReplaceComparisonOperator_NotEq_IsNot",

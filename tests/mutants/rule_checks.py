@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 import pytest
-from books import CASH, SPOT, WALLET, WEIGHTS, at_venues, perp, script, short_run
+from books import CASH, NEVER, SPOT, WALLET, WEIGHTS, at_venues, perp, script, short_run
 
 import basis
 from basis.market.panel import Panel
@@ -36,7 +36,7 @@ def tiers(*rates):
 
 
 def quiet(rows=24, start="2024-05-29T06:00:00", **at):
-    """A market that stands still and pays no funding but in `at`: row → mark and high of every venue, BTC's spot too."""
+    """A market that pays no funding and stands still, but for a ``mark`` from a row on, or a ``high`` in one."""
     panel = market(steady(rows, PRICE), start=start, wick=0.0, rate=0.0)
     for name, (row, price) in at.items():
         for venue in VENUES:
@@ -113,8 +113,7 @@ def liquidations(panel, cash=2_000.0, rates=(0.004, 0.05), fees=(0.001, 0.01)):
         "venues__binance__tiers": tiers(*rates),
         "venues__binance__liquidation_fee": dated(*({"value": fee} for fee in fees)),
     }
-    never = {"margin_low": 0.0, "margin_high": 1e200, "max_drift": 1e200}
-    made = short_run("btc_basis", panel, script(every_row=False), start, never, strategy__rebalance=False, **terms)
+    made = short_run("btc_basis", panel, script(every_row=False), start, NEVER, strategy__rebalance=False, **terms)
     return made.events_of("liquidation")
 
 

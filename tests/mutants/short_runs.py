@@ -1,6 +1,6 @@
 """The snapshot of the short books: all that the kernel leaves, in numbers, accepted like the golden table.
 
-    python tests/mutants/short_runs.py             compare with short_runs.txt; the exit code is 1 where anything differs
+    python tests/mutants/short_runs.py             compare with short_runs.txt; the exit code is 1 where it differs
     python tests/mutants/short_runs.py --accept    write short_runs.txt anew, once a change of numbers is meant
 
 It is made for plain Python (``NUMBA_DISABLE_JIT=1``), in which it takes a few seconds. Every column of a table is one
@@ -21,6 +21,7 @@ sys.path.insert(0, str(HERE))
 import chain_books  # noqa: E402, F401
 import exchange_books  # noqa: E402, F401
 import lending_books  # noqa: E402, F401
+import one_side_books  # noqa: E402, F401
 from books import BOOKS  # noqa: E402
 
 from basis.reports import Result  # noqa: E402
