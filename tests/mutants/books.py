@@ -148,8 +148,11 @@ def coins(spot: np.ndarray, eth: Any = None, usdt: Any = None, bases: tuple[str,
     """A market of coins with perps at every venue, and gas; `more` goes to `perps`."""
     rows = len(spot)
     eth = wave(rows, 3_010.0, 0.02, 1.0) if eth is None else eth
-    prices = {"BTC": spot, "ETH": eth}
-    columns = {"spot|BTC": spot, "spot|ETH": eth, "gas_price_gwei": wave(rows, 23.0, 0.2, 2.0)}
+    prices = {"BTC": spot, "ETH": eth, "SOL": spot / 400.0}
+    columns = {
+        **{f"spot|{base}": prices[base] for base in ("BTC", "ETH", *bases)},
+        "gas_price_gwei": wave(rows, 23.0, 0.2, 2.0),
+    }
     if usdt is not None:
         columns["usd|USDT"] = usdt
     for base in bases:

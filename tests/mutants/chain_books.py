@@ -208,10 +208,18 @@ def without_debt():
 
 @book
 def reverted():
-    """A cap on what is supplied: the transaction reverts, and costs its gas."""
+    """A cap on what is supplied: the transaction reverts, and costs its gas; that is known for a day."""
     acts = ((1, "entry_partial", "ETH", 20.0), (3, "entry_partial", "ETH", 1.0), (5, "exit_partial", "ETH", 3.0))
     start = {ETHER: 30.0, POOL: 100.0, DEBT: 74.0}
-    return levered(*acts, positions=start, venues__aave_v3__reserves__weETH=with_cap(130.0))
+    return levered(*acts, positions=start, rows=32, venues__aave_v3__reserves__weETH=with_cap(130.0))
+
+
+@book
+def levered_without_market():
+    """What no market takes is refused before it costs gas."""
+    panel = chain(8, peg=np.array([1.0, 1.0, np.nan, np.nan, 1.0, 1.0, 1.0, 1.0]))
+    acts = ((2, "entry_partial", "ETH", 2.0), (3, "exit_partial", "ETH", 20.0), (5, "exit_partial", "ETH", 3.0))
+    return levered(*acts, positions=LEVERED, panel=panel, valuation="oracle", **AT_MARKET)
 
 
 @book

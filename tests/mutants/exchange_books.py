@@ -136,6 +136,27 @@ def two_coins_in_ether():
     return short_run("btc_basis", panel, script(*acts), start, share_class="ETH", initial_capital=100)
 
 
+@book
+def three_coins():
+    """Three markets a venue, the third of them with tiers of its own."""
+    brackets = [[50_000, 0.01, 0, 50], [200_000, 0.02, 500, 25], [1e9, 0.05, 6_500, 10]]
+    dated = {"SOLUSDT": [{"from": "2024-01-01", "brackets": brackets, "source": "test"}]}
+    slips = {"SOLUSDT": [{"from": "2024-01-01", "buckets": [[None, 3]], "source": "test"}]}
+    spot = np.interp(np.arange(16), [0, 4, 9, 15], [60_000.0, 60_500.0, 74_000.0, 70_000.0])
+    panel = coins(spot, eth=wave(16, 3_010.0, 0.03, 1.0), bases=("BTC", "ETH", "SOL"), wick=0.004)
+    start = {
+        SPOT: 1.0,
+        **at_venues({"binance": 40_000.0, "bybit": 28_000.0, "okx": 45_000.0}, {"binance": -1.0, "okx": -0.2}, 60_100.0),
+        **at_venues({}, {"binance": -20.0, "okx": 3.0, "bybit": 4.0}, 3_020.0, "ETH"),
+        **at_venues({}, {"binance": 110.0, "bybit": -900.0, "okx": -700.0}, 151.0, "SOL"),
+        CASH["binance"]: 40_000.0, CASH["bybit"]: 28_000.0, CASH["okx"]: 45_000.0,
+    }  # fmt: skip
+    acts = ((2, "exit_partial", "BTC", 0.31), (3, "exit_partial", "USDT", 9_000.0), (12, "entry_partial", "USDT", 9e4))
+    more = {f"venues__{venue}__tiers__SOLUSDT": dated["SOLUSDT"] for venue in CASH}
+    more |= {f"venues__{venue}__perp_slippage__SOLUSDT": slips["SOLUSDT"] for venue in CASH}
+    return short_run("btc_basis", panel, script(*acts), start, **more)
+
+
 THIN = {
     WALLET: 9_000.0,
     SPOT: 1.5,
@@ -145,9 +166,23 @@ THIN = {
 }
 
 
+ALERTS = {
+    "margin_ratio": {"warning": 0.3, "critical": 0.12},
+    "net_delta_ratio": {"warning": 0.25, "critical": 0.8},
+    "drawdown": {"warning": 0.01, "critical": 0.2},
+}
+
+
 @book
 def liquidated():
     return short_run("btc_basis", coins(STEEP, wick=0.01), whenever_asked("entry_partial", "USDT", 9_000.0), THIN)
+
+
+@book
+def liquidated_in_ether():
+    start = {**THIN, "wallet:BaseToken:ETH": 0.4}
+    more = {"share_class": "ETH", "initial_capital": 30, "risk__limits": ALERTS}
+    return short_run("btc_basis", coins(STEEP, wick=0.01), script((3, "exit_partial", "BTC", 0.2)), start, **more)
 
 
 @book
@@ -161,13 +196,6 @@ def liquidated_at_marks():
 @book
 def never_liquidated():
     return short_run("btc_basis", coins(STEEP), script(), THIN, risk__simulate_liquidation=False)
-
-
-ALERTS = {
-    "margin_ratio": {"warning": 0.3, "critical": 0.12},
-    "net_delta_ratio": {"warning": 0.25, "critical": 0.8},
-    "drawdown": {"warning": 0.01, "critical": 0.2},
-}
 
 
 @book

@@ -49,6 +49,12 @@ def sides_next_bar():
 
 
 @book
+def sides_in_ether():
+    start = {**at_venues({v: 31_000.0 + 2_000.0 * i for i, v in enumerate(CASH)}, {}, 0.0), "wallet:BaseToken:ETH": 2.0}
+    return one_side(SIDES, SWING, start, share_class="ETH", initial_capital=30)
+
+
+@book
 def sides_by_volume():
     return one_side(SIDES, SWING, execution__participation=0.0007, execution__lots=True, execution__impact=0.3)
 

@@ -12,6 +12,7 @@ from books import CASH, NEVER, SPOT, WALLET, WEIGHTS, at_venues, perp, script, s
 import basis
 from basis.market.panel import Panel
 from support.kernel_stages import Rerun
+from support.kernel_view import state_without_margin_ratios
 from support.runs import run
 from support.small_markets import VENUES, flows, market, steady
 from support.strategies import do_nothing
@@ -30,9 +31,9 @@ def dated(*values, then="2024-05-30"):
     return [{"from": since[place], "source": "test", **value} for place, value in enumerate(values)]
 
 
-def tiers(*rates):
-    """Margin tiers of one rate, for positions of any size."""
-    return {"BTCUSDT": dated(*({"brackets": [[1e12, rate, 0, 20]]} for rate in rates))}
+def tiers(*rates, of="BTCUSDT", most=20):
+    """Margin tiers of one rate and leverage, for positions of any size."""
+    return {of: dated(*({"brackets": [[1e12, rate, 0, most]]} for rate in rates))}
 
 
 def quiet(rows=24, start="2024-05-29T06:00:00", **at):
@@ -40,11 +41,9 @@ def quiet(rows=24, start="2024-05-29T06:00:00", **at):
     panel = market(steady(rows, PRICE), start=start, wick=0.0, rate=0.0)
     for name, (row, price) in at.items():
         for venue in VENUES:
-            for measure in ("mark", "high", "low") if name == "mark" else (name,):
-                column = panel.columns[f"{measure}|{perp(venue)}"].copy()
-                column[row:] = price if name == "mark" else column[row:]
-                column[row] = price
-                panel.columns[f"{measure}|{perp(venue)}"] = column
+            column = panel.columns[f"{name}|{perp(venue)}"].copy()
+            column[row : None if name == "mark" else row + 1] = price
+            panel.columns[f"{name}|{perp(venue)}"] = column
     return panel
 
 
@@ -139,6 +138,55 @@ def test_after_a_change_of_tiers_the_new_ones_hold_though_nothing_is_done():
     assert event.fee == pytest.approx(0.01 * met, rel=1e-12)
 
 
+def test_the_largest_rate_of_the_venues_own_tiers_says_when_it_is_looked_at():
+    """ETH needs more margin than BTC, at one venue alone; the price goes no further than where others would let it."""
+    panel = quiet(6)
+    for venue in VENUES:
+        for name in ("mark", "high", "low"):
+            panel.columns[f"{name}|{perp(venue, 'ETH')}"] = np.full(6, 3_000.0)
+        panel.columns[f"funding_cash|{perp(venue, 'ETH')}"] = np.zeros(6)
+    high = panel.columns[f"high|{perp('bybit', 'ETH')}"]
+    high[4] = 3_125.0
+    start = at_venues({}, {v: -0.1 for v in VENUES}, PRICE) | at_venues({}, {v: -20.0 for v in VENUES}, 3_000.0, "ETH")
+    start |= {CASH[venue]: 5_000.0 for venue in VENUES}
+    terms = {f"venues__{venue}__tiers": {**tiers(0.004), **tiers(0.004, of="ETHUSDT")} for venue in VENUES}
+    terms["venues__bybit__tiers"] |= tiers(0.05, of="ETHUSDT")
+    made = short_run("btc_basis", panel, script(every_row=False), start, NEVER, strategy__rebalance=False, **terms)
+    eth = made.events_of("liquidation")
+    eth = eth[eth.instrument == perp("bybit", "ETH")]
+    # 5,000 - 20 (p - 3,000) = 0.05 * 20 p + 0.004 * 6,000
+    assert eth.row.tolist() == [4]
+    assert eth.price == pytest.approx([(5_000.0 + 60_000.0 - 24.0) / 21.0], rel=1e-12)
+
+
+@pytest.mark.parametrize(("stop", "first"), [(0.047, "liquidation"), (0.045, "stop")])
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_row_that_opens_beyond_both_stops_only_what_was_not_liquidated_before(side, stop, first):
+    """Margin of 5 % of the notional meets a maintenance of 0.4 % just before a loss of 4.6 %."""
+    panel = quiet(6, mark=(3, PRICE * (1.0 - 0.0485 * side)))
+    columns = {**panel.columns, **{f"{name}|BTC": np.zeros(6) for name in ("signal", "confidence", "sd")}}
+    panel = Panel.from_columns(panel.timestamps, 3600, columns)
+    acts = script((1, "entry_full", "BTC long" if side > 0.0 else "BTC short", 1.0, stop, 0.5))
+    more = {**FREE, "strategy__hedge_allocation": {"binance": 1.0}, "venues__binance__tiers": tiers(0.004, most=100)}
+    start = {CASH["binance"]: 0.05 * PRICE}
+    policy = {**NEVER, "margin_target": 0.04, "margin_low": 0.02}
+    made = short_run("ml_directional", panel, acts, start, policy, **more)
+    assert made.quantity(perp("binance"))[2] == side
+    kinds = ["liquidation" if kind == "liquidation" else detail for kind, detail in zip(
+        made.events.kind[made.events.row == 3], made.events.detail[made.events.row == 3]
+    )]  # fmt: skip
+    assert kinds == [first]
+
+
+def test_a_run_that_records_no_rows_ends_in_the_same_state():
+    made = short_run("btc_basis", quiet(6), script(), {WALLET: 1e4})
+    again = Rerun(made, recorded=False, capital=made.capital)
+    assert again.finishes()
+    assert again.record.shape[0] == 0
+    left, right = (state_without_margin_ratios(state, made.slots) for state in (again.state, made.final_state))
+    assert left.tobytes() == right.tobytes()
+
+
 # --- money that is sent ----------------------------------------------------------------------------------------------
 
 
@@ -150,6 +198,15 @@ def test_a_withdrawal_of_everything_leaves_behind_what_is_not_worth_two_fees(fee
     made = short_run("btc_basis", panel, script(), start, flows=flows(panel, (2, -5_000.0)), **fee)
     assert made.total_flow[-1] == (-1_000.0 if paid else 0.0)
     assert (made.pending[-1] == 0.0) == paid
+
+
+@pytest.mark.parametrize(("cash", "paid"), [(0.049, True), (0.051, False)])
+def test_a_withdrawal_leaves_behind_less_than_a_millionth_of_it(cash, paid):
+    """Nothing costs anything, so that no fee says what is worth being sent."""
+    panel = quiet(6)
+    start = {WALLET: 1_000.0, CASH["bybit"]: cash}
+    made = short_run("btc_basis", panel, script(), start, flows=flows(panel, (2, -50_000.0)), **FREE)
+    assert made.total_flow[-1] == (-1_000.0 if paid else 0.0)
 
 
 def test_what_a_venue_lacks_arrives_there_after_the_fees_of_all_that_give():
