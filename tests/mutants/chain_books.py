@@ -241,6 +241,22 @@ def several_loans():
     return levered(*UP_AND_DOWN[1:], positions=start, **AT_MARKET)
 
 
+@book
+def several_loans_in_another_order():
+    """The collateral and the debt that are levered are not the first of their kinds."""
+    legs = [ETHER, TOKEN, "aave_v3:aToken:wstETH", "aave_v3:aToken:WETH", POOL, "aave_v3:debtToken:wstETH", DEBT]
+    start = {**LEVERED, legs[2]: 20.0, legs[3]: 5.0, legs[5]: 3.0, ETHER: 20.0}
+    acts = (*UP_AND_DOWN[1:-2], (9, "exit_partial", "ETH", 25.0), *UP_AND_DOWN[-2:])
+    return levered(*acts, positions=start, instruments=legs, **AT_MARKET)
+
+
+@book
+def small_loan():
+    start = {ETHER: 0.4, POOL: 1.4, DEBT: 1.02}
+    acts = ((1, "entry_partial", "ETH", 0.2), (3, "exit_partial", "ETH", 0.1), (5, "exit_partial", "ETH", 0.05))
+    return levered(*acts, (7, "exit_full", "ETH"), positions=start)
+
+
 # --- hedged on chain -------------------------------------------------------------------------------------------------
 
 

@@ -146,7 +146,7 @@ def three_coins():
     panel = coins(spot, eth=wave(16, 3_010.0, 0.03, 1.0), bases=("BTC", "ETH", "SOL"), wick=0.004)
     start = {
         SPOT: 1.0,
-        **at_venues({"binance": 40_000.0, "bybit": 28_000.0, "okx": 45_000.0}, {"binance": -1.0, "okx": -0.2}, 60_100.0),
+        **at_venues({}, {"binance": -1.0, "okx": -0.2}, 60_100.0),
         **at_venues({}, {"binance": -20.0, "okx": 3.0, "bybit": 4.0}, 3_020.0, "ETH"),
         **at_venues({}, {"binance": 110.0, "bybit": -900.0, "okx": -700.0}, 151.0, "SOL"),
         CASH["binance"]: 40_000.0, CASH["bybit"]: 28_000.0, CASH["okx"]: 45_000.0,

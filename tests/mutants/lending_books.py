@@ -94,6 +94,8 @@ LEGS = {
         *(f"aave_v3:debtToken:{name}" for name in ("WETH", "USDT")),
     ]
 }
+#: The same behind one more token, so that collaterals and debts have other places.
+MORE_LEGS = {"instruments": [*LEGS["instruments"], "wallet:BaseToken:wstETH"]}
 FALL = np.interp(np.arange(14), [0, 5, 9, 13], [3_010.0, 3_000.0, 2_300.0, 2_450.0])
 
 
@@ -115,7 +117,9 @@ def loan_in_dollars():
 
 @book
 def loan_in_dollars_under_later_rule():
-    return loan({"WETH": 100.0, "weETH": 10.0, "USDT": 900.0}, {"USDT": 205_000.0, "WETH": 9.0}, rule="aave_v3.3")
+    return loan(
+        {"WETH": 100.0, "weETH": 10.0, "USDT": 900.0}, {"USDT": 205_000.0, "WETH": 9.0}, rule="aave_v3.3", **MORE_LEGS
+    )
 
 
 @book
@@ -127,7 +131,7 @@ def loan_in_dollars_in_ether():
 @book
 def loan_in_ether():
     rise = 6_000.0 - FALL
-    return loan({"USDT": 300_000.0, "weETH": 1.0}, {"WETH": 75.0, "USDT": 10.0}, rise, rule="aave_v3.3")
+    return loan({"USDT": 300_000.0, "weETH": 1.0}, {"WETH": 75.0, "USDT": 10.0}, rise, rule="aave_v3.3", **MORE_LEGS)
 
 
 @book
@@ -144,7 +148,7 @@ def bad_debt():
 @book
 def borne_deficit():
     crash = np.array([3_010.0, 3_000.0, 3_005.0, 1_400.0, 1_300.0, 1_500.0])
-    return loan({"WETH": 100.0, "weETH": 10.0}, {"USDT": 215_000.0, "WETH": 3.0}, crash, rule="aave_v3.3")
+    return loan({"WETH": 100.0, "weETH": 10.0}, {"USDT": 215_000.0, "WETH": 3.0}, crash, rule="aave_v3.3", **MORE_LEGS)
 
 
 @book

@@ -7,7 +7,8 @@ import os
 
 import numpy as np
 import pytest
-from books import CASH, NEVER, SPOT, WALLET, WEIGHTS, at_venues, perp, script, short_run
+from books import CASH, ETHER, NEVER, SPOT, WALLET, WEIGHTS, at_venues, chain, perp, script, short_run
+from lending_books import LEGS
 
 import basis
 from basis.market.panel import Panel
@@ -218,6 +219,37 @@ def test_what_a_venue_lacks_arrives_there_after_the_fees_of_all_that_give():
     sent = made.events_of("transfer")
     assert sent.quantity.tolist() == pytest.approx([-1_000.0, -(1_500.0 + 30.0 + 50.0)], rel=1e-12)
     assert made.quantity(CASH["okx"])[-1] == pytest.approx(WEIGHTS["okx"] * 30_000.0, rel=1e-12)
+
+
+# --- loans -----------------------------------------------------------------------------------------------------------
+
+
+def loan(lent, owed, ether, *acts, **more):
+    """A loan of USDT, with ether in the wallet."""
+    start = {"aave_v3:aToken:USDT": lent, "aave_v3:debtToken:USDT": owed, ETHER: ether, WALLET: 50.0}
+    return short_run("pure_lending", chain(3), script(*acts), start, **LEGS, **more)
+
+
+def test_a_debt_of_cents_holds_its_collateral():
+    made = loan(100.0, 0.3, 1.0, (1, "exit_full", "USDT"))
+    assert made.rejects() == [(1, "health factor would fall below 1")]
+    assert loan(100.0, 0.0, 1.0, (1, "exit_full", "USDT")).rejects() == []
+
+
+@pytest.mark.parametrize(
+    ("amount", "verdict"), [(50.0, "filled"), (50.0 * (1.0 + 1e-9), "not enough cash"), (1e9, "not enough cash")]
+)
+def test_no_more_is_repaid_than_the_wallet_holds(amount, verdict):
+    made = Rerun(loan(1_000.0, 300.0, 1.0))
+    assert made.price_order("repay", WALLET, "aave_v3:debtToken:USDT", amount) == verdict
+
+
+@pytest.mark.parametrize("amount", [30.0, 49.0])
+def test_no_more_is_repaid_than_is_owed(amount):
+    made = loan(1_000.0, 20.0, 1.0)
+    again, owed = Rerun(made), 20.0 * made.panel.columns["borrow_index|aave_v3:USDT"][0]
+    assert again.price_order("repay", WALLET, "aave_v3:debtToken:USDT", amount) == "filled"
+    assert again.loop.scratch.fills[0].quantity == owed
 
 
 # --- a perp on one side ----------------------------------------------------------------------------------------------
