@@ -103,6 +103,15 @@ def test_an_opened_perp_needs_its_initial_margin_after_slippage_and_fee(side):
     assert verdict("perp", perp("binance"), 0.5 * side, needed * (1.0 - 1e-9)) == "not enough margin"
 
 
+def test_less_than_a_lot_is_no_order_though_the_venue_names_no_least_worth():
+    lots = {"venues.okx.perp_lots.BTCUSDT": dated({"step": 0.01, "min_notional": 0.0}), "execution.lots": True}
+    start = {WALLET: 1e5, CASH["okx"]: 1e5}
+    again = Rerun(run(market(steady(3, PRICE)), overrides=lots, strategy=do_nothing, positions=start))
+    assert again.price_order("perp", perp("okx"), CASH["okx"], 0.0099) == "below the smallest order of the venue"
+    assert again.price_order("perp", perp("okx"), CASH["okx"], 0.0101) == "filled"
+    assert again.loop.scratch.fills[0].quantity == 0.01
+
+
 # --- which terms hold ------------------------------------------------------------------------------------------------
 
 
