@@ -142,6 +142,13 @@ def levered_by_staking():
 
 
 @book
+def levered_with_less_than_gas():
+    return levered(
+        (0, "entry_full", "ETH", 0.001), (1, "entry_partial", "ETH", 2.0), (2, "entry_partial", "ETH", 0.001)
+    )
+
+
+@book
 def levered_at_market():
     return levered(*UP_AND_DOWN, **AT_MARKET)
 
@@ -348,6 +355,28 @@ def short_of_hedge():
     start = {**NEUTRAL, ETHER: 9.0}
     acts = ((1, "exit_partial", "ETH", 0.0), (3, "entry_partial", "ETH", 2.0), (6, "exit_partial", "ETH", 0.5))
     return neutral("usdt_market_neutral_no_leverage", *acts, positions=start)
+
+
+@book
+def short_of_hedge_in_steep_tiers():
+    """What a unit of the short needs depends on how many there are: its tier, and the slippage of its size."""
+    brackets = [[9_000, 0.01, 0, 8], [21_000, 0.03, 180, 4], [1e9, 0.1, 1_650, 3]]
+    buckets = [[2_000, 3], [8_000, 90], [20_000, 150], [None, 300]]
+    terms = {}
+    for venue in CASH:
+        terms[f"venues__{venue}__tiers__ETHUSDT"] = [{"from": "2024-01-01", "brackets": brackets, "source": "test"}]
+        slips = [{"from": "2024-01-01", "buckets": buckets, "source": "test"}]
+        terms[f"venues__{venue}__perp_slippage__ETHUSDT"] = slips
+    start = {**NEUTRAL, ETHER: 9.0, CASH["binance"]: 6_400.0, CASH["bybit"]: 3_000.0, CASH["okx"]: 2_000.0}
+    acts = ((1, "exit_partial", "ETH", 0.0), (3, "entry_partial", "ETH", 2.0), (6, "exit_partial", "ETH", 0.5))
+    return neutral("usdt_market_neutral_no_leverage", *acts, positions=start, **terms)
+
+
+@book
+def neutral_with_little_in_the_wallet():
+    start = {**NEUTRAL, TOKEN: 0.4, ETHER: 0.8, POOL: 9.0, DEBT: 0.7}
+    acts = ((1, "entry_partial", "weETH", 0.3), (3, "exit_partial", "weETH", 0.2), (5, "exit_full", "weETH"))
+    return neutral("usdt_market_neutral", *acts, positions=start, rows=8)
 
 
 @book

@@ -67,6 +67,11 @@ def limited(volume=500.0, **more):
 
 
 @book
+def hedged_at_one_venue():
+    return hedge(strategy__hedge_allocation={"binance": 1.0})
+
+
+@book
 def in_lots():
     return limited(execution__lots=True, execution__impact=0.7)
 
@@ -124,8 +129,8 @@ def two_coins():
     spiked = panel.columns[f"high|{perp('bybit', 'ETH')}"].copy()
     spiked[15] *= 1.5
     panel.columns[f"high|{perp('bybit', 'ETH')}"] = spiked
-    acts = ((4, "exit_partial", "BTC", 0.31), (7, "exit_partial", "USDT", 9_000.0), (20, "exit_full", "BTC"))
-    return short_run("btc_basis", panel, script(*acts), TWO, close_at_end=True)
+    acts = ((4, "exit_partial", "BTC", 0.31), (7, "exit_partial", "USDT", 9_000.0), (9, "entry_partial", "BTC", 0.1))
+    return short_run("btc_basis", panel, script(*acts, (20, "exit_full", "BTC")), TWO, close_at_end=True)
 
 
 @book
