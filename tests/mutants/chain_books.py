@@ -11,6 +11,7 @@ from books import (
     at_venues,
     book,
     chain,
+    deep,
     script,
     short_run,
     wave,
@@ -41,6 +42,7 @@ STAKING = (
     (5, "exit_partial", "ETH", 15.0),
     (7, "entry_partial", "ETH", 500.0),
     (9, "exit_partial", "ETH", 30.0),
+    (11, "entry_partial", "ETH", 0.0),
     (12, "sell_dust"),
     (15, "exit_full", "ETH"),
     (16, "exit_full", "ETH"),
@@ -384,6 +386,32 @@ def too_much_hedge():
     start = {**NEUTRAL, ETHER: 0.2}
     acts = ((1, "exit_partial", "ETH", 0.0), (3, "entry_partial", "ETH", 2.0), (6, "exit_partial", "ETH", 1.0))
     return neutral("usdt_market_neutral_no_leverage", *acts, positions=start)
+
+
+@book
+def too_much_hedge_elsewhere():
+    start = {**NEUTRAL, ETHER: 0.2, "binance:Perp:ETHUSDT": 0.0, "binance:Perp:ETHUSDT|cost": 0.0}
+    acts = ((1, "exit_partial", "ETH", 0.0), (3, "exit_partial", "ETH", 1.0), (5, "entry_partial", "ETH", 3.0))
+    return neutral("usdt_market_neutral_no_leverage", *acts, positions={**start, TOKEN: 4.0}, rows=8)
+
+
+@book
+def too_much_hedge_by_volume():
+    """What one venue's market does not take back the others do."""
+    start = {**NEUTRAL, ETHER: 0.2}
+    acts = ((1, "exit_partial", "ETH", 0.0), (3, "entry_partial", "ETH", 2.0), (6, "exit_partial", "ETH", 1.0))
+    panel = deep(rewarded(chain(10, hedged=True)), 300.0)
+    mode = "usdt_market_neutral_no_leverage"
+    return neutral(mode, *acts, positions=start, panel=panel, execution__participation=0.001)
+
+
+@book
+def short_of_hedge_by_volume():
+    start = {**NEUTRAL, ETHER: 5.0, CASH["okx"]: 9_000.0, CASH["bybit"]: 9_000.0}
+    acts = ((1, "exit_partial", "ETH", 0.0), (3, "entry_partial", "ETH", 2.0), (6, "exit_full", "ETH"))
+    panel = deep(rewarded(chain(10, hedged=True)), 500.0)
+    mode = "usdt_market_neutral_no_leverage"
+    return neutral(mode, *acts, positions=start, panel=panel, execution__participation=0.001, execution__lots=True)
 
 
 @book

@@ -195,7 +195,9 @@ def liquidated_at_marks():
     """Extremes that are not known: the check at the row's own marks has to see it."""
     panel = coins(STEEP)
     columns = {name: np.zeros(26) if name.startswith("high|") else x for name, x in panel.columns.items()}
-    return short_run("btc_basis", Panel.from_columns(panel.timestamps, 3600, columns), script(), THIN)
+    panel = Panel.from_columns(panel.timestamps, 3600, columns)
+    # money that comes in the same row is measured by what the liquidation has left
+    return short_run("btc_basis", panel, script(), THIN, flows=flows(panel, (11, 30_000.0), (12, -500.0)))
 
 
 @book
@@ -221,10 +223,10 @@ def alarmed_but_free():
 @book
 def rolled():
     """Profit that is locked has to be rolled before it can be sent home."""
-    spot = np.interp(np.arange(24), [0, 6, 20, 23], [60_000.0, 60_000.0, 41_000.0, 42_000.0])
+    spot = np.interp(np.arange(24), [0, 6, 20, 23], [60_000.0, 60_000.0, 33_000.0, 34_000.0])
     start = {
         SPOT: 1.0,
-        **at_venues({v: 900.0 + 300.0 * i for i, v in enumerate(CASH)},
+        **at_venues({v: 300.0 + 200.0 * i for i, v in enumerate(CASH)},
                     {v: -0.3 - 0.02 * i for i, v in enumerate(CASH)}, 60_500.0),
     }  # fmt: skip
     acts = (
