@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 import pytest
-from books import CASH, ETHER, NEVER, SPOT, WALLET, WEIGHTS, at_venues, chain, perp, script, short_run
+from books import CASH, ETHER, NEVER, SPOT, TOKEN, WALLET, WEIGHTS, at_venues, chain, perp, script, short_run, with_cap
 from lending_books import LEGS
 
 import basis
@@ -259,6 +259,64 @@ def test_no_more_is_repaid_than_is_owed(amount):
     again, owed = Rerun(made), 20.0 * made.panel.columns["borrow_index|aave_v3:USDT"][0]
     assert again.price_order("repay", WALLET, "aave_v3:debtToken:USDT", amount) == "filled"
     assert again.loop.scratch.fills[0].quantity == owed
+
+
+def lent():
+    """A loan in the asset that is lent; gas costs nothing, so that all that there is can go."""
+    start = {"aave_v3:aToken:USDT": 1_000.0, "aave_v3:debtToken:USDT": 20.0, WALLET: 50.0}
+    terms = {"venues__aave_v3__reserves__USDT": with_cap(1e9)}
+    return short_run("pure_lending", chain(3, gas_price_gwei=np.zeros(3)), script(), start, **LEGS, **terms)
+
+
+def lent_free():
+    start = {"aave_v3:aToken:USDT": 1_000.0, WALLET: 50.0, ETHER: 0.05}
+    return short_run("pure_lending", chain(3), script(), start, **LEGS)
+
+
+def staked():
+    panel = chain(3, gas_price_gwei=np.zeros(3))
+    return short_run("eth_staking_only", panel, script(), {ETHER: 3.0, TOKEN: 2.0}, initial_capital=5)
+
+
+def funded():
+    panel = quiet(3)
+    panel.columns["gas_price_gwei"] = np.zeros(3)
+    return short_run("btc_basis", panel, script(), {WALLET: 700.0, CASH["bybit"]: 900.0})
+
+
+def index(made, name):
+    return made.panel.columns[f"{name}|aave_v3:USDT"][0]
+
+
+def most_of_a_debt(made):
+    """What may be borrowed more: LTV times collateral, less what is owed."""
+    return 0.72 * 1_000.0 * index(made, "liquidity_index") - 20.0 * index(made, "borrow_index")
+
+
+def most_of_a_balance(made):
+    return 1_000.0 * index(made, "liquidity_index")
+
+
+LIMITS_OF_ORDERS = {
+    "supply": (lent, WALLET, "aave_v3:aToken:USDT", lambda made: 50.0, "not enough cash"),
+    "withdraw": (lent_free, "aave_v3:aToken:USDT", WALLET, most_of_a_balance, "not enough held"),
+    "borrow": (lent, "aave_v3:debtToken:USDT", WALLET, most_of_a_debt, "debt beyond the loan to value allowed"),
+    "swap": (staked, ETHER, TOKEN, lambda made: 3.0, "not enough cash"),
+    "stake": (staked, ETHER, TOKEN, lambda made: 3.0, "not enough cash"),
+    "unstake": (staked, TOKEN, ETHER, lambda made: 2.0, "not enough cash"),
+    "transfer": (funded, CASH["bybit"], WALLET, lambda made: 900.0, "not enough cash"),
+}
+
+
+@pytest.mark.parametrize("kind", LIMITS_OF_ORDERS)
+def test_all_there_is_may_go_and_rounding_of_it_but_no_more(kind):
+    book, slot, destination, most, reason = LIMITS_OF_ORDERS[kind]
+    made = book()
+    for times, verdict in ((1.0, "filled"), (1.0 + 5e-13, "filled"), (1.0 - 1e-9, "filled"), (1.0 + 1e-9, reason)):
+        again = Rerun(made)
+        context = again.loop.run_context
+        context.coefficients[: made.slots.shape().hour_width] = context.hours[0]
+        assert again.price_order(kind, slot, destination, times * most(made)) == verdict, times
 
 
 # --- a perp on one side ----------------------------------------------------------------------------------------------
