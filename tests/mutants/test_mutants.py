@@ -1,6 +1,5 @@
 """The checks that `make mutants` relies on: they hold, they notice what once went unnoticed, and survivors are told."""
 
-import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -99,10 +98,9 @@ def test_accepted_survivors_name_lines_that_are_there():
     assert mutants.exemptions()
     for exemption in mutants.exemptions():
         text = (mutants.ROOT / exemption.module).read_text()
-        assert len(exemption.reason) > 20
-        lines = [" ".join(text.split())] if "*" in exemption.was else [line.strip() for line in text.splitlines()]
-        assert exemption.was == "*" or any(mutants._matches(line, f"*{exemption.was}*") for line in lines), exemption
-        assert exemption.function == "*" or re.search(rf"def {exemption.function}\b", text), exemption
+        assert len(exemption.reason.split()) > 3
+        assert any(mutants._matches(line.strip(), exemption.was) for line in text.splitlines()), exemption
+        assert exemption.function == "*" or f"def {exemption.function}(" in text, exemption
 
 
 def test_the_share_that_died_leaves_out_what_is_accepted(monkeypatch, capsys):
