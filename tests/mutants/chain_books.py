@@ -369,7 +369,7 @@ def short_of_hedge_in_steep_tiers():
         terms[f"venues__{venue}__tiers__ETHUSDT"] = [{"from": "2024-01-01", "brackets": brackets, "source": "test"}]
         slips = [{"from": "2024-01-01", "buckets": buckets, "source": "test"}]
         terms[f"venues__{venue}__perp_slippage__ETHUSDT"] = slips
-    start = {**NEUTRAL, ETHER: 9.0, CASH["binance"]: 6_400.0, CASH["bybit"]: 3_000.0, CASH["okx"]: 2_000.0}
+    start = {**NEUTRAL, ETHER: 0.3, TOKEN: 13.0, CASH["binance"]: 6_400.0, CASH["bybit"]: 3_300.0, CASH["okx"]: 2_000.0}
     acts = ((1, "exit_partial", "ETH", 0.0), (3, "entry_partial", "ETH", 2.0), (6, "exit_partial", "ETH", 0.5))
     return neutral("usdt_market_neutral_no_leverage", *acts, positions=start, **terms)
 

@@ -136,3 +136,25 @@ def stopped_while_an_entry_goes_on():
     )
     spot = np.interp(np.arange(14), [0, 3, 5, 8, 11, 13], [6e4, 6e4, 58_800, 58_500, 59_500, 59_000])
     return one_side(acts, spot, execution__participation=0.0006)
+
+
+def stopped_at_one_venue(**more):
+    """A wick meets a stop at one venue alone; what else the wallet holds moves the places of what is kept."""
+    start = {**at_venues({v: 31_000.0 + 2_000.0 * i for i, v in enumerate(CASH)}, {}, 0.0), **more}
+    acts = ((1, "entry_full", "BTC long", 0.8, 0.009, 0.5), (4, "entry_full", "BTC short", 0.3, 0.5, 0.008))
+    return one_side(acts, np.full(7, 60_000.0), start)
+
+
+@book
+def stopped_at_the_last_venue():
+    return stopped_at_one_venue()
+
+
+@book
+def stopped_at_the_last_venue_beside_ether():
+    return stopped_at_one_venue(**{"wallet:BaseToken:ETH": 2.0})
+
+
+@book
+def stopped_at_the_last_venue_beside_tokens():
+    return stopped_at_one_venue(**{"wallet:BaseToken:ETH": 2.0, "binance:BaseToken:BTC": 0.1})
