@@ -12,7 +12,7 @@ from lending_books import LEGS
 
 import basis
 from basis.market.panel import Panel
-from support.kernel_stages import Rerun
+from support.kernel_stages import Rerun, state_by_name
 from support.kernel_view import state_without_margin_ratios
 from support.runs import run
 from support.small_markets import VENUES, flows, market, steady
@@ -138,6 +138,21 @@ def test_at_the_marks_the_tiers_and_fees_of_the_row_hold():
     [event] = liquidations(quiet(), cash=2_000.0)
     assert (event.row, event.price) == (CHANGE, PRICE)
     assert event.fee == pytest.approx(0.01 * PRICE, rel=1e-12)
+
+
+def test_money_that_comes_with_a_liquidation_is_measured_by_what_that_has_left():
+    """The peak moves in proportion: 600 of 2,500 are lost before 1,000 come."""
+    panel = quiet()
+    start = {WALLET: 500.0, **at_venues({"binance": 2_000.0}, {"binance": -1.0}, PRICE)}
+    terms = {
+        "venues__binance__tiers": tiers(0.004, 0.05),
+        "venues__binance__liquidation_fee": dated({"value": 0.01}),
+        "flows": flows(panel, (CHANGE, 1_000.0)),
+    }
+    made = short_run("btc_basis", panel, script(every_row=False), start, NEVER, strategy__rebalance=False, **terms)
+    assert made.rows_of("liquidation") == [CHANGE]
+    assert made.equity[-1] == pytest.approx(2_900.0, rel=1e-12)
+    assert state_by_name(made)["last peak_equity"][0] == pytest.approx(2_500.0 * 2_900.0 / 1_900.0, rel=1e-12)
 
 
 def test_after_a_change_of_tiers_the_new_ones_hold_though_nothing_is_done():
