@@ -141,8 +141,9 @@ def stopped_while_an_entry_goes_on():
 def stopped_at_one_venue(**more):
     """A wick meets a stop at one venue alone; what else the wallet holds moves the places of what is kept."""
     start = {**at_venues({v: 31_000.0 + 2_000.0 * i for i, v in enumerate(CASH)}, {}, 0.0), **more}
-    acts = ((1, "entry_full", "BTC long", 0.8, 0.009, 0.5), (4, "entry_full", "BTC short", 0.3, 0.5, 0.008))
-    return one_side(acts, np.full(7, 60_000.0), start)
+    # in the first hour every venue is looked at closely
+    wick = np.where(np.arange(7) == 4, 0.003, 0.0)
+    return one_side([(1, "entry_full", "BTC long", 0.8, 0.009, 0.5)], np.full(7, 60_000.0), start, wick)
 
 
 @book
