@@ -159,3 +159,12 @@ def stopped_at_the_last_venue_beside_ether():
 @book
 def stopped_at_the_last_venue_beside_tokens():
     return stopped_at_one_venue(**{"wallet:BaseToken:ETH": 2.0, "binance:BaseToken:BTC": 0.1})
+
+
+@book
+def sides_beside_another_market():
+    """A second market a venue, in which the book only starts."""
+    panel = with_signals(coins(SWING, bases=("BTC", "ETH")), 0.0)
+    start = at_venues({}, {"binance": -1.0, "bybit": 2.0, "okx": -3.0}, 3_010.0, "ETH")
+    start |= {CASH[v]: 31_000.0 + 2_000.0 * i for i, v in enumerate(CASH)}
+    return short_run("ml_directional", panel, script(*SIDES), start, {"max_drift": 1e200})
