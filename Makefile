@@ -9,9 +9,12 @@ DATA ?= data/sample
 OUT ?=
 ARGS ?=
 WORKERS ?= 2
+SEED ?= 1
+COUNT ?= 200
+MODULE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup backtest check test golden browser gates bench results picture notebooks lab docs stubs lint types format clean
+.PHONY: help setup backtest check test golden mutants browser gates bench results picture notebooks lab docs stubs lint types format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +45,9 @@ test: $(STAMP) browser ## run every test
 
 golden: $(STAMP) ## compare the tables of 300 runs with tests/golden/golden.txt; ARGS='--accept TEXT' accepts a change
 	$(BIN)/python tests/golden/golden.py $(ARGS)
+
+mutants: $(STAMP) ## change the kernel in COUNT places, drawn by SEED; a check has to fail; MODULE=FILE for one file of it
+	$(BIN)/python tests/mutants/mutants.py --seed $(SEED) --count $(COUNT) $(if $(MODULE),--module $(MODULE)) $(ARGS)
 
 browser: $(STAMP) ## install Debian's Chromium for the tests in a browser, where there is none and one may
 	@$(BIN)/python tests/support/browser.py

@@ -110,6 +110,7 @@ def test_bound_is_a_rate_no_tier_exceeds_up_to_twice_the_notional():
     ("stops", "share", "first"),
     [
         ([58_000.0, 29_500.0], 2.0, (1, 29_500.0)),  # met a sixth of the way down, the other a third
+        ([58_000.0, 29_000.0], 2.0, (0, 58_000.0)),  # both met a third of the way down: in their order
         ([58_000.0, 29_500.0], 0.1, (-1, 0.0)),  # a liquidation is nearer
         ([58_000.0, 0.0], 2.0, (0, 58_000.0)),  # the other has none
         ([61_000.0, 29_500.0], 2.0, (0, 60_000.0)),  # beyond it from the start: never better than the mark

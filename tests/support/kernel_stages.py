@@ -16,7 +16,7 @@ from basis.inputs.slots import Slots
 from basis.kernel import decision, fills, margin, risk
 from basis.kernel.context import Inputs, Memory, make_scratch, with_more_room
 from basis.kernel.layout import codes, records
-from basis.kernel.layout.shape import BookCounts, hour_views, make_shape, market_views, state_views
+from basis.kernel.layout.shape import BookCounts, hour_views, make_shape, market_views, seen_views, state_views
 from basis.kernel.loop import EVENTS_PER_ROW, Loop
 from basis.kernel.numba.struct_view import make_records
 from basis.kernel.positions import exchange, exchange_liquidation, market_impact
@@ -293,6 +293,18 @@ def record_without_totals(record: np.ndarray, slots: Slots) -> np.ndarray:
     """Recorded rows but the totals that say whether single lanes were looked at."""
     shape = slots.shape()
     return np.delete(record, slice(shape.state.equity, shape.state.venue_funding), axis=1)
+
+
+def state_by_name(made: Any) -> dict[str, np.ndarray]:
+    """Items of the state of a run: by row where they are recorded, and as they stand at its end."""
+    shape, recording = made.slots.shape(), made.recording
+    kept = {name: x for name, x in state_views(shape, recording.record.T)._asdict().items() if x.size}
+    return kept | {f"last {name}": x for name, x in state_views(shape, recording.block)._asdict().items()}
+
+
+def seen_by_name(made: Any, seen: np.ndarray) -> dict[str, np.ndarray]:
+    """Items of what the strategy of a run was shown, of a (times asked, width) table."""
+    return seen_views(made.slots.shape(), seen)._asdict()
 
 
 def events_written(loop: Any) -> int:

@@ -28,7 +28,7 @@ MOST_ACTIONS, MEMORIES = codes.ACTIONS, codes.MEMORIES
 #: What an order is, by its code; the last two are fills of orders that rest at a venue.
 ORDER_KINDS = (*codes.ORDER_NAMES, "stop", "take_profit")
 #: What a liquidation is, by its code.
-LIQUIDATION_KINDS = ("exchange", "lending", "lending, bad debt")
+LIQUIDATION_KINDS = ("exchange", "lending", "lending, bad debt", "lending, borne by the pool")
 #: Places that are the same in every book: what stands before them takes one place each.
 _NO_COUNTS: Mapping[str, int] = defaultdict(int)
 _OWN = POLICY.places(_NO_COUNTS).own
