@@ -43,7 +43,8 @@ CASES = {
     "wide bands": {
         "start": "2024-09-01", "end": "2025-02-01", "strategy.position_deviation_threshold": 0.12,
         "strategy.rebalance_depth": 0.4, "strategy.margin_ratio_band": [0.8, 1.8], "flows": [
-            {"timestamp": "2024-10-05T03:00:00Z", "amount": 6_000}, {"timestamp": "2024-11-05T03:00:00Z", "amount": -500},
+            {"timestamp": "2024-10-05T03:00:00Z", "amount": 6_000},
+            {"timestamp": "2024-11-05T03:00:00Z", "amount": -500},
         ],
     },
     "thin": {"start": "2025-02-10", "end": "2025-03-01", "strategy.margin_ratio_target": 0.05},
