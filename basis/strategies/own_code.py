@@ -10,6 +10,7 @@ import enum
 import hashlib
 import inspect
 import linecache
+import sys
 import types
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -122,6 +123,11 @@ def _function_of(value: Any) -> Any:
     return None if package in _KNOWN else function
 
 
+def is_own(function: Any) -> bool:
+    """Whether a function is one of a user, and of no library."""
+    return _function_of(function) is not None
+
+
 def digest_of(function: Callable) -> str:
     """Digest of a function: its code, the numbers and texts that it reads from outside, the functions that it calls.
 
@@ -197,9 +203,11 @@ def prepare(function: Callable) -> None:
     Raises
     ------
     NotCompilable
-        Where the function, or one that it calls, needs the interpreter, or would not do the same twice; names the line.
+        Where the function, or one that it calls, needs the interpreter, calls itself, or would not do the same twice;
+        names the line.
     """
     called = _reachable(function, {})
+    _refuse_recursion(function, [])
     for each in called:
         _refuse_interpreter(each, "" if each is function else f" of {each.__name__}")
     for each, made in reversed(called.items()):
@@ -209,6 +217,53 @@ def prepare(function: Callable) -> None:
         if made.overloads and _used.get(made) != digest:
             made.recompile()
         _used[made] = digest
+
+
+def _refuse_recursion(function: Callable, within: list[Callable]) -> None:
+    """Refuse a function that calls itself: nothing bounds how deep, and a stack that overflows ends the process."""
+    for read in _reads(function):
+        inner = _function_of(read.value)
+        if inner in (*within, function):
+            through = "" if inner is function else f" by way of {function.__name__}"
+            raise NotCompilable(
+                f"{inner.__name__} calls itself{through} ({_place(function, read.line)}). Compiled code has a small "
+                "stack: write it as a loop, or write a basis.StrategyManager in plain Python."
+            )
+        if inner is not None:
+            _refuse_recursion(inner, [*within, function])
+
+
+def plain_copy(function: Callable) -> Callable:
+    """A function in plain Python that calls in plain Python what was compiled of a user's functions."""
+    return _plain_copy(function, {})
+
+
+def _plain_copy(function: Any, made: dict[Any, Any]) -> Any:
+    if function in made:
+        return made[function]
+    names = dict(function.__globals__)
+    cells = tuple(types.CellType(_plain(cell.cell_contents, made)) for cell in function.__closure__ or ())
+    copy = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__, cells or None)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    made[function] = copy
+    for read in _reads(function):
+        first = read.name.partition(".")[0]
+        if not read.outer and first in names:
+            names[first] = _plain(names[first], made)
+    return copy
+
+
+def _plain(value: Any, made: dict[Any, Any]) -> Any:
+    """A value, its compiled functions of a user put into plain Python: itself, or those of a module."""
+    inner = _function_of(value)
+    if inner is not None:
+        return _plain_copy(inner, made)
+    if inspect.ismodule(value) and value.__name__.partition(".")[0] not in (*_KNOWN, *sys.stdlib_module_names):
+        own = {name: each for name, each in vars(value).items() if _function_of(each) is not None}
+        return types.SimpleNamespace(
+            **{**vars(value), **{name: _plain_copy(_function_of(each), made) for name, each in own.items()}}
+        )
+    return value
 
 
 def _refuse_interpreter(function: Callable, of: str) -> None:
