@@ -161,12 +161,12 @@ def _first_line(blocks: Any, loop: Any) -> Any:
     return min((loc for loc in found if loc.filename == here.filename), key=lambda loc: loc.line, default=here)
 
 
-def _call(block: Any, target: Any, called: Any, args: tuple) -> list[Any]:
+def _call(place: Any, target: Any, called: Any, args: tuple) -> list[Any]:
     """Statements that call a function and keep what it returns."""
-    name = block.scope.redefine("$called", block.loc)
+    name = place.scope.redefine("$called", place.loc)
     return [
-        numba_ir.Assign(numba_ir.Global(called.__name__, called, block.loc), name, block.loc),
-        numba_ir.Assign(numba_ir.Expr.call(name, args, (), block.loc), target, block.loc),
+        numba_ir.Assign(numba_ir.Global(called.__name__, called, place.loc), name, place.loc),
+        numba_ir.Assign(numba_ir.Expr.call(name, args, (), place.loc), target, place.loc),
     ]
 
 
