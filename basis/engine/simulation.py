@@ -15,6 +15,7 @@ from ..inputs.plans import Strategy
 from ..kernel.layout import codes
 from ..kernel.layout.shape import pnl_views, seen_views
 from ..market import DataProvider
+from ..market.checks.given import check_given
 from ..market.panel import Panel
 from ..market.sources.clock import SECOND, iso, to_ns
 from ..market.watched import History
@@ -59,6 +60,7 @@ def prepare(
     """
     config, slots, resumed = start.config, start.slots, start.resumed
     if isinstance(market, Panel):
+        check_given(market, config.data.checks != "off")
         panel = _window(market, config, None if resumed else first, last)
         row = int(np.searchsorted(market.timestamps, panel.timestamps[0]))
 

@@ -15,7 +15,8 @@ from numba.extending import intrinsic
 
 #: Turns of loops in one decision. At a nanosecond or two each, no strategy that looks at a market needs as many.
 TURNS_PER_DECISION = 100_000_000
-_LEFT, _STOP = range(2)
+#: What a thread keeps: turns left, whether to stop, turns of a decision.
+_LEFT, _STOP, _GIVEN = range(3)
 _WORD = ir.IntType(64)
 
 
@@ -39,11 +40,11 @@ class Turns:
     """How many turns a thread has left; made and used by one thread, stopped by any."""
 
     def __init__(self) -> None:
-        self._words = np.array([TURNS_PER_DECISION, 0], dtype=np.int64)
+        self._words = np.zeros(3, dtype=np.int64)
 
     def begin(self) -> None:
         """Let the thread that calls this count here."""
-        self._words[:] = TURNS_PER_DECISION, 0
+        self._words[:] = TURNS_PER_DECISION, 0, TURNS_PER_DECISION
         _keep(_KEY, self._words.ctypes.data)
 
     def stop(self) -> None:
@@ -52,7 +53,7 @@ class Turns:
 
 
 #: Where a thread counts that has no turns of its own, and is not stopped.
-_unlimited = np.array([np.iinfo(np.int64).max, 0], dtype=np.int64)
+_unlimited = np.array([np.iinfo(np.int64).max, 0, 0], dtype=np.int64)
 
 
 def _words_of_thread(builder: Any) -> tuple[Any, Any]:
@@ -81,7 +82,8 @@ def begin_decision(typingctx: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         found, own = _words_of_thread(builder)
         with builder.if_then(own):
-            builder.store(_WORD(TURNS_PER_DECISION), builder.inttoptr(found, _WORD.as_pointer()))
+            words = builder.inttoptr(found, _WORD.as_pointer())
+            builder.store(builder.load(builder.gep(words, [_WORD(_GIVEN)])), words)
         return context.get_dummy_value()
 
     return types.none(), generate
