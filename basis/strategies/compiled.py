@@ -212,7 +212,7 @@ class CompiledStrategy:
         else:
             prepare(self.function)
             decide, names = make()
-            address = jit.callback(decide, DECIDE)
+            address = jit.callback(decide, DECIDE, is_own=True)
         self._made.address, self._made.names, self._made.digest = address, names, digest
 
     def fault(self, notes: np.ndarray, config: Config) -> str | None:
@@ -244,7 +244,7 @@ def compiled(function: "Callable | None" = None, *, every_row: bool = False) -> 
     loops, `math`, numpy's functions of numbers, and other functions that Numba has compiled. Compiled code runs without
     the Python interpreter: `print`, texts made while it runs and object mode are refused. Numbers, texts and tuples
     that it reads from outside are part of the run's id, and it is compiled anew where they have changed; lists, arrays
-    and dicts are refused.
+    and dicts are refused, and so is a function that calls itself.
 
     Parameters
     ----------
@@ -263,7 +263,8 @@ def compiled(function: "Callable | None" = None, *, every_row: bool = False) -> 
         that is not a number stops the run in its row. Orders larger than the balance are cut to it, or the venue
         rejects them; the result's `warnings` count both.
     EngineError
-        From a run, where the function raises; the message names strategy, row and line.
+        From a run, where the function raises, reaches beyond an array, or does not come to an end; the message names
+        strategy, row and line, and the index.
 
     Notes
     -----

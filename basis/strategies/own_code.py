@@ -42,6 +42,8 @@ WAY_OUT = (
     "Compiled code runs without the Python interpreter. To see what a strategy does, read the tables of the result or "
     "result.explain(timestamp); for anything that needs Python, write a basis.StrategyManager in plain Python."
 )
+#: What reads and writes memory that no array bounds.
+_UNCHECKED = ("flat", "as_strided", "carray", "farray")
 _NOT_THERE = object()
 #: Functions that a user has compiled himself → what they were made of when they were last used here.
 _used: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
@@ -291,6 +293,8 @@ def _refuse_interpreter(function: Callable, of: str) -> None:
     for part in _codes(function.__code__):
         begin, steps = 0, list(dis.get_instructions(part))
         for i, step in enumerate(steps):
+            if step.opname in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_GLOBAL", "LOAD_DEREF") and step.argval in _UNCHECKED:
+                refuse(f"{step.argval} reaches memory without a check; index an array, such as a.ravel()", _line(step))
             if step.opname in _FORMATS:
                 refuse("a text is made while it runs, which needs the interpreter", _line(step))
             if step.opname in _BEGINS_WITH:

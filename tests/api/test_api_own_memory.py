@@ -73,6 +73,27 @@ def test_wild_writes_change_nothing_before_they_are_told(place, cell):
         run(strategy)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "view.memory[0] = np.take_along_axis(np.zeros((4, 1)), np.array([[9]]), 0).sum()",
+        "view.memory[0] = np.bincount(np.array([-3])).sum()",
+        "view.memory[0] = np.zeros(4)[np.array([9])].sum()",
+    ],
+)
+def test_what_numba_brings_is_checked_too(body, cell):
+    with pytest.raises(EngineError, match="mine raised IndexError"):
+        run(cell(body))
+
+
+@pytest.mark.parametrize("body", ["np.zeros(4).flat[9] = 1.0", "x = numba.carray(view.memory, 100)[50]"])
+def test_what_no_array_bounds_is_refused(body, cell):
+    with pytest.raises(
+        InputError, match=r"mine cannot be compiled: (flat|carray) reaches memory without a check \(line 3"
+    ):
+        run(cell(body, numba=numba))
+
+
 def test_within_its_arrays_it_may_do_all(cell):
     body = "own = np.zeros(4)\nfor i in range(4):\n    own[i] = i\nview.memory[0] = own[-1] + last_of_four(3)"
     assert run(cell(body, last_of_four=last_of_four)).status == "complete"
@@ -88,6 +109,17 @@ def test_what_was_compiled_elsewhere_keeps_its_meaning(cell):
     assert run(cell("view.memory[0] = 1.0 / view.dust")).status == "complete"
     with pytest.raises(EngineError, match=r"mine raised ZeroDivisionError: (float )?division by zero"):
         run(cell("view.memory[0] = divide(1.0, view.dust)", divide=divide))
+
+
+@numba.njit("float64(float64)")
+def power(x):
+    return x**126
+
+
+def test_what_was_compiled_for_certain_types_takes_no_others(cell):
+    """As an integer the power would overflow."""
+    strategy = cell("if power(3) != 3.0**126:\n    raise ValueError('overflow')", power=power)
+    assert run(strategy).status == "complete"
 
 
 # --- recursion -------------------------------------------------------------------------------------------------------

@@ -190,6 +190,11 @@ def own_code_compiler(is_own: Callable[[Any], bool], part: Callable[..., Any]) -
                 kept = {name: value.targetoptions[name] for name in ("fastmath",) if name in value.targetoptions}
                 model = value.targetoptions.get("error_model", "python")
                 made[value] = part(value.py_func, OwnCodeCompiler, error_model=model, **kept)
+                if not value._can_compile:
+                    # it was compiled for certain types of arguments, and takes no others as they are
+                    for types_of_arguments in value.nopython_signatures:
+                        made[value].compile(types_of_arguments)
+                    made[value].disable_compile()
             return made[value]
 
         def define_pipelines(self) -> list:

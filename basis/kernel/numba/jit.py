@@ -16,7 +16,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import numba
@@ -265,8 +265,22 @@ class NeedsInterpreter(Exception):
 _TAKES_INTERPRETER = "numba_gil_ensure"
 
 
-def callback(function: Callable, signature: Any) -> int:
+@contextmanager
+def _bounds_checked() -> Iterator[None]:
+    """What Numba compiles meanwhile checks every place, its own `bincount` and `take_along_axis` for two."""
+    before, config.BOUNDSCHECK = config.BOUNDSCHECK, 1
+    try:
+        yield
+    finally:
+        config.BOUNDSCHECK = before
+
+
+def callback(function: Callable, signature: Any, is_own: bool = False) -> int:
     """Address of a function that is compiled for this process alone, for kernels to call.
+
+    Parameters
+    ----------
+    is_own : whether it is one of a user; then what it calls of Numba is checked as it is itself
 
     Raises
     ------
@@ -274,7 +288,7 @@ def callback(function: Callable, signature: Any) -> int:
         Where it would wait for the interpreter, for good.
     """
     # Kernels call it by its address: wrappers for other callers would take as long again to compile.
-    with _collector_pauses():
+    with _collector_pauses(), _bounds_checked() if is_own else nullcontext():
         made = njit(signature, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
     if _TAKES_INTERPRETER in made.get_compile_result(signature).library.get_llvm_str():
         raise NeedsInterpreter
