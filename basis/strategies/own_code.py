@@ -271,8 +271,8 @@ def _plain(value: Any, made: dict[Any, Any]) -> Any:
 def _refuse_interpreter(function: Callable, of: str) -> None:
     """Refuse what of a function the kernel cannot run."""
 
-    def refuse(what: str, line: int) -> None:
-        raise NotCompilable(f"{what} ({_place(function, line)}{of}). {WAY_OUT}")
+    def refuse(what: str, line: int, way: str = WAY_OUT) -> None:
+        raise NotCompilable(f"{what} ({_place(function, line)}{of}). {way}")
 
     for read in _reads(function):
         last = read.name.rpartition(".")[2]
@@ -294,7 +294,9 @@ def _refuse_interpreter(function: Callable, of: str) -> None:
         begin, steps = 0, list(dis.get_instructions(part))
         for i, step in enumerate(steps):
             if step.opname in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_GLOBAL", "LOAD_DEREF") and step.argval in _UNCHECKED:
-                refuse(f"{step.argval} reaches memory without a check; index an array, such as a.ravel()", _line(step))
+                refuse(
+                    f"{step.argval} reaches memory without a check", _line(step), "Index an array; a.ravel() is flat."
+                )
             if step.opname in _FORMATS:
                 refuse("a text is made while it runs, which needs the interpreter", _line(step))
             if step.opname in _BEGINS_WITH:
