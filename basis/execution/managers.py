@@ -42,6 +42,8 @@ class ExecutionManager:
     async def execute_order(self, order: Order) -> bool:
         """Send an order to its venue and take the fill into the book; whether it was filled."""
         run, wiring = self.run.state, self.wiring
+        # a manager of one's own may send more orders than a route has
+        run.room_for_events()
         run.do(Step.SEND_ORDER, order.place)
         with wiring.clock.of(order.venue):
             fill = await wiring.interfaces[order.venue].execute(order)
