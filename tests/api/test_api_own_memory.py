@@ -251,11 +251,14 @@ class Signal:
         os.kill(os.getpid(), signal.SIGINT)
 
     def __enter__(self):
+        # a shell has what it runs in the background ignore it
+        self._before = signal.signal(signal.SIGINT, signal.default_int_handler)
         self._timer.start()
         return self
 
     def __exit__(self, *_):
         self.took = time.perf_counter() - self._sent
+        signal.signal(signal.SIGINT, self._before)
 
 
 @pytest.mark.filterwarnings("ignore:.*parallel=True")
