@@ -52,8 +52,8 @@ Driver = Literal["kernel", "event"]
 #: Those that the compiled loop does the work of, row by row.
 _COMPILED = ("position_monitor", "event_logger", "exposure_monitor", "risk_monitor", "pnl_calculator")
 _CLIENTS = (ExchangeSimulation, ProtocolSimulation, WalletSimulation)
-#: Rows between two reports of progress.
-_REPORTED = 512
+#: Rows between two looks at whatever else waits in the caller's event loop, and between two reports of progress.
+_BREATH, _REPORTED = 512, 512
 
 
 class EventDriver:
@@ -333,7 +333,7 @@ class EventDriver:
     async def _rows(self, last: int, progress: Callable[[int, int], None] | None) -> tuple[int, int]:
         """The event driver: every row through the components."""
         run = self.run.state
-        first, breath = run.first, Breath()
+        first, breath = run.first, Breath(_BREATH)
         for row in range(first, last):
             run.room_for_events()
             run.row = row
@@ -351,7 +351,7 @@ class EventDriver:
     async def _loop(self, last: int, progress: Callable[[int, int], None] | None) -> tuple[int, int]:
         """The kernel driver: the compiled loop, and an answer wherever it asks."""
         run = self.run.state
-        row, given, breath = run.first, -1, Breath()
+        row, given, breath = run.first, -1, Breath(_BREATH)
         while True:
             # a log is written while the run goes on, and who waits for the run may end it
             row, reason = advance(run, row, min(last, row + PIECE), progress, given, last)
