@@ -14,7 +14,7 @@ import numpy as np
 
 from ..assets import load_assets
 from ..config import Config
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError, EngineError, InputError
 from ..inputs.build import extend_inputs, make_inputs, with_capacity
 from ..inputs.coefficients import constants_of
 from ..inputs.plans import Plan, Strategy
@@ -23,7 +23,7 @@ from ..inputs.slots import Slots, make_slots
 from ..kernel.context import Memory, Scratch, copied, make_scratch
 from ..kernel.layout.codes import NOTHING
 from ..kernel.layout.shape import hour_views, state_views
-from ..kernel.loop import EVENTS_PER_ROW, Loop
+from ..kernel.loop import Loop
 from ..kernel.pnl import IDENTITY_TOLERANCE
 from ..kernel.start import aligned, aligned_copy, opening_state, set_policy
 from ..kernel.step import Step
@@ -31,6 +31,9 @@ from ..market.panel import Panel
 from ..market.sources.clock import iso
 from ..market.watched import History, WatchedColumns
 from .holdings import starting_holdings
+
+#: The buffer of events begins with room for so many rows that are as full as one can be.
+_ROWS_OF_EVENTS = 4
 
 
 @dataclass(frozen=True)
@@ -227,7 +230,8 @@ class RunState:
         self.row: int | None = None
         self.finished = False
         mark = time.perf_counter()
-        self.loop = self._make_loop(make_scratch(shape, max(8 * EVENTS_PER_ROW, len(panel))), caller_handles)
+        room = max(_ROWS_OF_EVENTS * self.inputs.settings.events_per_row, len(panel))
+        self.loop = self._make_loop(make_scratch(shape, room), caller_handles)
         self.compile_s = time.perf_counter() - mark
 
     def _make_loop(self, scratch: Scratch, caller_handles: int) -> Loop:
@@ -352,9 +356,27 @@ class RunState:
         return self.scratch.events[: self.events_written]
 
     def room_for_events(self, rows: int = 1) -> None:
-        """Make sure that the events of so many rows fit."""
-        if len(self.scratch.events) - 1 - self.events_written < rows * EVENTS_PER_ROW:
+        """Make sure that the events of so many rows fit, and that all those before did."""
+        self.check_room()
+        if len(self.scratch.events) - 1 - self.events_written < rows * self.inputs.settings.events_per_row:
             self.loop.make_room()
+
+    def check_room(self, row: int | None = None) -> None:
+        """Stop a run that had no room for something that happened: nothing is left out without a word.
+
+        Raises
+        ------
+        EngineError
+            Where there was none. The sizes follow the book, so that it is a fault of this package.
+        """
+        lost = self.scratch.lost.item(0)
+        if lost:
+            events, orders = self.inputs.settings.events_per_row, self.slots.shape().orders
+            raise EngineError(
+                f"{lost:,} events, orders or transfers found no room before row {self.row if row is None else row}: in "
+                f"this book a row has room for {events:,} events, and a step for {orders:,} orders. Please report it "
+                "with the configuration; fewer venues or actions in a row help meanwhile."
+            )
 
     @property
     def timestamp(self) -> int | None:

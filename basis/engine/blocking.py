@@ -7,13 +7,33 @@ import asyncio
 import contextlib
 import ctypes
 import threading
+import time
 from collections.abc import Coroutine
 from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-#: Seconds between two looks at whether a task that waits for a coroutine has been cancelled.
+#: Seconds between two looks at what else waits, and at whether a task that waits for a coroutine has been cancelled.
 _LOOK_S = 0.1
+
+
+class Breath:
+    """Lets whatever else waits in the caller's event loop have its turn, a cancellation for one, every now and then.
+
+    Parameters
+    ----------
+    rows : after so many at the latest
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._rows, self._count, self._last = rows, 0, time.perf_counter()
+
+    async def take(self) -> None:
+        """Wait for the others after a row, where that is due."""
+        self._count += 1
+        if self._count >= self._rows or time.perf_counter() - self._last > _LOOK_S:
+            await asyncio.sleep(0)
+            self._count, self._last = 0, time.perf_counter()
 
 
 def run_blocking(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -3,7 +3,6 @@
 `EventDriver` ends a run with a `Recording`; the public engine of `basis.api` makes a result of it.
 """
 
-import asyncio
 import contextlib
 import functools
 import resource
@@ -31,7 +30,7 @@ from ..market.sources.clock import iso
 from ..series_kinds import limit_of_column
 from ..strategies.factory import make_strategy
 from ..strategies.manager import Action, BadDecision, Decision, StrategyManager
-from .blocking import run_blocking
+from .blocking import Breath, run_blocking
 from .health import HealthManager, unified_health_manager
 from .identity import make_run_id
 from .position_update import PositionUpdateHandler
@@ -53,8 +52,8 @@ Driver = Literal["kernel", "event"]
 #: Those that the compiled loop does the work of, row by row.
 _COMPILED = ("position_monitor", "event_logger", "exposure_monitor", "risk_monitor", "pnl_calculator")
 _CLIENTS = (ExchangeSimulation, ProtocolSimulation, WalletSimulation)
-#: Rows between two looks at whatever else waits in the caller's event loop.
-_BREATH = 512
+#: Rows between two looks at whatever else waits in the caller's event loop, and between two reports of progress.
+_BREATH, _REPORTED = 512, 512
 
 
 class EventDriver:
@@ -334,17 +333,17 @@ class EventDriver:
     async def _rows(self, last: int, progress: Callable[[int, int], None] | None) -> tuple[int, int]:
         """The event driver: every row through the components."""
         run = self.run.state
-        first = run.first
+        first, breath = run.first, Breath(_BREATH)
         for row in range(first, last):
             run.room_for_events()
             run.row = row
             reason = await self._guarded(self._row_driver.run_row(row))
             if reason != codes.END:
                 return row, reason
-            if row % _BREATH == 0:
-                if progress is not None:
-                    progress(row - first, last - first)
-                await asyncio.sleep(0)
+            if progress is not None and row % _REPORTED == 0:
+                progress(row - first, last - first)
+            await breath.take()
+        run.check_room()
         if progress is not None:
             progress(last - first, last - first)
         return last, codes.END
@@ -352,12 +351,12 @@ class EventDriver:
     async def _loop(self, last: int, progress: Callable[[int, int], None] | None) -> tuple[int, int]:
         """The kernel driver: the compiled loop, and an answer wherever it asks."""
         run = self.run.state
-        row, given = run.first, -1
+        row, given, breath = run.first, -1, Breath(_BREATH)
         while True:
-            # a log is written while the run goes on
-            stop = last if self.event_logger.path is None else min(last, row + PIECE)
-            row, reason = advance(run, row, stop, progress, given, last)
+            # a log is written while the run goes on, and who waits for the run may end it
+            row, reason = advance(run, row, min(last, row + PIECE), progress, given, last)
             given = -1
+            await breath.take()
             if reason == codes.END and row < last:
                 run.row = row - 1
                 await self._guarded(self.log_events())

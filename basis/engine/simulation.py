@@ -1,5 +1,6 @@
 """Run a book over a market with the compiled loop: bind, advance in pieces, record, checkpoint and resume."""
 
+import functools
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -14,13 +15,16 @@ from ..inputs.plans import Strategy
 from ..kernel.layout import codes
 from ..kernel.layout.shape import pnl_views, seen_views
 from ..market import DataProvider
+from ..market.checks.given import check_given
 from ..market.panel import Panel
 from ..market.sources.clock import SECOND, iso, to_ns
 from ..market.watched import History
 from ..strategies.factory import make_strategy
+from ..strategies.failure import failure_of
+from ..strategies.own_thread import run_with
 from .recording import Recording
 
-#: Rows between two reports of progress, and between two looks at what there is to log.
+#: Rows between two reports of progress, two looks at what there is to log, and two moments at which a signal is heard.
 PIECE = 4_096
 
 
@@ -56,6 +60,7 @@ def prepare(
     """
     config, slots, resumed = start.config, start.slots, start.resumed
     if isinstance(market, Panel):
+        check_given(market, config.data.checks != "off")
         panel = _window(market, config, None if resumed else first, last)
         row = int(np.searchsorted(market.timestamps, panel.timestamps[0]))
 
@@ -104,13 +109,19 @@ def advance(
 ) -> tuple[int, int]:
     """Rows `row` .. `last` - 1 with the compiled loop, its events growing; returns (row, reason) as `Loop.run` does."""
     reason = codes.END
+    # where the loop asks no strategy, none can keep it from coming back
+    asks = run.strategy.decide if run.loop.run_context.caller_handles == codes.NOTHING else None
     while row < last:
         begun = row
+        # a signal is heard after each piece
+        work = functools.partial(run.loop.run, row, min(last, row + PIECE), given)
         try:
-            row, reason = run.loop.run(row, min(last, row + PIECE) if progress is not None else last, given)
+            row, reason = run_with(asks, work)
         except Exception as error:
             # the kernel raises nothing of its own
-            raise _strategy_failed(run, error) from error
+            said, cause = _strategy_failed(run, error)
+            raise EngineError(said) from cause
+        run.check_room(row)
         if reason != codes.FULL or row > begun:
             # until then the answer stands
             given = -1
@@ -123,12 +134,12 @@ def advance(
     return row, codes.END if reason == codes.FULL else reason
 
 
-def _strategy_failed(run: RunState, error: Exception) -> EngineError:
-    """What a compiled strategy raised, in the row that it was shown last."""
+def _strategy_failed(run: RunState, error: Exception) -> tuple[str, Exception]:
+    """What a compiled strategy raised, in the row that it was shown last, and the cause."""
     seconds = seen_views(run.slots.shape(), run.scratch.seen).time[0]
     row = run.panel.row_at(int(seconds) * SECOND)
-    said = run.strategy.decide.raised(error)
-    return EngineError(f"strategy_manager failed in row {row} ({iso(int(run.panel.timestamps[row]))}): {said}")
+    said, cause = failure_of(run, error)
+    return f"strategy_manager failed in row {row} ({iso(int(run.panel.timestamps[row]))}): {said}", cause
 
 
 def _cause(reason: int, row: int, run: RunState) -> str:

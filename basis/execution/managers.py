@@ -1,5 +1,6 @@
 """Execution managers: a strategy's action becomes orders, step by step, and each order goes to its venue's client."""
 
+import itertools
 from typing import Any
 
 from ..components.orders import Fill, Order
@@ -7,7 +8,7 @@ from ..components.run_state import CurrentRun
 from ..config import Config
 from ..config.instruments import conversion_of
 from ..kernel.layout import codes
-from ..kernel.step import ROUTE_STEPS, Step
+from ..kernel.step import Step
 
 
 class ExecutionManager:
@@ -28,7 +29,7 @@ class ExecutionManager:
         An order that is refused ends its step; the next step is sized by what there is then.
         """
         run, filled = self.run.state, 0
-        for step in range(ROUTE_STEPS):
+        for step in itertools.count():
             sent = run.do(Step.ROUTE, place, step)
             if sent < 0:
                 break
@@ -41,13 +42,15 @@ class ExecutionManager:
     async def execute_order(self, order: Order) -> bool:
         """Send an order to its venue and take the fill into the book; whether it was filled."""
         run, wiring = self.run.state, self.wiring
+        # a manager of one's own may send more orders than a route has
+        run.room_for_events()
         run.do(Step.SEND_ORDER, order.place)
         with wiring.clock.of(order.venue):
             fill = await wiring.interfaces[order.venue].execute(order)
             if not isinstance(fill, Fill) or (fill.reason and fill.reason not in codes.REASONS):
                 raise TypeError(f"execute returned {fill!r}; give a Fill, rejected with one of {codes.REASONS[1:]}.")
         # a client of one's own may not know how much is under way
-        waits = fill.wait_s > 0.0 and order.kind in ("transfer", "stake", "unstake")
+        waits = fill.wait_s > 0.0 and order.kind in ("transfer", "swap", "stake", "unstake")
         reason = fill.reason or (codes.REASONS[codes.QUEUE_FULL] if waits and run.is_queue_full else "")
         if reason:
             if run.do(Step.REFUSE_ORDER, order.place, codes.REASONS.index(reason)):

@@ -10,6 +10,7 @@ import numpy as np
 from ..config import Config
 from ..errors import ConfigError
 from ..kernel.context import Inputs, Settings, Terms, Wallet
+from ..kernel.events import most_events_of_row
 from ..kernel.keys import GAS_ASSET, QUOTE_ASSET
 from ..kernel.layout import codes
 from ..kernel.layout.shape import hour_views, market_views
@@ -156,6 +157,13 @@ def _slots_of_wallet(slots: Slots) -> Wallet:
     return Wallet(*(slots.index(f"wallet:BaseToken:{a}") for a in (slots.share_class, QUOTE_ASSET, GAS_ASSET)))
 
 
+def _events_per_row(slots: Slots, plans: np.recarray, payouts: np.recarray, withdrawals: np.ndarray) -> int:
+    """More events than a row of the run can have."""
+    loops = int(max(plans.loops, default=0))
+    in_a_row = int(np.unique(payouts.row, return_counts=True)[1].max(initial=0))
+    return most_events_of_row(slots.shape(), loops, in_a_row, len(withdrawals))
+
+
 def _places(values: Any) -> np.ndarray:
     return np.array(list(values), dtype=np.int64)
 
@@ -193,11 +201,12 @@ def make_inputs(
     rows, of_rows = _rows.get((config, panel, strategy.rate, strategy.signal, strategy.plans), (slots, started), read)
     made = with_strategy(slots, shared_coefficients(config, slots, panel, rows.thresholds), rows)
     first_cash = len(slots.cash)
+    known_plans = plan_records(plans, slots)
     return Inputs(
         hours=made.hours,
         quotes=made.quotes,
         **of_rows,
-        plans=plan_records(plans, slots),
+        plans=known_plans,
         token_venue=_places(slots.venues.index(k.venue) if k.venue in slots.venues else -1 for k in slots.token),
         wallet_token=_places(slots.index(f"wallet:BaseToken:{k.symbol}") - first_cash for k in slots.collateral),
         lent_account=_places(slots.accounts.index(k.venue) for k in (*slots.collateral, *slots.debt)),
@@ -208,6 +217,7 @@ def make_inputs(
             liquidates=int(config.risk.simulate_liquidation),
             next_bar=int(config.fill == "next_bar"),
             final_row=final_row(config, len(panel)),
+            events_per_row=_events_per_row(slots, known_plans, of_rows["payouts"], of_rows["withdrawals"]),
         ),
     )
 
@@ -252,4 +262,5 @@ def extend_inputs(
     flags = found.pop("row_flags")
     flags[final_row(config, len(panel))] &= ~np.uint8(codes.CLOSES)
     inputs.row_flags[new] = flags[new] | (inputs.row_flags[new] & codes.CLOSES)
-    return inputs._replace(**found)
+    events = _events_per_row(slots, inputs.plans, found["payouts"], found["withdrawals"])
+    return inputs._replace(**found, settings=inputs.settings._replace(events_per_row=events))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import DataError
 from ..kernel.keys import GAS_ASSET, QUOTE_ASSET, Key
 from ..kernel.layout.codes import NO_LIMIT
 from ..kernel.layout.shape import hour_views, market_views
@@ -76,13 +77,13 @@ class MarketPrices:
 
         Raises
         ------
-        ValueError
+        DataError
             Where there is none.
         """
         try:
             return self.columns[name]
         except KeyError:
-            raise ValueError(f"The market has no column {name!r}, which the book needs.") from None
+            raise DataError(f"The market has no column {name!r}, which the book needs. Add it to the panel.") from None
 
     def price(self, asset: str) -> np.ndarray:
         """Share class per unit of an asset; USD per USDT cancels, as every price is made through USDT."""

@@ -13,8 +13,6 @@ from .slots import Slots
 
 _NS = 1_000_000_000
 _NS_PER_MICROSECOND = 1_000
-#: All of them may fall due in one row, each with three events: less than `kernel.loop.EVENTS_PER_ROW`.
-MAX_WITHDRAWALS = 150
 
 
 class Flows(NamedTuple):
@@ -44,7 +42,7 @@ def schedule_flows(config: Config, panel: Panel, started: int) -> Flows:
     Raises
     ------
     ConfigError
-        For a flow before the start, and for more withdrawals than a run can have.
+        For a flow before the start.
     """
     stamps = [int(f.timestamp.timestamp()) * _NS + f.timestamp.microsecond * _NS_PER_MICROSECOND for f in config.flows]
     early = next((f for f, s in zip(config.flows, stamps, strict=True) if s < started), None)
@@ -53,9 +51,6 @@ def schedule_flows(config: Config, panel: Panel, started: int) -> Flows:
             f"flows: {early.timestamp.isoformat()} is before the start of the run; give flows from "
             "the start on, or raise initial_capital instead."
         )
-    count = sum(flow.amount < 0 for flow in config.flows)
-    if count > MAX_WITHDRAWALS:
-        raise ConfigError(f"flows: {count} withdrawals; at most {MAX_WITHDRAWALS} a run. Merge some of them.")
     deposit, asked, rows = np.zeros(len(panel)), np.zeros(len(panel)), np.zeros(len(panel), dtype=bool)
     withdrawals = []
     for flow, stamp in zip(config.flows, stamps, strict=True):

@@ -61,6 +61,7 @@ def wait_for_next_row(run, lane, place):
     state = run.state
     action = run.scratch.actions[lane, place]
     w = int(state.waiting[lane])
+    # `take_waiting` has made room for all that a row carries out
     if w < codes.ACTIONS:
         state.waiting[lane] = w + 1.0
         state.waiting_code[w, lane] = action.code
@@ -70,6 +71,8 @@ def wait_for_next_row(run, lane, place):
         state.waiting_stop[w, lane] = action.stop
         state.waiting_take_profit[w, lane] = action.take_profit
         state.is_urgent[lane] = 1.0 if is_urgent(run, lane) else 0.0
+    else:
+        run.scratch.lost[0] += 1
 
 
 @routine
@@ -93,17 +96,29 @@ def is_replaced(run, lane, plan, decided):
     return False
 
 
+@stage
+def give_up(run, t, lane, w):
+    """Report that a waiting action ends, since there is no room for it beside those that were decided."""
+    code = int(run.state.waiting_code[w, lane])
+    event = run.scratch.events[emit_event(run, t, lane, codes.REJECT, codes.TOO_MANY_ACTIONS, -1, -1, code)]
+    event.amount = run.state.waiting_amount[w, lane]
+
+
 @routine
-def take_waiting(run, lane, decided):
+def take_waiting(run, t, lane, decided):
     """Take what waits, after so many actions that were decided; those replace what is about their market.
 
-    Returns the number of actions in all.
+    There are ACTIONS in all at most: what waits and finds no room is given up, with an event. Returns their number.
     """
     state = run.state
     count = decided
     for w in range(int(state.waiting[lane])):
         plan = int(state.waiting_plan[w, lane])
-        if count < codes.ACTIONS and not is_replaced(run, lane, plan, decided):
+        if is_replaced(run, lane, plan, decided):
+            continue
+        if count == codes.ACTIONS:
+            give_up(run, t, lane, w)
+        else:
             action = run.scratch.actions[lane, count]
             action.code = int(state.waiting_code[w, lane])
             action.plan = plan
@@ -120,9 +135,9 @@ def take_waiting(run, lane, decided):
 
 
 @stage
-def keep_for_next_row(run, lane, decided):
+def keep_for_next_row(run, t, lane, decided):
     """Let the actions of a decision wait for the next row, and after them what goes on (`next_bar`)."""
-    count = take_waiting(run, lane, decided)
+    count = take_waiting(run, t, lane, decided)
     for a in range(count):
         wait_for_next_row(run, lane, a)
 

@@ -46,6 +46,7 @@ class Settings(NamedTuple):
     liquidates: int  # whether liquidations are simulated
     next_bar: int  # whether orders fill in the row after the decision
     final_row: int  # the last row in which an exit can still fill
+    events_per_row: int  # no row and lane writes more, see `events.most_events_of_row`
 
 
 class Inputs(NamedTuple):
@@ -75,13 +76,14 @@ class Scratch(NamedTuple):
     policy: Any  # (lanes, policies) a copy of the lane's policy, for the strategy to read
     decision: Any  # (lanes, DECISION_NOTES) what `strategies.compiled` notes of a decision
     actions: Any  # (lanes, ACTIONS) records
-    orders: Any  # (lanes, ORDERS) records
+    orders: Any  # (lanes, orders) records
     fills: Any  # (lanes,) records: what a venue made of the last order
     missing: Any  # (lanes, venues) margin that a venue lacks
     spare: Any  # (lanes, venues) cash that a venue can give
     events: Any  # (events + 1,) records; the last is a spare place
     event_words: Any  # the same as words
     count: Any  # (1,) int64 events written
+    lost: Any  # (1,) int64 events, orders and transfers for which there was no room; a run ends where there is one
 
 
 class Memory(NamedTuple):
@@ -211,13 +213,14 @@ _STRUCT = StructView(
             "policy": "f8 lanes policies",
             "decision": f"f8 lanes {codes.DECISION_NOTES}",
             "actions": (records.ACTION, f"lanes {codes.ACTIONS}"),
-            "orders": (records.ORDER, f"lanes {codes.ORDERS}"),
+            "orders": (records.ORDER, "lanes orders"),
             "fills": (records.FILL, "lanes"),
             "missing": "f8 lanes venues",
             "spare": "f8 lanes venues",
             "events": (records.EVENT, "room"),
             "event_words": f"i8 room {len(records.EVENT.names)}",
             "count": "i8 1",
+            "lost": "i8 1",
         },
         "advance": ADVANCE,
         "run_step": STEP,
@@ -259,13 +262,14 @@ def make_scratch(shape: Shape, events: int) -> Scratch:
         policy=np.zeros((lanes, shape.policies)),
         decision=np.zeros((lanes, codes.DECISION_NOTES)),
         actions=make_records(records.ACTION, (lanes, codes.ACTIONS)),
-        orders=make_records(records.ORDER, (lanes, codes.ORDERS)),
+        orders=make_records(records.ORDER, (lanes, shape.orders)),
         fills=make_records(records.FILL, lanes),
         missing=np.zeros((lanes, shape.venues)),
         spare=np.zeros((lanes, shape.venues)),
         events=kept,
         event_words=words_of(kept),
         count=np.zeros(1, dtype=np.int64),
+        lost=np.zeros(1, dtype=np.int64),
     )
 
 

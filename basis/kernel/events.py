@@ -1,7 +1,35 @@
 """Events: what happened in a row, in order. Every change of a stored quantity has its event."""
 
+from typing import Any
+
 from .layout import codes
 from .numba.jit import keep_apart, routine, stage
+
+#: An order is followed by its fill, of a bundle three, or by its reject and the revert.
+_EVENTS_OF_ORDER = 4
+#: An account is liquidated at the low, at the high and at the row's prices, each time with two events.
+_SCENES, _EVENTS_OF_LIQUIDATION = 3, 2
+#: Steps of a route beside those that are counted by venue, reward or loop.
+_OTHER_STEPS = 8
+
+
+def most_events_of_row(shape: Any, loops: int, payouts: int, withdrawals: int) -> int:
+    """More events than one row and lane can write: what is free in the buffer is checked once a row.
+
+    Parameters
+    ----------
+    loops : most of a plan
+    payouts : most of a row
+    withdrawals : of the whole run, which may all fall due in one row
+    """
+    # at most: margin from the wallet and between venues, perps rolled, shorts evened out twice
+    orders = 2 * shape.perps + 4 * shape.venues + shape.rewards + 3 * loops + _OTHER_STEPS
+    actions = codes.ACTIONS * (2 + _EVENTS_OF_ORDER * orders)
+    # in the hour and at the marks
+    closings = 2 * shape.perps
+    loans = shape.accounts * (_SCENES * codes.LIQUIDATIONS * _EVENTS_OF_LIQUIDATION + shape.debts)
+    market = shape.perps + shape.queue + payouts + 2 * shape.measures
+    return actions + closings + loans + market + 1 + 3 * withdrawals
 
 
 @routine
@@ -20,6 +48,8 @@ def emit_event(run, t, lane, kind, code, slot, destination, action):
     if scratch.count[0] < spare:
         e = scratch.count[0]
         scratch.count[0] = e + 1
+    elif spare > 0:
+        scratch.lost[0] += 1
     for j in range(scratch.event_words.shape[1]):
         scratch.event_words[e, j] = 0
     event = scratch.events[e]

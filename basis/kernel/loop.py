@@ -48,9 +48,6 @@ from .risk import assess_risk, check_extremes, compare_with_limits
 from .routes.dispatch import route_action
 from .step import Step, is_every_lane_due, needs_attention, open_row, record_row, run_step
 
-#: No row and lane writes more events than this: what is free in the buffer is checked once a row.
-EVENTS_PER_ROW = 512
-
 #: Where `pass_over_lanes` begins.
 FROM_EXTREMES, FROM_EARNINGS, FROM_ROW, FROM_CLOSE = range(4)
 #: Why it stopped: lanes to check for closings, lanes to process, or how the row ended.
@@ -161,9 +158,10 @@ def advance(handle, start, stop, given):
     flags = run.state.flag
     times = run.market.time
     room = scratch.events.shape[0] - 1
+    needed = run.settings.events_per_row * shape.lanes
     always = STOP_AT_CLOSINGS if run.settings.liquidates > 0 or shape.stops > 0 else 0
     for t in range(start, stop):
-        if room > 0 and room - scratch.count[0] < EVENTS_PER_ROW * shape.lanes:
+        if room > 0 and room - scratch.count[0] < needed:
             return t, codes.FULL
         for j in range(shape.hour_width):
             coefficients[j] = hours[t, j]

@@ -33,9 +33,6 @@ from .positions.transfer import receive_arrivals
 from .risk import assess_risk, calculate_margin_ratios, check_extremes, compare_with_limits
 from .routes.dispatch import RESOLVE_TARGET
 
-#: More steps than any route has.
-ROUTE_STEPS = 128
-
 
 class Step(IntEnum):
     """A step of a row for one lane; the loop uses the first three, the event engine all others."""
@@ -158,11 +155,13 @@ def execute_actions(run, handle, t, lane, count):
     for a in range(count):
         if not refuse_while_critical(run, t, lane, a):
             run.route_action(handle, t, lane, a, RESOLVE_TARGET, 0)
-            for step in range(ROUTE_STEPS):
-                sent = run.route_action(handle, t, lane, a, step, 0)
-                if sent < 0:
-                    break
+            # every route comes to its end by the number of the step
+            step = 0
+            sent = run.route_action(handle, t, lane, a, step, 0)
+            while sent >= 0:
                 fill_orders(run, t, lane, sent)
+                step += 1
+                sent = run.route_action(handle, t, lane, a, step, 0)
             keep_aim(run, t, lane, a)
 
 
@@ -241,7 +240,7 @@ def process_before_decision(run, handle, t, lane):
     revalue(run, lane)
     pay_investor(run, t, lane)
     if run.settings.next_bar > 0:
-        execute_actions(run, handle, t, lane, take_waiting(run, lane, 0))
+        execute_actions(run, handle, t, lane, take_waiting(run, t, lane, 0))
     alerted = run.state.alert_level[lane]
     report_alerts(run, t, lane)
     keep_risk_before_decision(run, t, lane)
@@ -273,9 +272,9 @@ def process_lane(run, handle, t, lane, given):
     if asked and not accept_decision(run, lane, count):
         return codes.BAD_DECISION
     if run.settings.next_bar == 0:
-        execute_actions(run, handle, t, lane, take_waiting(run, lane, count))
+        execute_actions(run, handle, t, lane, take_waiting(run, t, lane, count))
     elif count > 0:
-        keep_for_next_row(run, lane, count)
+        keep_for_next_row(run, t, lane, count)
     # cash that the fills freed pays what is owed to the investor in the same row
     pay_investor(run, t, lane)
     report_alerts(run, t, lane)
@@ -347,7 +346,7 @@ def process_step(run, t, lane, step, number):
     elif step == Step.PAY_WITHDRAWALS:
         pay_withdrawals(run, t, lane)
     elif step == Step.TAKE_WAITING:
-        return take_waiting(run, lane, number)
+        return take_waiting(run, t, lane, number)
     elif step == Step.REPORT_ALERTS:
         report_alerts(run, t, lane)
     elif step == Step.KEEP_RISK_BEFORE:
@@ -361,7 +360,7 @@ def process_step(run, t, lane, step, number):
     elif step == Step.ACCEPT_DECISION:
         return codes.END if accept_decision(run, lane, number) else codes.BAD_DECISION
     elif step == Step.KEEP_FOR_NEXT_ROW:
-        keep_for_next_row(run, lane, number)
+        keep_for_next_row(run, t, lane, number)
     return codes.END
 
 

@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from basis.errors import DataError
+from basis.errors import DataError, shown
 from basis.market.sources.clock import SECOND, iso, to_ns
 
 
@@ -74,6 +74,41 @@ def first_stop(timestamps: np.ndarray, holes: Mapping[str, np.ndarray]) -> Stop 
         if ages[row] != 0.0:
             stops.append(Stop(row, series, int(timestamps[row]), float(ages[row])))
     return min(stops, key=lambda stop: stop.row, default=None)
+
+
+def check_grid(timestamps: np.ndarray, step_s: int) -> None:
+    """Refuse stamps that are no grid.
+
+    Raises
+    ------
+    DataError
+        Where there is no row, or two stamps are not one step apart; names them.
+    """
+    if not step_s > 0:
+        raise DataError(f"Panel step_s is {step_s!r}; it must be the seconds of a step, above 0.")
+    if timestamps.ndim != 1 or timestamps.size == 0:
+        raise DataError("Panel timestamps must be an exact grid with at least one row; there is none.")
+    wrong = np.flatnonzero(np.diff(timestamps) != step_s * SECOND)
+    if wrong.size:
+        before, after = (int(stamp) for stamp in timestamps[wrong[0] : wrong[0] + 2])
+        how = (
+            "comes twice"
+            if after == before
+            else "is before it"
+            if after < before
+            else f"is {(after - before) / SECOND:g} s after"
+        )
+        raise DataError(
+            f"Panel timestamps must be an exact grid of {step_s} s: row {wrong[0] + 1} ({iso(after)}) after row "
+            f"{wrong[0]} ({iso(before)}) {how}. Sort them, and fill or cut what is missing."
+        )
+
+
+def _numbers(name: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"Panel column {name!r} must be numbers; it holds {shown(values)}.") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +163,11 @@ class Panel:
 
     def __post_init__(self) -> None:
         # what is made from a panel is kept beside it: an edit in place would not be seen
-        for values in (self.timestamps, *self.columns.values()):
+        for name, values in (("timestamps", self.timestamps), *self.columns.items()):
+            if not isinstance(values, np.ndarray):
+                raise DataError(
+                    f"Panel {name} must be a numpy array; it is {shown(values)}. Panel.from_columns makes it."
+                )
             values.setflags(write=False)
 
     @classmethod
@@ -153,7 +192,7 @@ class Panel:
         DataError
             Where the grid is not exact or a column has another length.
         """
-        arrays = {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}
+        arrays = {name: _numbers(name, values) for name, values in columns.items()}
         if isinstance(timestamps, str) or np.ndim(timestamps) == 0:
             rows = max((a.size for a in arrays.values() if a.ndim), default=1)
             grid = to_ns(timestamps) + np.arange(rows, dtype=np.int64) * (step_s * SECOND)
@@ -162,8 +201,7 @@ class Panel:
             if grid.dtype.kind == "M":
                 grid = grid.astype("datetime64[ns]")
             grid = grid.astype(np.int64)
-        if grid.size == 0 or (np.diff(grid) != step_s * SECOND).any():
-            raise DataError(f"Panel timestamps must be an exact grid of {step_s} s with at least one row.")
+        check_grid(grid, step_s)
         for name, values in arrays.items():
             if values.ndim and values.shape != grid.shape:
                 raise DataError(f"Panel column {name!r} has shape {values.shape}, the grid {grid.shape}.")

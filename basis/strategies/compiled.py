@@ -31,7 +31,7 @@ from ..kernel.numba.named_arrays import CompileError, reason
 from ..market.watched import WatchedColumns
 from .book_names import BookNames, Names
 from .factory import make_strategy
-from .own_code import WAY_OUT, NotCompilable, digest_of, line_of, prepare
+from .own_code import WAY_OUT, NotCompilable, digest_of, is_own, prepare
 from .typed_view import (
     BAD_AMOUNT,
     BAD_STOP,
@@ -113,6 +113,11 @@ class CompiledStrategy:
         digest = hashlib.sha256(repr(made_of).encode()).hexdigest()[:8]
         shown = ", ".join(f"{name}={value:g}" for name, value in self.params.items())
         return f"{self.function.__name__}({shown}) {digest}"
+
+    @property
+    def runs_apart(self) -> bool:
+        """Whether it is compiled and not of this package: then it may never come back, and runs in another thread."""
+        return not self._is_shipped and jit.MODE != jit.PLAIN
 
     @property
     def _is_shipped(self) -> bool:
@@ -199,22 +204,16 @@ class CompiledStrategy:
             names = Names()
             # what is compiled for a key notes its names once: another compilation is another key
             key = f"{named} {next(_compilations)}"
-            part = jit.stage if self._is_shipped else jit.checked_stage
-            return compiled_decision(self.function, names, key, len(self.params), part), names
+            own = None if self._is_shipped else is_own
+            return compiled_decision(self.function, names, key, len(self.params), own), names
 
         if self._is_shipped:
             address, names = jit.kept_callback(f"{named} {digest}", DECIDE, make)
         else:
             prepare(self.function)
             decide, names = make()
-            address = jit.callback(decide, DECIDE)
+            address = jit.callback(decide, DECIDE, is_own=True)
         self._made.address, self._made.names, self._made.digest = address, names, digest
-
-    def raised(self, error: BaseException) -> str:
-        """What an exception says that was raised in it, with the line."""
-        where = line_of(error, self.function)
-        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return f"strategy {self.function.__name__} raised {said}" + (f" ({where})" if where else "")
 
     def fault(self, notes: np.ndarray, config: Config) -> str | None:
         """What was wrong with its last decision, from what it noted; None where nothing was."""
@@ -245,7 +244,7 @@ def compiled(function: "Callable | None" = None, *, every_row: bool = False) -> 
     loops, `math`, numpy's functions of numbers, and other functions that Numba has compiled. Compiled code runs without
     the Python interpreter: `print`, texts made while it runs and object mode are refused. Numbers, texts and tuples
     that it reads from outside are part of the run's id, and it is compiled anew where they have changed; lists, arrays
-    and dicts are refused.
+    and dicts are refused, and so is a function that calls itself.
 
     Parameters
     ----------
@@ -264,7 +263,8 @@ def compiled(function: "Callable | None" = None, *, every_row: bool = False) -> 
         that is not a number stops the run in its row. Orders larger than the balance are cut to it, or the venue
         rejects them; the result's `warnings` count both.
     EngineError
-        From a run, where the function raises; the message names strategy, row and line.
+        From a run, where the function raises, reaches beyond an array, or does not come to an end; the message names
+        strategy, row and line, and the index.
 
     Notes
     -----

@@ -18,7 +18,9 @@ from ..inputs.plans import Strategy, asked_in_every_row
 from ..kernel.layout import codes, records
 from ..kernel.layout.state import VIEW
 from ..kernel.step import Step
+from .failure import failure_of
 from .own_code import class_digest
+from .own_thread import run_with
 from .view import View
 
 #: Actions a strategy may name.
@@ -213,9 +215,10 @@ class StrategyManager:
         run.need_now(timestamp)
         run.do(Step.WRITE_VIEW)
         try:
-            count = run.do(Step.ASK_STRATEGY)
+            count = run_with(self.strategy.decide, lambda: run.do(Step.ASK_STRATEGY))
         except Exception as error:
-            raise EngineError(self.strategy.decide.raised(error)) from error
+            said, cause = failure_of(run, error)
+            raise EngineError(said) from cause
         if not 0 <= count <= codes.ACTIONS:
             raise BadDecision(f"The strategy wrote {count} actions; there are at most {codes.ACTIONS}.")
         written = run.scratch.actions[0, :count].tolist()

@@ -10,6 +10,7 @@ import enum
 import hashlib
 import inspect
 import linecache
+import sys
 import types
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -41,6 +42,8 @@ WAY_OUT = (
     "Compiled code runs without the Python interpreter. To see what a strategy does, read the tables of the result or "
     "result.explain(timestamp); for anything that needs Python, write a basis.StrategyManager in plain Python."
 )
+#: What reads and writes memory that no array bounds.
+_UNCHECKED = ("flat", "as_strided", "carray", "farray")
 _NOT_THERE = object()
 #: Functions that a user has compiled himself → what they were made of when they were last used here.
 _used: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
@@ -122,6 +125,11 @@ def _function_of(value: Any) -> Any:
     return None if package in _KNOWN else function
 
 
+def is_own(function: Any) -> bool:
+    """Whether a function is one of a user, and of no library."""
+    return _function_of(function) is not None
+
+
 def digest_of(function: Callable) -> str:
     """Digest of a function: its code, the numbers and texts that it reads from outside, the functions that it calls.
 
@@ -197,9 +205,11 @@ def prepare(function: Callable) -> None:
     Raises
     ------
     NotCompilable
-        Where the function, or one that it calls, needs the interpreter, or would not do the same twice; names the line.
+        Where the function, or one that it calls, needs the interpreter, calls itself, or would not do the same twice;
+        names the line.
     """
     called = _reachable(function, {})
+    _refuse_recursion(function, [])
     for each in called:
         _refuse_interpreter(each, "" if each is function else f" of {each.__name__}")
     for each, made in reversed(called.items()):
@@ -211,11 +221,58 @@ def prepare(function: Callable) -> None:
         _used[made] = digest
 
 
+def _refuse_recursion(function: Callable, within: list[Callable]) -> None:
+    """Refuse a function that calls itself: nothing bounds how deep, and a stack that overflows ends the process."""
+    for read in _reads(function):
+        inner = _function_of(read.value)
+        if inner in (*within, function):
+            through = "" if inner is function else f" by way of {function.__name__}"
+            raise NotCompilable(
+                f"{inner.__name__} calls itself{through} ({_place(function, read.line)}). Compiled code has a small "
+                "stack: write it as a loop, or write a basis.StrategyManager in plain Python."
+            )
+        if inner is not None:
+            _refuse_recursion(inner, [*within, function])
+
+
+def plain_copy(function: Callable) -> Callable:
+    """A function in plain Python that calls in plain Python what was compiled of a user's functions."""
+    return _plain_copy(function, {})
+
+
+def _plain_copy(function: Any, made: dict[Any, Any]) -> Any:
+    if function in made:
+        return made[function]
+    names = dict(function.__globals__)
+    cells = tuple(types.CellType(_plain(cell.cell_contents, made)) for cell in function.__closure__ or ())
+    copy = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__, cells or None)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    made[function] = copy
+    for read in _reads(function):
+        first = read.name.partition(".")[0]
+        if not read.outer and first in names:
+            names[first] = _plain(names[first], made)
+    return copy
+
+
+def _plain(value: Any, made: dict[Any, Any]) -> Any:
+    """A value, its compiled functions of a user put into plain Python: itself, or those of a module."""
+    inner = _function_of(value)
+    if inner is not None:
+        return _plain_copy(inner, made)
+    if inspect.ismodule(value) and value.__name__.partition(".")[0] not in (*_KNOWN, *sys.stdlib_module_names):
+        own = {name: each for name, each in vars(value).items() if _function_of(each) is not None}
+        return types.SimpleNamespace(
+            **{**vars(value), **{name: _plain_copy(_function_of(each), made) for name, each in own.items()}}
+        )
+    return value
+
+
 def _refuse_interpreter(function: Callable, of: str) -> None:
     """Refuse what of a function the kernel cannot run."""
 
-    def refuse(what: str, line: int) -> None:
-        raise NotCompilable(f"{what} ({_place(function, line)}{of}). {WAY_OUT}")
+    def refuse(what: str, line: int, way: str = WAY_OUT) -> None:
+        raise NotCompilable(f"{what} ({_place(function, line)}{of}). {way}")
 
     for read in _reads(function):
         last = read.name.rpartition(".")[2]
@@ -236,6 +293,10 @@ def _refuse_interpreter(function: Callable, of: str) -> None:
     for part in _codes(function.__code__):
         begin, steps = 0, list(dis.get_instructions(part))
         for i, step in enumerate(steps):
+            if step.opname in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_GLOBAL", "LOAD_DEREF") and step.argval in _UNCHECKED:
+                refuse(
+                    f"{step.argval} reaches memory without a check", _line(step), "Index an array; a.ravel() is flat."
+                )
             if step.opname in _FORMATS:
                 refuse("a text is made while it runs, which needs the interpreter", _line(step))
             if step.opname in _BEGINS_WITH:

@@ -15,7 +15,7 @@ from ..config.fields import nearest
 from ..errors import InputError
 from ..kernel.layout import codes, records
 from ..kernel.layout.state import POLICY, VIEW
-from ..kernel.numba.jit import routine, stage
+from ..kernel.numba.jit import begin_decision, own_stage, routine, stage
 from ..kernel.numba.named_arrays import (
     FixedNames,
     NamedArrays,
@@ -241,7 +241,13 @@ def _parameter(policy, place):
     return policy[place]
 
 
+def _begin_decision(notes):
+    begin_decision()
+    notes[COUNT] = 0.0
+
+
 _begin, _count_noted, _own = stage(_none_yet), stage(_noted), stage(_parameter)
+_begin_own = stage(_begin_decision)
 
 
 def _counted(actions, notes, places):
@@ -338,7 +344,7 @@ def plain_decision(
 
 
 def compiled_decision(
-    function: Callable, names: Names, key: str, parameters: int, part: Callable[[Callable], Any] = stage
+    function: Callable, names: Names, key: str, parameters: int, is_own: Callable[[Any], bool] | None
 ) -> Callable:
     """The same in the language of the compiler, still to be compiled.
 
@@ -347,7 +353,7 @@ def compiled_decision(
     names : gets what the function names when it is compiled
     key : of the function
     parameters : how many it takes after the view and the act
-    part : how it is compiled
+    is_own : whether another function that it calls is one of the user, who has written it; None for one of the package
     """
     own = "".join(f", own(policy, {_FIRST_OWN + place})" for place in range(parameters))
     text = (
@@ -357,8 +363,9 @@ def compiled_decision(
         "    return count(notes)\n"
     )
     made: dict[str, Any] = {
-        "body": part(function), "view_of": _VIEW.over(names, key), "act_of": _ACT.over(names, key),
-        "begin": _begin, "own": _own, "count": _count_noted,
+        "body": stage(function) if is_own is None else own_stage(function, is_own),
+        "view_of": _VIEW.over(names, key), "act_of": _ACT.over(names, key),
+        "begin": _begin if is_own is None else _begin_own, "own": _own, "count": _count_noted,
     }  # fmt: skip
     exec(text, made)
     return made["decide"]

@@ -79,12 +79,6 @@ def test_a_venue_that_is_not_there_is_no_number(driver, cell):
         run(cell("for v in range(4):\n    view.memory[0] = view.cash(v)"), driver)
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
-def test_a_place_beyond_the_memory_touches_nothing_else(driver, cell):
-    with pytest.raises(EngineError, match=r"row 0 .*strategy mine raised IndexError: index is out of bounds"):
-        run(cell("place = int(view.memory[0]) + 4\nview.memory[place] = 1.0"), driver)
-
-
 # --- what a run is named by ------------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ from basis.reports import Result
 from basis.results.folder import TABLES
 from basis.results.table import differences
 from support import scenarios
-from support.kernel_stages import EVENTS_PER_ROW, free_rows_for_events
+from support.kernel_stages import events_per_row, free_rows_for_events
 from support.kernel_view import RunView, comparable_parts, state_without_memory
 from support.runs import engine_of, settings
 from support.small_markets import at_row, market, pool, steady, walk
@@ -326,12 +326,12 @@ def test_there_is_always_room_for_the_events_of_a_decision():
         rooms = []
         for _ in range(60):
             rooms.append(free_rows_for_events(engine.run.state))
-            if rooms[-1] < EVENTS_PER_ROW:
+            if rooms[-1] < events_per_row(engine.run.state):
                 break  # one more could write past the end
             await engine.execute_decision(there_and_back)
         return rooms
 
-    assert min(asyncio.run(go())) >= EVENTS_PER_ROW
+    assert min(asyncio.run(go())) >= events_per_row(engine.run.state)
 
 
 def test_a_decision_put_off_to_the_next_bar_fills_nothing_now():

@@ -591,7 +591,7 @@ def test_a_wrong_file_is_one_clear_error(data_set, wrong, words):
 def test_a_market_without_a_signal_or_with_a_wrong_one_is_refused(driver):
     with pytest.raises(DataError, match=r"signal\|BTC"):
         trade(driver, market(steady(4), venues=("binance",)))
-    with pytest.raises(DataError, match=r"signal\|BTC.* holds 2"):
+    with pytest.raises(DataError, match=r"signal\|BTC.*-1, 0 or 1; .* first 2 in row 0"):
         trade(driver, made(steady(4), 2.0))
 
 

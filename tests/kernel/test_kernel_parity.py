@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from support import scenarios
-from support.kernel_stages import END, EVENTS_PER_ROW, FULL, MISFITS, Rerun, lane_policy
+from support.kernel_stages import END, FULL, MISFITS, Rerun, events_per_row, lane_policy
 from support.kernel_view import (
     RunView,
     comparable_parts,
@@ -82,7 +82,7 @@ def test_lanes_of_different_policy_do_not_touch_each_other():
         overrides = {**scenarios.STRUCK, "strategy.margin_ratio_target": margin}
         policies[:, lane] = lane_policy(settings("btc_basis", overrides), slots, own.strategy)[:, 0]
         singles[lane] = Rerun(made, policy=policies[:, lane : lane + 1])
-    many = Rerun(made, 64, policies, events=EVENTS_PER_ROW * 64 + 60_000)
+    many = Rerun(made, 64, policies, events=events_per_row(made.recording) * 64 + 60_000)
     assert many.finishes()
     for lane, single in singles.items():
         assert single.finishes()
@@ -105,7 +105,7 @@ def test_a_run_in_pieces_has_the_bits_of_one_in_one_go():
 
 def test_a_small_event_buffer_grows_and_loses_nothing():
     made = scenarios.SCENARIOS["entry"]()
-    again = Rerun(made, events=EVENTS_PER_ROW + 5)
+    again = Rerun(made, events=events_per_row(made.recording) + 5)
     row, full = 0, 0
     while row < again.rows:
         row, reason = again.run(row)

@@ -17,7 +17,7 @@ from basis.kernel import decision, fills, margin, risk
 from basis.kernel.context import Inputs, Memory, make_scratch, with_more_room
 from basis.kernel.layout import codes, records
 from basis.kernel.layout.shape import BookCounts, hour_views, make_shape, market_views, seen_views, state_views
-from basis.kernel.loop import EVENTS_PER_ROW, Loop
+from basis.kernel.loop import Loop
 from basis.kernel.numba.struct_view import make_records
 from basis.kernel.positions import exchange, exchange_liquidation, market_impact
 from basis.kernel.start import aligned, opening_state, set_policy
@@ -154,6 +154,11 @@ def limit_steps_of_liquidation(monkeypatch: Any, most: int) -> None:
     monkeypatch.setattr(exchange_liquidation, "_ITERATIONS", most)
 
 
+def events_per_row(run: Any) -> int:
+    """Room for events that a row needs, of a recording or the state of a run."""
+    return run.inputs.settings.events_per_row
+
+
 # --- a run laid out again --------------------------------------------------------------------------------------------
 
 
@@ -190,7 +195,7 @@ class Rerun:
         plans = recording.strategy.plans(config)
         invested = tuple(slots.index(plan.holds) for plan in plans if plan.holds)
         if events is None:
-            events = EVENTS_PER_ROW * lanes + len(raw_events(recording)) * lanes * 2
+            events = (events_per_row(recording) + 2 * len(raw_events(recording))) * lanes
         recorded = lanes == 1 if recorded is None else recorded
         self.record = np.zeros((self.rows if recorded else 0, shape.recorded))
         memory = Memory(self.state, constants_of(slots, invested), self.record, make_scratch(shape, events))

@@ -15,8 +15,10 @@ NO_RULE = -1e300
 #: An amount must be smaller than this to count as finite.
 TOO_LARGE = 1e300
 
-#: Transfers that can be under way at a time.
-QUEUE = 24
+#: Transfers that can be under way at a time: so many for each venue, and no fewer than `QUEUE`.
+QUEUE, QUEUE_PER_VENUE = 24, 3
+#: Most liquidations of a loan in a row, at the same prices; each that does not cure halves the debt.
+LIQUIDATIONS = 64
 #: Numbers that a strategy may keep from one decision to the next.
 MEMORIES = 4
 #: Parameters that a strategy may have of its own.
@@ -48,9 +50,6 @@ ORDER_NAMES = (
     "spot", "perp", "transfer", "supply", "withdraw", "swap", "stake", "unstake", "borrow", "repay",
     "lever_stake", "lever_swap", "delever", "unwind",
 )  # fmt: skip
-#: Most orders of one step of a route.
-ORDERS = 32
-
 # --- plans: what an action on an asset means (see `basis.kernel.routes`)
 PLAN_NONE, PLAN_HEDGE, PLAN_MARGIN, PLAN_LEND, PLAN_STAKE, PLAN_LEVER, PLAN_DUST, PLAN_LONG, PLAN_SHORT = range(9)
 #: Name of every kind of plan, by its code.
@@ -95,11 +94,13 @@ REASONS = (
     "no market price known",
     "no volume left to take in this hour",
     "below the smallest order of the venue",
+    "no room to go on: the decision has as many actions as there may be",
 )
 (
     FILLED, NO_CASH, NO_MARGIN, NO_GAS, QUEUE_FULL, BELOW_FEE, NOT_HELD, CRITICAL, UNKNOWN_ORDER, EXCEEDS_EQUITY,
     BEYOND_LTV, BREAKS_HEALTH, ABOVE_CAP, NOTHING_TO_DO, NO_MARKET, NO_VOLUME, BELOW_LOT,
-) = range(17)  # fmt: skip
+    TOO_MANY_ACTIONS,
+) = range(18)  # fmt: skip
 
 # --- what a row holds that every lane has to look at (`inputs.row_flags`)
 FUNDING_DUE, FLOWS_DUE, TERMS_CHANGE, CLOSES, REWARDS_DUE, SIGNAL_CHANGES = 1, 2, 4, 8, 16, 32

@@ -9,7 +9,7 @@ book and any number of lanes.
 import functools
 from typing import Any, NamedTuple
 
-from .codes import COLUMNS, SIGNALS
+from .codes import COLUMNS, QUEUE, QUEUE_PER_VENUE, SIGNALS
 from .inputs import FIRST_CONSTANT, HOUR, MARKET
 from .state import LAST_RECORDED, PNL, POLICY, STATE, VIEW
 
@@ -40,6 +40,8 @@ class Shape(NamedTuple):
     first_debt: int
     first_perp: int
     measures: int
+    orders: int  # most orders of one step of a route
+    queue: int  # transfers that can be under way at a time
     rows: int  # of the block
     recorded: int  # rows that are recorded
     hour_width: int  # what changes from hour to hour
@@ -92,6 +94,8 @@ def make_shape(book: BookCounts, lanes: int = 1) -> Shape:
         "yielding": tokens + collaterals + debts, "lent": collaterals + debts, "first_token": venues,
         "first_collateral": venues + tokens, "first_debt": venues + tokens + collaterals, "first_perp": first_perp,
         "measures": 3 + venues + assets,
+        # a step sends a transfer to or from each venue, or closes each perp and opens it again, or sends two orders
+        "orders": max(2, venues, 2 * perps), "queue": max(QUEUE, QUEUE_PER_VENUE * venues),
     }  # fmt: skip
     first_policy = COLUMNS + STATE.width(counts)
     hour = HOUR.places(counts)

@@ -3,7 +3,7 @@
 The block of a run is (rows, lanes): attribution, state, policy, one after the other.
 """
 
-from .codes import ACTIONS, COLUMN_NAMES, MEMORIES, OWN_PARAMETERS, QUEUE, WATCHED
+from .codes import ACTIONS, COLUMN_NAMES, MEMORIES, OWN_PARAMETERS, WATCHED
 from .declare import Item, Layout
 
 _OF_COLUMN = (
@@ -80,10 +80,10 @@ STATE = Layout(
         Item("maintenance_bound", "venues", "maintenance rate that no tier exceeds up to `bounded_notional`", "ratio"),
         Item("bounded_notional", "venues", "notional up to which `maintenance_bound` holds", "quote"),
         Item("closing_cash", "venues", "cash of closed perps, credited after the holding drift", "quote"),
-        Item("queue_slot", QUEUE, "slot that a transfer goes to"),
-        Item("queue_amount", QUEUE, "what arrives; 0 where the place is free", "units"),
-        Item("queue_due", QUEUE, "when it arrives", "seconds"),
-        Item("queue_decision", QUEUE, "number of the decision that sent it"),
+        Item("queue_slot", "queue", "slot that a transfer goes to"),
+        Item("queue_amount", "queue", "what arrives; 0 where the place is free", "units"),
+        Item("queue_due", "queue", "when it arrives", "seconds"),
+        Item("queue_decision", "queue", "number of the decision that sent it"),
         Item("waiting", "", "number of actions that wait for the next row, or go on in it (`aims`)"),
         Item("waiting_code", ACTIONS, "code of a waiting action"),
         Item("waiting_plan", ACTIONS, "its plan"),

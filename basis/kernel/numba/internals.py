@@ -7,22 +7,28 @@ called with, and reads all of them anew for every type of argument. Here the par
 points are optimised whole, and LLVM alone binds an entry point whose sizes were left open to the sizes of a book.
 """
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from llvmlite import binding, ir
 from numba import _dynfunc, types
-from numba.core import compiler_lock
+from numba.core import compiler_lock, ir_utils, postproc
+from numba.core import ir as numba_ir
+from numba.core.analysis import compute_cfg_from_blocks
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_machinery import register_pass
+from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
 from numba.core.typed_passes import NativeLowering
+from numba.core.untyped_passes import LiteralUnroll
 
 from .cache import file_lock
 from .intrinsics import SIZE_FUNCTION
+from .turns import EndlessLoop, is_over, turns_of_thread
 
 
 class KernelCache(FunctionCache):
@@ -83,6 +89,121 @@ class PartCompiler(CompilerBase):
         builder._finalized = False
         builder.finalize()
         return [builder]
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _OwnCode(FunctionPass):
+    """Counts the turns of every loop that a user has written, and has what he compiled himself compiled alike."""
+
+    _name = "basis_own_code"
+
+    def __init__(self) -> None:
+        FunctionPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        function = state.func_ir
+        _replace_called(function, state.pipeline.own)
+        _count_turns(function)
+        function._definitions = ir_utils.build_definitions(function.blocks)
+        postproc.PostProcessor(function).run()
+        return True
+
+
+def _replace_called(function: Any, own: Callable[[Any], Any]) -> None:
+    """Put for every function that was compiled elsewhere what `own` makes of it, where it makes anything of it."""
+    for block in function.blocks.values():
+        for statement in block.find_insts(numba_ir.Assign):
+            found = _value_from_outside(function, statement.value)
+            made = None if found is None else own(found)
+            if made is not None:
+                statement.value = numba_ir.Global(statement.target.name, made, statement.loc)
+
+
+def _value_from_outside(function: Any, value: Any) -> Any:
+    """What a global, a variable of an outer function, or an attribute of a module is; None for anything else."""
+    if isinstance(value, numba_ir.Global | numba_ir.FreeVar):
+        return value.value
+    if isinstance(value, numba_ir.Expr) and value.op == "getattr":
+        definition = ir_utils.guard(ir_utils.get_definition, function, value.value)
+        module = _value_from_outside(function, definition)
+        return getattr(module, value.attr, None) if inspect.ismodule(module) else None
+    return None
+
+
+def _count_turns(function: Any) -> None:
+    """At the head of every loop, count a turn, and leave where it is one too many."""
+    blocks = function.blocks
+    heads = {loop.header: _first_line(blocks, loop) for loop in compute_cfg_from_blocks(blocks).loops().values()}
+    if not heads:
+        return
+    entry = blocks[min(blocks)]
+    words = entry.scope.redefine("$turns", entry.loc)
+    entry.body[:0] = _call(entry, words, turns_of_thread, ())
+    label = max(blocks)
+    for head in sorted(heads):
+        block, rest = blocks[head], numba_ir.Block(blocks[head].scope, blocks[head].loc)
+        leaves = numba_ir.Block(block.scope, block.loc)
+        leaves.append(numba_ir.StaticRaise(EndlessLoop, (), heads[head]))
+        blocks[label + 1], blocks[label + 2] = rest, leaves
+        over = block.scope.redefine("$over", block.loc)
+        # where a function begins with its loop, the words are looked up first
+        kept = 2 if block is entry else 0
+        rest.body = block.body[kept:]
+        block.body = block.body[:kept] + _call(block, over, is_over, (words,))
+        block.append(numba_ir.Branch(over, label + 2, label + 1, block.loc))
+        label += 2
+
+
+def _first_line(blocks: Any, loop: Any) -> Any:
+    """Where a loop is written: the test of a while loop is compiled to its end."""
+    found = [statement.loc for label in loop.body for statement in blocks[label].body]
+    here = blocks[loop.header].loc
+    return min((loc for loc in found if loc.filename == here.filename), key=lambda loc: loc.line, default=here)
+
+
+def _call(place: Any, target: Any, called: Any, args: tuple) -> list[Any]:
+    """Statements that call a function and keep what it returns."""
+    name = place.scope.redefine("$called", place.loc)
+    return [
+        numba_ir.Assign(numba_ir.Global(called.__name__, called, place.loc), name, place.loc),
+        numba_ir.Assign(numba_ir.Expr.call(name, args, (), place.loc), target, place.loc),
+    ]
+
+
+def own_code_compiler(is_own: Callable[[Any], bool], part: Callable[..., Any]) -> type:
+    """A compiler of what a user has written.
+
+    Parameters
+    ----------
+    is_own : whether a plain function is one of the user
+    part : compiles a function that he has compiled himself: called with it, this compiler, and options of Numba
+    """
+    made: dict[Any, Any] = {}
+
+    class OwnCodeCompiler(PartCompiler):
+        @staticmethod
+        def own(value: Any) -> Any:
+            """What stands for a function that the user has compiled himself; None for anything else."""
+            if not isinstance(value, Dispatcher) or not is_own(value.py_func) or value.targetoptions.get("parallel"):
+                return None
+            if value not in made:
+                kept = {name: value.targetoptions[name] for name in ("fastmath",) if name in value.targetoptions}
+                model = value.targetoptions.get("error_model", "python")
+                made[value] = part(value.py_func, OwnCodeCompiler, error_model=model, **kept)
+                if not value._can_compile:
+                    # it was compiled for certain types of arguments, and takes no others as they are
+                    for types_of_arguments in value.nopython_signatures:
+                        made[value].compile(types_of_arguments)
+                    made[value].disable_compile()
+            return made[value]
+
+        def define_pipelines(self) -> list:
+            [builder] = super().define_pipelines()
+            place = [step for step, _ in builder.passes].index(LiteralUnroll)
+            builder.passes.insert(place + 1, (_OwnCode, "count the turns of loops"))
+            return [builder]
+
+    return OwnCodeCompiler
 
 
 def is_kept(kernel: Any, signature: Any) -> bool:

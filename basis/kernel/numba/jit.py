@@ -16,14 +16,14 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import numba
 from numba import config, njit, typeof
 from numba.np.numpy_support import carray
 
-from . import cache, intrinsics
+from . import cache, intrinsics, turns
 
 #: How kernels are compiled in this process (`MODE`).
 DEFAULT, STOCK, PLAIN = "default", "stock", "plain"
@@ -71,7 +71,7 @@ def _njit(function: Callable, keep_on_disk: bool = False, **options: Any) -> Any
     folder = cache.CACHE or ""
     config.CACHE_DIR = os.path.join(folder, STOCK) if MODE == STOCK else folder
     try:
-        made = njit(function, cache=keep_on_disk and MODE == STOCK, **_OPTIONS, **options)
+        made = njit(function, cache=keep_on_disk and MODE == STOCK, **{**_OPTIONS, **options})
         if keep_on_disk and MODE == DEFAULT:
             made._cache = internals.KernelCache(function)
         return made
@@ -91,9 +91,23 @@ def stage(function: Callable) -> Any:
     return _part(function, forceinline=True)
 
 
-def checked_stage(function: Callable) -> Any:
-    """A part that a user has written: a place beyond an array raises, and touches no other memory."""
-    return _part(function, forceinline=True, boundscheck=True)
+def own_stage(function: Callable, is_own: Callable[[Any], bool]) -> Any:
+    """A part that a user has written, with all that it calls of his.
+
+    A place beyond an array raises and touches no other memory, and the turns of its loops are counted (`turns`).
+
+    Parameters
+    ----------
+    is_own : whether a function that it calls, compiled by Numba, is one of the user
+    """
+    if MODE != DEFAULT:
+        return _part(function, forceinline=True, boundscheck=True)
+
+    def part(called: Callable, compiler: type, **options: Any) -> Any:
+        wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        return _njit(called, pipeline_class=compiler, boundscheck=True, **{**wrappers, **options})
+
+    return part(function, internals.own_code_compiler(is_own, part), forceinline=True)
 
 
 def routine(function: Callable) -> Any:
@@ -251,8 +265,22 @@ class NeedsInterpreter(Exception):
 _TAKES_INTERPRETER = "numba_gil_ensure"
 
 
-def callback(function: Callable, signature: Any) -> int:
+@contextmanager
+def _bounds_checked() -> Iterator[None]:
+    """What Numba compiles meanwhile checks every place, its own `bincount` and `take_along_axis` for two."""
+    before, config.BOUNDSCHECK = config.BOUNDSCHECK, 1
+    try:
+        yield
+    finally:
+        config.BOUNDSCHECK = before
+
+
+def callback(function: Callable, signature: Any, is_own: bool = False) -> int:
     """Address of a function that is compiled for this process alone, for kernels to call.
+
+    Parameters
+    ----------
+    is_own : whether it is one of a user; then what it calls of Numba is checked as it is itself
 
     Raises
     ------
@@ -260,7 +288,7 @@ def callback(function: Callable, signature: Any) -> int:
         Where it would wait for the interpreter, for good.
     """
     # Kernels call it by its address: wrappers for other callers would take as long again to compile.
-    with _collector_pauses():
+    with _collector_pauses(), _bounds_checked() if is_own else nullcontext():
         made = njit(signature, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
     if _TAKES_INTERPRETER in made.get_compile_result(signature).library.get_llvm_str():
         raise NeedsInterpreter
@@ -337,4 +365,6 @@ def _no_effect() -> None:
 
 
 aligned_stack: Any = _no_effect if MODE == PLAIN else intrinsics.stack_on_cache_line
+#: Gives a decision of a user's strategy the turns that its loops may take, where they are counted.
+begin_decision: Any = turns.begin_decision if MODE == DEFAULT else _no_effect if MODE == PLAIN else stage(_no_effect)
 keep_apart: Any = _no_effect if MODE == PLAIN else intrinsics.not_inlined

@@ -12,8 +12,6 @@ from ..numba.jit import routine, stage
 _CLOSE_WHOLE = 0.95
 #: From v3.3 on, a leg worth fewer USD than this is closed whole (Aave v3.3, MIN_BASE_MAX_CLOSE_FACTOR_THRESHOLD).
 _LEAST_LEG = 2_000.0
-#: Liquidations of a row, at most; each that does not cure halves the debt.
-_REPEATS = 64
 #: At which prices a loan is tested: the row's, the lowest, the highest of the hour that ended.
 AT_ROW, AT_LOW, AT_HIGH = range(3)
 
@@ -177,7 +175,7 @@ def liquidate_account(run, t, lane, account, scene):
     """
     done = 0
     last = -1
-    for _ in range(_REPEATS):
+    for _ in range(codes.LIQUIDATIONS):
         owed, backing, limit = sums_in_scene(run, t, lane, account, scene)
         if owed <= 0.0 or limit >= owed or backing <= 0.0:
             break

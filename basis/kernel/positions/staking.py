@@ -59,7 +59,7 @@ def price_change(run, t, lane, kind, slot, destination, amount):
         fee = terms.swap_fee
     else:
         wait = terms.stake_latency if buys else terms.unstake_latency
-        if wait > 0.0 and free_queue_place(run, lane) == codes.QUEUE:
+        if wait > 0.0 and free_queue_place(run, lane) == run.shape.queue:
             return codes.QUEUE_FULL
     units = gas_units_of_change(run, t, kind)
     if not can_pay_gas(run, t, lane, units, slot, amount):

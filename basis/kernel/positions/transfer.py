@@ -33,9 +33,9 @@ def latency(run, t, slot, destination):
 
 @stage
 def free_queue_place(run, lane):
-    """First free place of the transit queue; QUEUE where there is none."""
+    """First free place of the transit queue; `shape.queue` where there is none."""
     place = 0
-    while (place < codes.QUEUE) and run.state.queue_amount[place, lane] != 0.0:
+    while (place < run.shape.queue) and run.state.queue_amount[place, lane] != 0.0:
         place += 1
     return place
 
@@ -57,7 +57,7 @@ def price_transfer(run, t, lane, slot, destination, amount):
     if amount <= fee:
         return codes.BELOW_FEE
     wait = latency(run, t, slot, destination)
-    if wait > 0.0 and free_queue_place(run, lane) == codes.QUEUE:
+    if wait > 0.0 and free_queue_place(run, lane) == run.shape.queue:
         return codes.QUEUE_FULL
     if not can_pay_gas(run, t, lane, units, slot, amount):
         return codes.NO_GAS
@@ -75,6 +75,10 @@ def deliver(run, lane, destination, amount, due, wait):
     state = run.state
     if wait > 0.0:
         place = free_queue_place(run, lane)
+        if place == run.shape.queue:
+            # what prices an order has refused it before
+            run.scratch.lost[0] += 1
+            return
         state.transit[destination, lane] += amount
         state.queue_slot[place, lane] = destination
         state.queue_amount[place, lane] = amount
@@ -109,7 +113,7 @@ def book_transfer(run, t, lane):
 @stage
 def is_more_on_its_way(run, lane, slot):
     """Whether anything in the queue still goes to a slot."""
-    for j in range(codes.QUEUE):
+    for j in range(run.shape.queue):
         if run.state.queue_amount[j, lane] != 0.0 and int(run.state.queue_slot[j, lane]) == slot:
             return True
     return False
@@ -120,7 +124,7 @@ def receive_arrivals(run, t, lane):
     """Make usable what has reached its destination, in the first row at or after its time."""
     state = run.state
     state.next_arrival[lane] = math.inf
-    for j in range(codes.QUEUE):
+    for j in range(run.shape.queue):
         amount = state.queue_amount[j, lane]
         if amount != 0.0 and state.queue_due[j, lane] <= run.market.time[t]:
             slot = int(state.queue_slot[j, lane])

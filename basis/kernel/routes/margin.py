@@ -37,7 +37,7 @@ def rebalance_venue_margin(run, t, lane, wanted):
             fee = withdrawal_fee(run, t, u)
             x = min(missing[lane, v] + fee, spare[lane, u])
             worth = missing[lane, v] > NEGLIGIBLE * wanted and u != v and x > _WORTH_SENDING * fee
-            if worth and j < codes.ORDERS:
+            if worth:
                 j = write_order(run, lane, j, codes.TRANSFER, u, v, x)
                 spare[lane, u] -= x
                 missing[lane, v] -= x - fee
@@ -117,7 +117,7 @@ def roll_perps(run, t, lane, wanted):
         q = run.state.quantity[slot, lane]
         profit = q * run.market.mark[t, i] - run.state.cost[i, lane]
         least = _WORTH_ROLLING * wanted
-        if locked > least and profit > least and j < codes.ORDERS - 1:
+        if locked > least and profit > least:
             rolled = quantity_that_can_roll(run, t, lane, i, q)
             if rolled != 0.0:
                 j = write_order(run, lane, j, codes.TRADE_PERP, slot, 0, -rolled)

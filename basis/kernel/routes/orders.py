@@ -13,8 +13,9 @@ DONE = -1
 
 @stage
 def write_order(run, lane, j, kind, slot, destination, quantity):
-    """Write the order at place `j` of the step; returns the place after it. A step has no more than ORDERS."""
-    if j >= codes.ORDERS:
+    """Write the order at place `j` of the step; returns the place after it. There is room for `shape.orders`."""
+    if j >= run.shape.orders:
+        run.scratch.lost[0] += 1
         return j
     order = run.scratch.orders[lane, j]
     order.kind = kind
