@@ -1,4 +1,4 @@
-"""What can go wrong, as types, and calls that do not fit. Leaf module: imports nothing of the package."""
+"""What can go wrong, as types, and calls that do not fit. Leaf module: imports `basis.texts` only."""
 
 import difflib
 import functools
@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from basis.texts import visible
+
 #: Most characters of a value that an error shows.
 _LONGEST = 80
 P = ParamSpec("P")
@@ -16,6 +18,10 @@ R = TypeVar("R")
 
 class BasisError(Exception):
     """Base of every error the package raises on purpose."""
+
+    def __str__(self) -> str:
+        # a message may quote a file or an argument, and is printed as it is
+        return visible(super().__str__())
 
 
 class InputError(BasisError, ValueError):
