@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .components.run_state import Checkpoint
+from .components.checkpoints import Checkpoint
 from .config import Config, load_config
 from .engine.blocking import run_blocking
 from .engine.event_driven import Driver, EventDriver

@@ -13,12 +13,13 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from ..components.checkpoints import Checkpoint
 from ..components.event_logger import EventLogger
 from ..components.exposure_monitor import ExposureMonitor
 from ..components.pnl_calculator import PnLCalculator
 from ..components.position_monitor import PositionMonitor
 from ..components.risk_monitor import RiskMonitor
-from ..components.run_state import Checkpoint, CurrentRun, StartingBook
+from ..components.run_state import CurrentRun, StartingBook
 from ..errors import EngineError, InputError, checked_call
 from ..execution.factory import ExecutionInterfaceFactory
 from ..execution.interface import VenueInterface
