@@ -1,29 +1,24 @@
-"""Reading and writing a run folder, which appears complete or not at all.
+"""The files of a run folder, and writing it: it appears complete or not at all. `opened` reads it.
 
-Imports only `basis.errors` and, for the nearest name in a message, `basis.config.fields`.
+Imports only `basis.errors`.
 """
 
+import hashlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from basis.config.fields import nearest
 from basis.errors import InputError, as_path
 
 #: Tables of a run folder, one parquet file each.
 TABLES = ("equity", "attribution", "positions", "exposure", "risk", "events", "panel")
-SUMMARY, MANIFEST, CONFIG = "summary.json", "manifest.json", "config.yaml"
-#: Keys that every summary has.
-SUMMARY_KEYS = (
-    "run_id", "status", "cause", "mode", "share_class", "start", "end", "rows", "initial_equity", "final_equity",
-    "net_flows", "total_return", "cagr_365", "volatility_365", "sharpe_365", "max_drawdown", "attribution", "fills",
-    "liquidations", "alerts", "min_health_factor", "min_margin_ratio",
-)  # fmt: skip
+#: Its other files. Their names are fixed: no name that a file gives is ever used as a path.
+SUMMARY, MANIFEST, CONFIG, CHECKPOINT = "summary.json", "manifest.json", "config.yaml", "checkpoint.npz"
 #: The report is made from the other files: a folder without it is complete.
 REPORT = "report.html"
 
@@ -48,26 +43,6 @@ def check_target(path: str | Path, force: bool = False) -> Path:
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise InputError(f"Cannot write {path}: {parent} is not a folder that can be written.")
     return target
-
-
-def check_run_folder(path: str | Path) -> Path:
-    """Check that a folder holds all files of a run. Returns the absolute path.
-
-    Raises
-    ------
-    InputError
-        If it does not; the message names the missing files, or the nearest run folder.
-    """
-    folder = as_path(path, "The run folder")
-    needed = [MANIFEST, SUMMARY, CONFIG, *(f"{name}.parquet" for name in TABLES)]
-    missing = [name for name in needed if not (folder / name).is_file()]
-    if not missing:
-        return folder.absolute()
-    if folder.exists():
-        raise InputError(f"{path} is not a run folder: it has no {', '.join(missing)}.")
-    near = nearest(folder.name, (held.parent.name for held in folder.parent.glob(f"*/{MANIFEST}")))
-    hint = f" Did you mean {folder.parent / near}?" if near else ""
-    raise InputError(f"{path} is not a run folder: it does not exist.{hint}")
 
 
 def write_whole(path: str | Path, fill: Callable[[Path], None], force: bool = False) -> Path:
@@ -161,21 +136,7 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path, *needed: str) -> dict[str, Any]:
-    """Read a JSON file of a run folder, which must have the keys `needed`.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, is not JSON, or lacks a key.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        missing = [key for key in needed if not isinstance(content, dict) or key not in content]
-        if missing:
-            raise InputError(f"{path.parent} is not a run folder: {path.name} has no {', '.join(missing)}.")
-        return content
-    except FileNotFoundError:
-        raise InputError(f"{path.parent} is not a run folder: it has no {path.name}.") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"Cannot read {path}: {error}.") from error
+def own_hash(manifest: Mapping[str, Any]) -> str:
+    """sha256 of a manifest without its own, by which an accident to the file is seen."""
+    content = {name: value for name, value in manifest.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

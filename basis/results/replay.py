@@ -12,7 +12,7 @@ from typing import Any
 
 import basis
 from basis.errors import BasisError
-from basis.results.folder import CONFIG, TABLES
+from basis.results.folder import TABLES
 from basis.results.manifest import package_hash, sha256_of_file, versions
 from basis.results.rerun import data_folder, rerun
 from basis.results.run import Run
@@ -65,8 +65,8 @@ def replay(path: str | Path, data: str | Path | None = None) -> ReplayReport:
     """
     folder = Path(path)
     original = Run.from_folder(folder)
-    where = data_folder(folder, data)
-    wrong = _changed_files(folder, original.manifest, where)
+    where = data_folder(original.files, data)
+    wrong = _changed_files(original, where)
     notes = _version_notes(original.manifest)
     differing: dict[str, tuple[str, ...]] = {}
     with tempfile.TemporaryDirectory(prefix="basis-replay-") as scratch:
@@ -86,17 +86,15 @@ def replay(path: str | Path, data: str | Path | None = None) -> ReplayReport:
     return ReplayReport(original.run_id, not wrong, (*wrong, *notes), differing)
 
 
-def _changed_files(folder: Path, manifest: Mapping[str, Any], data: Path) -> list[str]:
-    """Files that differ from their hash in the manifest."""
-    wrong = []
-    expected = {name: (data / name, digest, "data: ") for name, digest in manifest["data"].items()}
-    expected |= {name: (folder / name, digest, "run folder: ") for name, digest in manifest["tables"].items()}
-    expected[CONFIG] = (folder / CONFIG, manifest["config"]["sha256"], "run folder: ")
-    for name, (path, digest, title) in expected.items():
+def _changed_files(run: Run, data: Path) -> list[str]:
+    """Files of the run and of its data that differ from their hash in the manifest."""
+    wrong = [f"run folder: {name} has changed" for name in run.files.changed]
+    for name, digest in run.manifest["data"].items():
+        path = data / name
         if not path.is_file():
-            wrong.append(f"{title}{name} is missing")
+            wrong.append(f"data: {name} is missing")
         elif (found := sha256_of_file(path)) != digest:
-            wrong.append(f"{title}{name} has changed (sha256 {found[:12]}…, was {digest[:12]}…)")
+            wrong.append(f"data: {name} has changed (sha256 {found[:12]}…, was {digest[:12]}…)")
     return wrong
 
 
@@ -147,8 +145,8 @@ def _child(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         # events hold the id of the run, so the repeated run keeps it
-        run_id = Run.from_folder(given.child).run_id
-        Run.from_recording(rerun(given.child, given.data), run_id).save(given.out)
+        original = Run.from_folder(given.child)
+        Run.from_recording(rerun(original.files, given.data), original.run_id).save(given.out)
     except BasisError as error:
         print(error, file=sys.stderr)
         return 2
