@@ -3,7 +3,6 @@
 May import typer and `basis.errors`; everything else only inside a command.
 """
 
-import os
 import shutil
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ import typer
 
 from basis.cli.terminal import tell
 from basis.errors import DataError, InputError
+from basis.processes import sweep, temporary_beside
 
 FINDINGS = 1
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
@@ -101,9 +101,10 @@ def _write(target: Path, seed: int) -> int:
     from basis.market.sample import write_sample
 
     absent = [parent for parent in target.parents if not parent.exists()]
-    temporary = target.parent / f".{target.name}.{os.getpid()}.tmp"
+    temporary = temporary_beside(target)
     try:
         temporary.mkdir(parents=True)
+        sweep(target.parent)
         files = write_sample(temporary, seed)
         if not target.exists():
             temporary.rename(target)

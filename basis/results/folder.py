@@ -6,14 +6,13 @@ Imports only `basis.errors`.
 import hashlib
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from basis.errors import InputError, as_path
+from basis.processes import exchange, remove, sweep, temporary_beside
 
 #: Tables of a run folder, one parquet file each.
 TABLES = ("equity", "attribution", "positions", "exposure", "risk", "events", "panel")
@@ -33,6 +32,8 @@ def check_target(path: str | Path, force: bool = False) -> Path:
     """
     target = as_path(path, "The run folder").absolute()
     if os.path.lexists(target):
+        if target.is_symlink():
+            raise InputError(f"{path} is a link, which is not replaced. Give the folder itself.")
         if not force:
             raise InputError(f"{path} exists already. Name another folder, or replace it with force.")
         if not target.is_dir() or not ((target / MANIFEST).is_file() or not any(target.iterdir())):
@@ -57,23 +58,24 @@ def write_whole(path: str | Path, fill: Callable[[Path], None], force: bool = Fa
         As of `check_target`; also if the disk is full or a permission is missing.
     """
     target = check_target(path, force)
-    mark = f".{target.name}.{secrets.token_hex(4)}"
-    partial, old = target.with_name(mark + ".partial"), target.with_name(mark + ".old")
+    partial, old = temporary_beside(target), temporary_beside(target, "old")
     try:
         with _make_parents(target), _remove_afterwards(partial):
+            sweep(target.parent)
             partial.mkdir()
             fill(partial)
-            if os.path.lexists(target):
-                os.rename(target, old)
-            try:
+            if not os.path.lexists(target):
                 os.rename(partial, target)
-            except BaseException:
-                if os.path.lexists(old):
+            elif not exchange(partial, target):
+                os.rename(target, old)
+                try:
+                    os.rename(partial, target)
+                except BaseException:
                     os.rename(old, target)
-                raise
+                    raise
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error}.") from error
-    shutil.rmtree(old, ignore_errors=True)
+    remove(old)
     return target
 
 
@@ -93,9 +95,10 @@ def write_file(path: str | Path, content: str | Callable[[Path], None]) -> Path:
     target = as_path(path, "The file").absolute()
     if not target.name or target.is_dir():
         raise InputError(f"Cannot write {path}: it is a folder. Give the name of a file.")
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    partial = temporary_beside(target)
     try:
         with _make_parents(target), _remove_afterwards(partial):
+            sweep(target.parent)
             if isinstance(content, str):
                 partial.write_text(content, encoding="utf-8")
             else:
@@ -126,9 +129,7 @@ def _remove_afterwards(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
-        shutil.rmtree(path, ignore_errors=True)
+        remove(path)
 
 
 def write_json(path: Path, content: Any) -> None:
