@@ -15,7 +15,7 @@ import typer
 from basis import __version__
 from basis.cli.data import app as data_app
 from basis.cli.terminal import tell
-from basis.errors import EngineError, InputError
+from basis.errors import EngineError, InputError, as_path
 
 __all__ = ["app", "main"]
 
@@ -242,7 +242,7 @@ def check_log(log: str, out: str | None, force: bool) -> None:
     basis.errors.InputError
         The message says what to do instead.
     """
-    path = Path(log).absolute()
+    path = as_path(log, "--log").absolute()
     runs = [folder for folder in path.parents if (folder / "manifest.json").is_file()]
     if runs or (out is not None and Path(out).absolute() in (path, *path.parents)):
         raise InputError(

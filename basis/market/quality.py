@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from basis.assets import load_assets
-from basis.errors import DataError
+from basis.errors import DataError, as_path
 from basis.files import DAMAGED, Unreadable, reason
 from basis.market.checks.cross import Member, check_funding, check_prices, price_at
 from basis.market.checks.file_rules import File, check_file
@@ -143,7 +143,7 @@ def _info(file: File) -> SeriesInfo:
 
 def _files(directory: Path | str, stray: bool = False) -> Iterator[tuple[str, Path]]:
     """(series, path) of the files in the folders of `directory`, by name; `stray` adds tables that are not parquet."""
-    root = Path(directory)
+    root = as_path(directory, "The data folder")
     if not root.is_dir():
         raise DataError(
             f"Data directory not found: {root}. Give a folder with spot/, perp/, funding/ … or write a sample."
