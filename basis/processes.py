@@ -76,12 +76,21 @@ def sweep(folder: Path, name: str | None = None) -> None:
             remove(path)
 
 
+def peak_memory() -> int | None:
+    """Most memory that this process has had, bytes; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def exchange(first: Path, second: Path) -> bool:
     """Exchange two paths in one step, so that each is there at every instant; False where the system cannot."""
     import ctypes
 
     paths = os.fsencode(first), os.fsencode(second)
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError, TypeError):
         library = ctypes.CDLL(None, use_errno=True)
         if sys.platform == "darwin":
             return library.renamex_np(*paths, _SWAP) == 0

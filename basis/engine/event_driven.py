@@ -6,8 +6,6 @@
 import asyncio
 import contextlib
 import functools
-import resource
-import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -29,6 +27,7 @@ from ..inputs.plans import Strategy
 from ..kernel.layout import codes
 from ..market.provider import PanelProvider
 from ..market.sources.clock import iso
+from ..processes import peak_memory
 from ..series_kinds import limit_of_column
 from ..strategies.factory import make_strategy
 from ..strategies.manager import Action, BadDecision, Decision, StrategyManager
@@ -259,7 +258,7 @@ class EventDriver:
             self.is_running = False
         took["kernel"] = clock() - mark
         took["total"] = clock() - began + (elapsed or {}).get("load", 0.0)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        peak = peak_memory()
         recording = finish(
             run, row, reason, took, self._data_dir, self._repeat, until, spent=dict(self.clock.spent), peak_memory=peak,
             own_code=self._own_code,

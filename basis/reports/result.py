@@ -407,7 +407,7 @@ class Result(Run):
             (target / REPORT).write_bytes(self.files.read(REPORT))
         else:
             manifest = json.loads((target / MANIFEST).read_bytes())
-            (target / REPORT).write_text(make_report(self, manifest), encoding="utf-8")
+            (target / REPORT).write_bytes(make_report(self, manifest).encode())
 
     # --- display -----------------------------------------------------------------------------------------------------
 

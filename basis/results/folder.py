@@ -100,7 +100,7 @@ def write_file(path: str | Path, content: str | Callable[[Path], None]) -> Path:
         with _make_parents(target), _remove_afterwards(partial):
             sweep(target.parent)
             if isinstance(content, str):
-                partial.write_text(content, encoding="utf-8")
+                partial.write_bytes(content.encode())
             else:
                 content(partial)
             os.replace(partial, target)
@@ -134,7 +134,8 @@ def _remove_afterwards(path: Path) -> Iterator[None]:
 
 def write_json(path: Path, content: Any) -> None:
     """Write standard JSON, which has no NaN and no infinity."""
-    path.write_text(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    # as bytes: a line ends in the same way on every system, so that hashes hold
+    path.write_bytes((json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
 
 
 def own_hash(manifest: Mapping[str, Any]) -> str:

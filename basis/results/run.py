@@ -310,7 +310,7 @@ class Run:
 
         for name in TABLES:
             self.table(name).write(target / f"{name}.parquet")
-        (target / CONFIG).write_text(self.config.to_yaml(), encoding="utf-8")
+        (target / CONFIG).write_bytes(self.config.to_yaml().encode())
         write_json(target / SUMMARY, self.summary)
         if self._resumed is not None:
             from basis.results.checkpoint_file import write_checkpoint

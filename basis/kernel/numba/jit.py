@@ -156,7 +156,9 @@ def _compiling(name: str, is_kept: bool = False) -> Iterator[None]:
 
 
 def _is_kept(function: Any, signature: Any) -> bool:
-    """Whether the cache has a function for a signature, as far as that is known."""
+    """Whether this process or the cache has a function for a signature, as far as that is known."""
+    if getattr(signature, "args", signature) in function.overloads:
+        return True
     return MODE == DEFAULT and cache.CACHE is not None and internals.is_kept(function, signature)
 
 
