@@ -97,7 +97,7 @@ def _check_shape(text: str) -> None:
     if len(text) > limit_of(".yaml"):
         raise ValueError(f"it has {len(text):,} characters, and at most {limit_of('.yaml'):,} are read")
     sizes: dict[str, int] = {}
-    #: anchor and size of every collection that is open
+    # anchor and size of every collection that is open
     stack: list[tuple[str | None, int]] = [(None, 0)]
     for event in yaml.parse(text, Loader=_Base):
         anchor, size = getattr(event, "anchor", None), 0

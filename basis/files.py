@@ -8,7 +8,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _LIMITS = {".json": 2**25, ".yaml": 2**20, ".yml": 2**20, ".html": 2**27, ".npz": 2**24, ".parquet": 2**31}
 #: Most cells of a table (2 GB of numbers): a few bytes of a parquet file may stand for any number of rows.
 CELL_LIMIT = 2**28
+#: How deep JSON may be nested.
+_MOST_LEVELS = 50
 #: Most characters of a name that files are called by.
 LONGEST_NAME = 100
 #: A name is no path: nothing that separates folders, names a drive or a stream, or cannot be seen.
@@ -81,9 +83,19 @@ def parse_json(content: bytes) -> Any:
         Where it is none: JSON has no NaN and no infinity.
     """
     try:
-        return json.loads(content.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
+        held = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"it is no JSON: {reason(error)}") from error
+    level = [held]
+    for _ in range(_MOST_LEVELS):
+        level = [entry for each in level for entry in _entries(each)]
+    if level:
+        raise Unreadable(f"it is nested more than {_MOST_LEVELS} levels deep")
+    return held
+
+
+def _entries(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _refuse_constant(name: str) -> NoReturn:

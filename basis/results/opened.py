@@ -74,7 +74,10 @@ class RunFiles:
         """
         file = f"{name}.parquet"
         try:
-            table = Table.parse(name, self.read(file))
+            content = self.read(file)
+            if file not in self.changed and not self._is_hash_of(file, content):
+                raise Unreadable("it was changed while it was open")
+            table = Table.parse(name, content)
             for column in ("timestamp", *schema.COLUMNS.get(name, ())):
                 if column not in table.columns:
                     raise Unreadable(f"it has no column {column}")
@@ -128,9 +131,12 @@ class RunFiles:
     def _is_as_made(self, name: str) -> bool:
         if name == MANIFEST:
             return self.manifest.get("sha256") == own_hash(self.manifest)
+        return self._is_hash_of(name, self.read(name))
+
+    def _is_hash_of(self, name: str, content: bytes) -> bool:
         hashes = {**self.manifest["tables"], **self.manifest.get("files", {})}
         hashes[CONFIG] = self.manifest["config"]["sha256"]
-        return hashes.get(name) == hashlib.sha256(self.read(name)).hexdigest()
+        return hashes.get(name) == hashlib.sha256(content).hexdigest()
 
     def _refused(self, name: str, why: object) -> InputError:
         return InputError(f"Cannot read {self.path / name}: {why}. Save the run again, or run it again.")

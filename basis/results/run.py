@@ -139,9 +139,12 @@ class Run:
     @property
     def changes(self) -> list[str]:
         """Whether the folder that the run was opened from is still what the run wrote: empty, or one sentence."""
-        names = ", ".join(self.files.changed) if self._folder is not None else ""
+        if self._folder is None or not self.files.changed:
+            return []
+        names = ", ".join(self.files.changed)
+        earlier = "" if "sha256" in self.manifest else ", or an earlier version wrote it"
         again = "These numbers are not known to be those of the run: replay it, or run it again."
-        return [f"The run folder was changed after the run ({names}). {again}"] if names else []
+        return [f"The run folder was changed after the run ({names}){earlier}. {again}"]
 
     @property
     def run_warnings(self) -> list[str]:

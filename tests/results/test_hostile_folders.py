@@ -93,6 +93,27 @@ def test_a_report_that_is_a_link_is_not_copied(copy, tmp_path):
     assert (tmp_path / "secret").read_text() == "secret"
 
 
+def test_a_table_that_changes_while_the_folder_is_open_is_refused(copy):
+    result = open_run(copy)
+    (copy / "equity.parquet").write_bytes((copy / "risk.parquet").read_bytes())
+    with pytest.raises(InputError, match="was changed while it was open"):
+        result.table("equity")
+
+
+@pytest.mark.parametrize("nested", ["[" * 300 + "]" * 300, "[" * 100_000 + "]" * 100_000, '{"a":' * 100_000])
+def test_deep_json_is_refused(copy, nested):
+    content = (copy / "manifest.json").read_text().rstrip()
+    (copy / "manifest.json").write_text(f'{content[:-1]}, "more": {nested}}}')
+    with pytest.raises(InputError, match=r"manifest\.json: it is (no JSON|nested)"):
+        open_run(copy)
+
+
+def test_a_folder_of_an_earlier_version_is_said_to_be_one(copy):
+    rewrite(copy, "manifest.json", lambda held: (held.pop("sha256"), held.pop("files")))
+    (told,) = open_run(copy).changes
+    assert "(summary.json, manifest.json), or an earlier version wrote it" in told
+
+
 def test_sizes_are_limited(copy):
     with (copy / "manifest.json").open("r+b") as file:
         file.truncate(2**26)
