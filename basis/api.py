@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .components.run_state import Checkpoint
+from .components.checkpoints import Checkpoint
 from .config import Config, load_config
 from .engine.blocking import run_blocking
 from .engine.event_driven import Driver, EventDriver
@@ -43,13 +43,14 @@ def default_data() -> Path:
     shipped = Path(__file__).resolve().parent.parent / "data" / "sample"
     if shipped.is_dir():
         return shipped
-    from .market.sample import write_sample
+    import platformdirs
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "basis" / "sample"
+    from .market.sample import write_sample
+    from .processes import write_beside
+
+    cache = Path(platformdirs.user_cache_dir("basis", appauthor=False)) / "sample"
     if not cache.is_dir():
-        part = cache.with_name(f"sample.{os.getpid()}.part")
-        write_sample(part)
-        part.rename(cache)
+        write_beside(cache, write_sample)
     return cache
 
 

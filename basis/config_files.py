@@ -1,6 +1,6 @@
 """The YAML files that ship with the package: where they are, and a reader without the traps of YAML 1.1.
 
-Leaf module: it may import PyYAML and `basis.errors` only.
+Leaf module: it may import PyYAML and the other leaves only.
 """
 
 import copy
@@ -12,8 +12,13 @@ from typing import Any, ClassVar
 import yaml
 
 from basis.errors import ConfigError
+from basis.files import Unreadable, limit_of, read_bytes
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+#: How deep a configuration may be nested, how many values it may stand for, and how many characters count as one more.
+_MOST_LEVELS, _MOST_NODES, _LONG_TEXT = 50, 100_000, 1_000
+#: The one tag that may be written; `Config.to_yaml` writes it.
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
 #: Number of files that are kept parsed: every file of `configs/`, with room for a user's own.
 _KEPT_FILES = 128
 
@@ -32,7 +37,9 @@ class _Loader(_Base):
         return super().construct_mapping(node, deep=deep)
 
 
-_FLOAT = r"[-+]?(?:[0-9][0-9_]*)?\.?[0-9][0-9_]*\.?(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+#: Every digit can be read in one way only, so that no long text takes long.
+_DIGITS = r"(?:[0-9][0-9_]*(?:\.(?:[0-9][0-9_]*)?)?|\.[0-9][0-9_]*)"
+_FLOAT = rf"[-+]?{_DIGITS}(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 for _tag, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?(?:0|[1-9][0-9_]*)", "-+0123456789"),
@@ -76,9 +83,44 @@ def parse_yaml(text: str, where: str) -> Any:
         Where the text is no YAML.
     """
     try:
+        _check_shape(text)
         return yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"Invalid {where}: no YAML. {' '.join(str(error).split())}") from error
+
+
+def _check_shape(text: str) -> None:
+    """Refuse, before anything is made of a text, what would take all memory, or the stack, or is no plain data.
+
+    An alias counts as much as what it stands for, since it is written out by what reads the configuration.
+    """
+    if len(text) > limit_of(".yaml"):
+        raise ValueError(f"it has {len(text):,} characters, and at most {limit_of('.yaml'):,} are read")
+    sizes: dict[str, int] = {}
+    # anchor and size of every collection that is open
+    stack: list[tuple[str | None, int]] = [(None, 0)]
+    for event in yaml.parse(text, Loader=_Base):
+        anchor, size = getattr(event, "anchor", None), 0
+        if isinstance(event, yaml.AliasEvent):
+            if anchor in (name for name, _ in stack):
+                raise ValueError(f"the alias *{anchor} stands inside what it stands for")
+            size = sizes.get(anchor, 1)
+        elif isinstance(event, yaml.NodeEvent) and event.tag not in (None, _TIMESTAMP):
+            raise ValueError(f"the tag {event.tag} is not allowed: text, numbers, lists and mappings need none")
+        if isinstance(event, yaml.CollectionStartEvent):
+            stack.append((anchor, 1))
+            if len(stack) > _MOST_LEVELS:
+                raise ValueError(f"it is nested more than {_MOST_LEVELS} levels deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = stack.pop()
+        elif isinstance(event, yaml.ScalarEvent):
+            size = 1 + len(event.value) // _LONG_TEXT
+        if anchor is not None and size:
+            sizes[anchor] = size
+        opened, total = stack[-1]
+        stack[-1] = (opened, total + size)
+        if total + size > _MOST_NODES:
+            raise ValueError(f"it stands for more than {_MOST_NODES:,} values, aliases counted as what they stand for")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -92,13 +134,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         stat = path.stat()
         return copy.deepcopy(_read(path, stat.st_mtime_ns, stat.st_size))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, Unreadable) as error:
         raise ConfigError(f"Cannot read configuration file {path}: {error}") from error
 
 
 @functools.lru_cache(maxsize=_KEPT_FILES)
 def _read(path: Path, _modified: int, _size: int) -> dict[str, Any]:
-    content = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    content = parse_yaml(read_bytes(path, follow_links=True).decode("utf-8"), str(path))
     if not isinstance(content, dict):
         raise ConfigError(f"Invalid {path}: it holds {type(content).__name__}, it must hold a mapping of keys.")
     return content

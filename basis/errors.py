@@ -1,4 +1,4 @@
-"""What can go wrong, as types, and calls that do not fit. Leaf module: imports nothing of the package."""
+"""What can go wrong, as types, and calls that do not fit. Leaf module: imports `basis.texts` only."""
 
 import difflib
 import functools
@@ -8,14 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from basis.texts import visible
+
 #: Most characters of a value that an error shows.
 _LONGEST = 80
+#: Most bytes of a name and characters of a path on the usual systems.
+_LONGEST_NAME, _LONGEST_PATH = 255, 4_000
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class BasisError(Exception):
     """Base of every error the package raises on purpose."""
+
+    def __str__(self) -> str:
+        # a message may quote a file or an argument, and is printed as it is
+        return visible(super().__str__())
 
 
 class InputError(BasisError, ValueError):
@@ -83,11 +91,15 @@ def as_path(given: Any, what: str) -> Path:
     Raises
     ------
     InputError
-        Where it is no text and no path.
+        Where it is no text and no path, or no system has such a path.
     """
-    if isinstance(given, str | os.PathLike) and (given := os.fspath(given)) and isinstance(given, str):
-        return Path(given)
-    raise InputError(f"{what} is {shown(given)}. Give its path as text or as a pathlib.Path.")
+    if not isinstance(given, str | os.PathLike) or not (given := os.fspath(given)) or not isinstance(given, str):
+        raise InputError(f"{what} is {shown(given)}. Give its path as text or as a pathlib.Path.")
+    path = Path(given)
+    longest = max((len(part.encode(errors="replace")) for part in path.parts), default=0)
+    if longest > _LONGEST_NAME or len(given) > _LONGEST_PATH or "\0" in given:
+        raise InputError(f"{what} is {shown(given)}, which cannot be a path: it is too long, or holds a zero.")
+    return path
 
 
 def shown(value: Any) -> str:

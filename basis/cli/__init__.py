@@ -1,6 +1,6 @@
 """Command line: reads arguments, calls the package, prints. Holds no arithmetic of its own.
 
-May import typer and `basis.errors`; everything else of the package, rich and tqdm only inside a command, so that
+May import typer and the leaves; everything else of the package, rich and tqdm only inside a command, so that
 `basis --help` stays quick.
 """
 
@@ -14,7 +14,8 @@ import typer
 
 from basis import __version__
 from basis.cli.data import app as data_app
-from basis.errors import EngineError, InputError
+from basis.cli.terminal import tell
+from basis.errors import EngineError, InputError, as_path
 
 __all__ = ["app", "main"]
 
@@ -43,7 +44,7 @@ class Driver(StrEnum):
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"basis {__version__}")
+        tell(f"basis {__version__}")
         raise typer.Exit
 
 
@@ -108,10 +109,10 @@ def backtest(
         from basis.cli.show import print_summary
 
         print_summary(result.summary, result.warnings, result.doubts)
-        typer.echo(f"report: {folder / 'report.html'}")
-    typer.echo(folder)
+        tell(f"report: {folder / 'report.html'}")
+    tell(folder)
     if result.status == "stopped":
-        typer.echo(f"Error: {result.summary['cause']}", err=True)
+        tell(f"Error: {result.summary['cause']}", err=True)
         raise typer.Exit(STOPPED)
 
 
@@ -137,11 +138,11 @@ def replay(
 
     report = again(run, data)
     for message in report.messages:
-        typer.echo(message)
+        tell(message)
     if not report.identical:
-        typer.echo(f"Error: {run} differs from its replay.", err=True)
+        tell(f"Error: {run} differs from its replay.", err=True)
         raise typer.Exit(DIFFERENT)
-    typer.echo(f"{run}: identical")
+    tell(f"{run}: identical")
 
 
 @app.command()
@@ -156,8 +157,10 @@ def report(
     """Write a run's report: figures, attribution, events and data on one page that needs no network."""
     from basis.reports import open_run
 
-    open_run(run).report(out, pdf)
-    typer.echo(out if out is not None else Path(run) / ("report.pdf" if pdf else "report.html"))
+    result = open_run(run)
+    _warn(result.changes)
+    result.report(out, pdf)
+    tell(out if out is not None else Path(run) / ("report.pdf" if pdf else "report.html"))
 
 
 @app.command()
@@ -171,7 +174,9 @@ def explain(
     """Tell one row of a run: market, risk, why the strategy acted, fills, and P&L with its numbers; or a period."""
     from basis.reports import open_run
 
-    typer.echo(open_run(run).explain(timestamp, until))
+    result = open_run(run)
+    _warn(result.changes)
+    tell(result.explain(timestamp, until))
 
 
 @app.command()
@@ -191,7 +196,7 @@ def compare(
         comparison.report(out)
     print_comparison(terminal_tables(comparison), comparison.notes)
     if out is not None:
-        typer.echo(out)
+        tell(out)
 
 
 @app.command()
@@ -203,6 +208,11 @@ def modes() -> None:
     # As shipped: what the environment overrides does not belong here.
     rows = [(name, load_config(name, environ={}).share_class, line) for name, line in list_modes().items()]
     print_table(("mode", "share class", "what it does"), rows)
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for text in warnings:
+        tell(f"Warning: {text}", err=True)
 
 
 def parse_changes(changes: Sequence[str]) -> dict[str, str]:
@@ -232,7 +242,7 @@ def check_log(log: str, out: str | None, force: bool) -> None:
     basis.errors.InputError
         The message says what to do instead.
     """
-    path = Path(log).absolute()
+    path = as_path(log, "--log").absolute()
     runs = [folder for folder in path.parents if (folder / "manifest.json").is_file()]
     if runs or (out is not None and Path(out).absolute() in (path, *path.parents)):
         raise InputError(
@@ -275,7 +285,7 @@ def main(args: Sequence[str] | None = None) -> int:
         _explain(error, _usage(error))
         return WRONG_INPUT
     if code == INTERRUPTED:
-        typer.echo("Interrupted.", err=True)
+        tell("Interrupted.", err=True)
     return code
 
 
@@ -293,4 +303,4 @@ def _explain(error: BaseException, message: str) -> None:
         import traceback
 
         traceback.print_exception(error)
-    typer.echo(message if message.startswith("Usage:") else f"Error: {message}", err=True)
+    tell(message if message.startswith("Usage:") else f"Error: {message}", err=True)

@@ -3,7 +3,6 @@
 May import typer and `basis.errors`; everything else only inside a command.
 """
 
-import os
 import shutil
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -12,7 +11,9 @@ from typing import Annotated
 
 import typer
 
+from basis.cli.terminal import tell
 from basis.errors import DataError, InputError
+from basis.processes import sweep, temporary_beside
 
 FINDINGS = 1
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
@@ -64,11 +65,11 @@ def check(
         window = {key: value for key, value in (("start", start), ("end", end)) if value is not None}
         findings = check_run(directory, load_config(mode, window))
     if not findings:
-        typer.echo(f"{directory}: clean")
+        tell(f"{directory}: clean")
         return
     rows = [(f.series, f.kind, _instant(f.first), f.count, f.message) for f in findings]
     print_table(("series", "finding", "first", "count", "what"), rows, right=("count",))
-    typer.echo(f"{directory}: {len(findings)} finding{'' if len(findings) == 1 else 's'}")
+    tell(f"{directory}: {len(findings)} finding{'' if len(findings) == 1 else 's'}")
     raise typer.Exit(FINDINGS)
 
 
@@ -92,7 +93,7 @@ def sample(
         count = _write(directory.absolute(), seed)
     except OSError as error:
         raise DataError(f"Cannot write to {directory}: {error.strerror or error}.") from error
-    typer.echo(f"{directory}: {count} files")
+    tell(f"{directory}: {count} files")
 
 
 def _write(target: Path, seed: int) -> int:
@@ -100,9 +101,10 @@ def _write(target: Path, seed: int) -> int:
     from basis.market.sample import write_sample
 
     absent = [parent for parent in target.parents if not parent.exists()]
-    temporary = target.parent / f".{target.name}.{os.getpid()}.tmp"
+    temporary = temporary_beside(target)
     try:
         temporary.mkdir(parents=True)
+        sweep(target.parent)
         files = write_sample(temporary, seed)
         if not target.exists():
             temporary.rename(target)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from basis.plots.theme import decimals
+from basis.texts import LONGEST_CELL, visible
 
 #: Wide enough for any line: text that goes to a file or a pipe is not folded.
 _UNFOLDED = 500
@@ -20,14 +21,18 @@ def console() -> Console:
     return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else _UNFOLDED)
 
 
+def _text(value: Any, style: str = "", longest: int = 4_000) -> Text:
+    """A text as it is printed: no markup, since a message may hold brackets, and every character in sight."""
+    return Text(visible(value, longest), style=style)
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[str] = ()) -> None:
     """Print rows under a header; columns named in `right` are aligned to the right."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(Text(column), justify="right" if column in right else "left")
+        table.add_column(_text(column), justify="right" if column in right else "left")
     for row in rows:
-        # Text, not markup: a message may hold brackets.
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(_text(cell, longest=LONGEST_CELL) for cell in row))
     console().print(table)
 
 
@@ -39,14 +44,14 @@ def print_summary(summary: Mapping[str, Any], warnings: Sequence[str], doubts: S
     table.add_column()
     table.add_column(justify="right")
     for name, value in summary_rows(summary):
-        table.add_row(Text(name), Text(value))
+        table.add_row(_text(name), _text(value))
     screen = console()
-    screen.print(Text(title, style="bold"))
+    screen.print(_text(title, "bold"))
     screen.print(table)
     for warning in warnings:
-        screen.print(Text(f"warning: {warning}", style="yellow"))
+        screen.print(_text(f"warning: {warning}", "yellow"))
     for place, doubt in enumerate(doubts, 1):
-        screen.print(Text(f"doubt {place}: {doubt}"))
+        screen.print(_text(f"doubt {place}: {doubt}"))
 
 
 def print_comparison(tables: Iterable[tuple[Sequence[str], Sequence[Sequence[str]]]], notes: Sequence[str]) -> None:
@@ -56,7 +61,7 @@ def print_comparison(tables: Iterable[tuple[Sequence[str], Sequence[Sequence[str
             console().print()
         print_table(head, rows, () if place == 0 else head[1:])
     for note in notes:
-        console().print(Text(f"note: {note}", style="yellow"))
+        console().print(_text(f"note: {note}", "yellow"))
 
 
 def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

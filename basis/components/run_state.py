@@ -6,7 +6,6 @@ A `StartingBook` is whole without a market. A `RunState` is made with its market
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -25,35 +24,16 @@ from ..kernel.layout.codes import NOTHING
 from ..kernel.layout.shape import hour_views, state_views
 from ..kernel.loop import Loop
 from ..kernel.pnl import IDENTITY_TOLERANCE
-from ..kernel.start import aligned, aligned_copy, opening_state, set_policy
+from ..kernel.start import aligned_copy, opening_state, set_policy
 from ..kernel.step import Step
 from ..market.panel import Panel
 from ..market.sources.clock import iso
 from ..market.watched import History, WatchedColumns
+from .checkpoints import Checkpoint, restored
 from .holdings import starting_holdings
 
 #: The buffer of events begins with room for so many rows that are as full as one can be.
 _ROWS_OF_EVENTS = 4
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """State of a run after the fills of one row: what `resume` takes.
-
-    Attributes
-    ----------
-    timestamp : int64 ns UTC of the row
-    started : int64 ns UTC of row 0 of the run
-    share_class : numeraire
-    keys : keys of the slots
-    state : (rows,) float64, one lane of the state block
-    """
-
-    timestamp: int
-    started: int
-    share_class: str
-    keys: tuple[str, ...]
-    state: np.ndarray
 
 
 def slots_of(config: Config, holdings: Mapping[str, float], stops: bool = False) -> Slots:
@@ -66,18 +46,6 @@ def slots_of(config: Config, holdings: Mapping[str, float], stops: bool = False)
                 "strategy.hedge_allocation (weight 0 will do) or leave the position out."
             )
     return slots
-
-
-def _restore(checkpoint: Checkpoint, slots: Slots, share_class: str) -> np.ndarray:
-    keys = tuple(str(k) for k in slots.keys)
-    if checkpoint.keys != keys or checkpoint.share_class != share_class:
-        raise InputError(
-            f"resume: the checkpoint holds {', '.join(checkpoint.keys)} in {checkpoint.share_class}; this "
-            f"configuration needs {', '.join(keys)} in {share_class}. Resume with the configuration that made it."
-        )
-    block = aligned((len(checkpoint.state), 1))
-    block[:, 0] = checkpoint.state
-    return block
 
 
 def _opened(slots: Slots, holdings: Mapping[str, float], capital: float) -> np.ndarray:
@@ -145,7 +113,7 @@ class StartingBook:
         if resumed is None:
             self.block = _opened(self.slots, self.holdings, float(config.initial_capital))
         else:
-            self.block = _restore(resumed, self.slots, config.share_class)
+            self.block = restored(resumed, self.slots, config.share_class, len(self.plans))
 
     @cached_property
     def plans(self) -> tuple[Plan, ...]:

@@ -4,11 +4,11 @@ May import this package's modules only, but not `models` or `loader`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from typing import Any
 
 from basis.config.resolving import resolve_config
 from basis.config_files import config_files, read_yaml
+from basis.texts import for_page
 
 #: Value of a key that a configuration does not have.
 _ABSENT = "–"
@@ -48,10 +48,10 @@ def to_text(config: Any) -> str:
 
 def to_html(config: Any) -> str:
     """The same for a notebook."""
-    lines = "".join(f"<div style='padding-left:1.5em'><code>{escape(line)}</code></div>" for line in _lines(config))
+    lines = "".join(f"<div style='padding-left:1.5em'><code>{for_page(line)}</code></div>" for line in _lines(config))
     return (
-        f"<div><div>Config of <strong>{escape(_headline(config))}</strong></div>{lines}"
-        f"<div style='opacity:0.7;font-size:90%'>{escape(_REST)}</div></div>"
+        f"<div><div>Config of <strong>{for_page(_headline(config))}</strong></div>{lines}"
+        f"<div style='opacity:0.7;font-size:90%'>{for_page(_REST)}</div></div>"
     )
 
 

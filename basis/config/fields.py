@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -24,6 +25,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, c
 
 from basis.config.durations import parse_duration, parse_instant
 from basis.errors import ConfigError
+from basis.files import is_name
 
 #: Likeness of two spellings (difflib's ratio) from which on one is proposed for the other.
 _NEAR = 0.5
@@ -71,6 +73,12 @@ def _boolean(value: object) -> object:
     return value
 
 
+def _file_name(value: str) -> str:
+    if not is_name(value):
+        raise ValueError("must be a name of letters, digits and . _ + - inside, not a path")
+    return value
+
+
 #: A finite float; numeric text is read, NaN, infinities and booleans are refused.
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
@@ -80,6 +88,8 @@ Fraction = Annotated[Number, Field(ge=0, le=1)]
 Integer = Annotated[int, BeforeValidator(_integer)]
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Name = Annotated[str, Field(min_length=1)]
+#: What a file or a folder is called by.
+FileName = Annotated[str, AfterValidator(_file_name)]
 Duration = Annotated[timedelta, PlainValidator(parse_duration)]
 Instant = Annotated[datetime, PlainValidator(parse_instant)]
 

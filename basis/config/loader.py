@@ -13,7 +13,7 @@ from basis.config.models import Config
 from basis.config.resolving import changes_of, resolve_config
 from basis.config.strategy_settings import IDENTITY
 from basis.config_files import config_files, read_yaml
-from basis.errors import ConfigError, checked_call
+from basis.errors import ConfigError, as_path, checked_call
 
 
 def list_modes() -> dict[str, str]:
@@ -76,7 +76,7 @@ def _read(x: Any) -> dict[str, Any]:
     if isinstance(x, Mapping):
         raw = dict(x)
     elif isinstance(x, (str, Path)):
-        path = Path(x).expanduser()
+        path = as_path(x, "The configuration").expanduser()
         if not path.is_file():
             if isinstance(x, str) and path.suffix not in (".yaml", ".yml") and path.name == x:
                 raise ConfigError(f"Unknown mode: {x}." + propose(x, modes) + " Or give the path of a YAML file.")

@@ -15,6 +15,7 @@ from basis.config.durations import parse_duration
 from basis.config.fields import (
     Boolean,
     Duration,
+    FileName,
     Fraction,
     FrozenDict,
     Instant,
@@ -130,7 +131,7 @@ def _check_series(name: str) -> bool:
 class Data(Model):
     """Which series are used, and how old they may be."""
 
-    sources: FrozenDict[str, tuple[Name, ...]] = Field(
+    sources: FrozenDict[str, tuple[FileName, ...]] = Field(
         default=FrozenDict(), description="Sources of a series in order; holes of one are filled from the next."
     )
     max_staleness: Annotated[FrozenDict[str, Duration], BeforeValidator(_all_staleness)] = Field(
@@ -195,7 +196,7 @@ class Config(Model):
     True
     """
 
-    mode: Name = Field(description="Strategy mode.")
+    mode: FileName = Field(description="Strategy mode.")
     description: str = Field(default="", description="The mode in one line.")
     share_class: Literal["USDT", "ETH"] = Field(description="Currency of capital and of every result.")
     asset: Name = Field(description="Asset that the mode holds.")

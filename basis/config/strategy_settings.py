@@ -12,6 +12,7 @@ from basis.assets import load_assets
 from basis.config.fields import (
     Boolean,
     Duration,
+    FileName,
     Fraction,
     FrozenDict,
     Integer,
@@ -128,7 +129,7 @@ class StrategySettings(Model):
     )
     gas_reserve: NonNegative = Field(default=10.0, description="Gas kept back in the wallet, number of transactions.")
     rate_rule: RateRule = Field(default=RateRule(), description="Entry and exit on a rate.")
-    signal_file: Name | None = Field(
+    signal_file: FileName | None = Field(
         default=None, description="Signal series: its file name below signals/ of the data set."
     )
     signal_threshold: Fraction | None = Field(default=None, description="Least confidence that is traded, fraction.")
@@ -143,7 +144,7 @@ class StrategySettings(Model):
         default=None, description="Greatest standard deviation used, fraction of the price."
     )
 
-    features: tuple[Name, ...] = Field(
+    features: tuple[FileName, ...] = Field(
         default=(),
         description="Files of one's own below features/ of the data set, for a strategy of one's own.",
     )

@@ -15,6 +15,7 @@ from pydantic_core import CoreSchema, core_schema
 from basis.config.durations import EPOCH, parse_instant
 from basis.config.fields import (
     Duration,
+    FileName,
     Fraction,
     FrozenDict,
     Instant,
@@ -228,7 +229,7 @@ class Distribution(Model):
     """A token that holders of another are paid, by a table in `rewards/` of a data set."""
 
     on: Name = Field(description="Token whose holders are paid, in the wallet or as collateral.")
-    table: Name = Field(description="File below rewards/ without its ending.")
+    table: FileName = Field(description="File below rewards/ without its ending.")
     rate: Name = Field(description="Column with the tokens paid per unit of the protocol's own token (eETH of weETH).")
     payout: Name = Field(description="Column with the day of the payout, or with the last day of the period.")
     lag: Duration = Field(description="Duration from 00:00 UTC of that day to the payout.")

@@ -5,19 +5,18 @@
 
 import contextlib
 import functools
-import resource
-import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from ..components.checkpoints import Checkpoint
 from ..components.event_logger import EventLogger
 from ..components.exposure_monitor import ExposureMonitor
 from ..components.pnl_calculator import PnLCalculator
 from ..components.position_monitor import PositionMonitor
 from ..components.risk_monitor import RiskMonitor
-from ..components.run_state import Checkpoint, CurrentRun, StartingBook
+from ..components.run_state import CurrentRun, StartingBook
 from ..errors import EngineError, InputError, checked_call
 from ..execution.factory import ExecutionInterfaceFactory
 from ..execution.interface import VenueInterface
@@ -27,6 +26,7 @@ from ..inputs.plans import Strategy
 from ..kernel.layout import codes
 from ..market.provider import PanelProvider
 from ..market.sources.clock import iso
+from ..processes import peak_memory
 from ..series_kinds import limit_of_column
 from ..strategies.factory import make_strategy
 from ..strategies.manager import Action, BadDecision, Decision, StrategyManager
@@ -257,7 +257,7 @@ class EventDriver:
             self.is_running = False
         took["kernel"] = clock() - mark
         took["total"] = clock() - began + (elapsed or {}).get("load", 0.0)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        peak = peak_memory()
         recording = finish(
             run, row, reason, took, self._data_dir, self._repeat, until, spent=dict(self.clock.spent), peak_memory=peak,
             own_code=self._own_code,

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import basis
@@ -18,6 +19,23 @@ from ..strategies.factory import make_strategy
 _DIGITS = 10
 #: sha256 of the kernel sources.
 kernel_identity = functools.cache(kernel_hash)
+_PACKAGE = Path(basis.__file__).parent
+#: What shows a run, and makes no number of it.
+_SHOWS = ("cli", "plots", "reports")
+
+
+def source_hash(package: Path = _PACKAGE) -> str:
+    """sha256 of the sources that make a run's tables and its summary: all but those that show them."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package)
+        if name.parts[0] not in _SHOWS:
+            digest.update(name.as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+#: That of this process, taken when it begins: an edit afterwards does not change what it runs.
+SOURCE = source_hash()
 
 
 def sha256_of(content: bytes) -> str:
@@ -49,10 +67,11 @@ def _stamp(ns: int) -> str:
 
 
 def make_run_id(run: Any) -> str:
-    """``<mode>-<start>-<end>-<hash>``: the same for the same configuration, data, package version, kernel and start.
+    """``<mode>-<start>-<end>-<hash>``: the same for the same configuration, data, code and start.
 
-    The hash is of the resolved configuration, the data files, the package version, the kernel sources, the facts about
-    assets, the window, the starting book and the checkpoint that was resumed.
+    The hash is of the resolved configuration, the data files, the package's version and sources, the facts about
+    assets, the strategy, the window, the starting book and the checkpoint that was resumed. So no run of other code
+    takes the folder of this one.
     """
     stamps = run.panel.timestamps
     made_of = {
@@ -60,7 +79,7 @@ def make_run_id(run: Any) -> str:
         "config": {name: value for name, value in run.config.to_dict().items() if name not in ("start", "end")},
         "data": dict(sorted(run.panel.files.items())),
         "version": basis.__version__,
-        "kernel": kernel_identity(),
+        "source": SOURCE,
         "assets": facts_hash(),
         "window": [int(stamps[0]), int(stamps[-1])],
         "positions": starting_positions(run),

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..components.run_state import Checkpoint, RunState
+from ..components.checkpoints import Checkpoint
+from ..components.run_state import RunState
 from ..config import Config
 from ..inputs.slots import Slots
 from ..kernel.context import Inputs

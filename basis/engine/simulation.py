@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..components.run_state import Checkpoint, RunState, StartingBook
+from ..components.checkpoints import Checkpoint
+from ..components.run_state import RunState, StartingBook
 from ..config import Config
 from ..errors import DataError, EngineError, InputError, RunStoppedWarning
 from ..inputs.plans import Strategy

@@ -16,7 +16,7 @@ from basis.market.checks.run import doubt
 from basis.market.needed import needed_series
 from basis.market.panel import Panel
 from basis.market.series import SeriesStore
-from basis.market.sources.clock import to_datetime, to_ns
+from basis.market.sources.clock import to_datetime
 from basis.series_kinds import folders
 
 
@@ -167,20 +167,12 @@ class DataProvider:
 
     def series(self) -> list[SeriesInfo]:
         """Every file of the data set with its range; nothing is checked (that is `basis data check`)."""
-        import pyarrow.compute as pc
-        import pyarrow.parquet as pq
-
         found = []
         for path in (p for folder in folders() for p in sorted(self.data_dir.glob(f"{folder}/*.parquet"))):
-            file = pq.ParquetFile(path)
             name = path.relative_to(self.data_dir).as_posix()
-            times = [f.name for f in file.schema_arrow if str(f.type).startswith(("timestamp", "date"))]
-            first = last = None
-            if times and file.metadata.num_rows:
-                column = file.read(columns=times[:1]).column(0)
-                span = pc.min_max(column).as_py()  # pyright: ignore[reportAttributeAccessIssue]
-                first, last = (to_datetime(to_ns(span[side])) if span[side] else None for side in ("min", "max"))
-            found.append(SeriesInfo(name.removesuffix(".parquet"), name, first, last, file.metadata.num_rows))
+            rows, stamps = self._store.folder.stamps(name)
+            first, last = (to_datetime(int(stamps[i])) for i in (0, -1)) if stamps.size else (None, None)
+            found.append(SeriesInfo(name.removesuffix(".parquet"), name, first, last, rows))
         return found
 
     # --- the panel -------------------------------------------------------------------------------------------------

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from basis.assets import load_assets
-from basis.errors import DataError
+from basis.errors import DataError, as_path
+from basis.files import DAMAGED, Unreadable, reason
 from basis.market.checks.cross import Member, check_funding, check_prices, price_at
 from basis.market.checks.file_rules import File, check_file
 from basis.market.checks.finding import Finding, say, when
 from basis.market.quality_rules import MAIN, PRICES
 from basis.market.sources.clock import HOUR
-from basis.market.sources.reader import DAMAGED
 from basis.series_kinds import FUNDING, PERP, SPOT, kind_of
 
 __all__ = ["Finding", "SeriesInfo", "check", "check_run", "list_series"]
@@ -115,7 +115,7 @@ def _check(paths: list[tuple[str, Path]], window: tuple[int, int] | None = None)
             with np.errstate(all="ignore"):
                 found.extend(check_file(file))
         except (pa.ArrowException, *DAMAGED) as error:
-            found.append(Finding(name, "unreadable", None, 1, f"{path.name} cannot be checked: {_first_line(error)}"))
+            found.append(Finding(name, "unreadable", None, 1, f"{path.name} cannot be checked: {reason(error)}"))
             continue
         read.append(file)
     sound = [file for file in read if file.stamps.size and not file.null_stamps]
@@ -128,12 +128,10 @@ def _sorted(found: list[Finding]) -> list[Finding]:
 
 def _open(name: str, path: Path) -> File | str:
     """A file, or why it cannot be read."""
-    import pyarrow as pa
-
     try:
         return File(name, path)
-    except (pa.ArrowException, *DAMAGED) as error:
-        return _first_line(error)
+    except Unreadable as error:
+        return str(error)
 
 
 def _info(file: File) -> SeriesInfo:
@@ -143,14 +141,9 @@ def _info(file: File) -> SeriesInfo:
     return SeriesInfo(file.name, place, file.table.num_rows, first, last, every, file.columns)
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
 def _files(directory: Path | str, stray: bool = False) -> Iterator[tuple[str, Path]]:
     """(series, path) of the files in the folders of `directory`, by name; `stray` adds tables that are not parquet."""
-    root = Path(directory)
+    root = as_path(directory, "The data folder")
     if not root.is_dir():
         raise DataError(
             f"Data directory not found: {root}. Give a folder with spot/, perp/, funding/ … or write a sample."

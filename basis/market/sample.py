@@ -58,6 +58,7 @@ def write_sample(directory: Path | str, seed: int = 0) -> list[Path]:
             compression_level=15,
             use_dictionary=[c for c, e in encoding.items() if e is None],
             column_encoding={c: e for c, e in encoding.items() if e is not None},
+            write_page_checksum=True,
         )
         written.append(path)
     return written

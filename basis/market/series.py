@@ -219,7 +219,7 @@ class SeriesStore:
         """Payouts of a reward token, as its venue's terms read them; None where the data set has no table of them."""
         terms = self.config.distributions[symbol]
         path = f"rewards/{terms.table}.parquet"
-        if not (self.data_dir / path).is_file():
+        if not self.folder.has(path):
             return None
 
         def make() -> Distributions:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from basis.config.layers import propose
-from basis.errors import InputError, checked_call
+from basis.errors import InputError, as_path, checked_call
 from basis.reports import comparison_tables as tables
 from basis.reports.result import Result, open_run
 from basis.results.comparison import RunComparison, distinct_names
@@ -148,7 +148,7 @@ def _open(run: Any) -> Result:
         return run
     if not isinstance(run, str | os.PathLike):
         raise InputError(f"Cannot compare {run!r}. Give a result, a run folder, or the id of a run in {RUNS}/.")
-    folder = Path(run)
+    folder = as_path(run, "A run")
     if folder.exists() or len(folder.parts) > 1:
         return open_run(folder)
     if (RUNS / folder / MANIFEST).is_file():

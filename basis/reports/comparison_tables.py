@@ -7,6 +7,7 @@ from basis.plots import theme
 from basis.reports.formatting import day, format_stat, money, percent
 from basis.results.comparison import RunComparison
 from basis.results.stats import STATS, make_stats
+from basis.texts import for_page
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +93,6 @@ def terminal_tables(comparison: RunComparison) -> list[tuple[tuple[str, ...], li
 
 def notebook_html(comparison: RunComparison) -> str:
     """The tables as HTML for a notebook, side by side, with the notes below."""
-    from html import escape
 
     shares = comparison.contribution.map(lambda share: percent(share) if abs(share) >= _ROUNDING else "")
     shares = shares[(shares != "").any(axis=1)]
@@ -103,12 +103,12 @@ def notebook_html(comparison: RunComparison) -> str:
     }
     style = "style='display:inline-block;vertical-align:top;margin:0 28px 12px 0'"
     html = "".join(
-        f"<div {style}><div style='opacity:0.7;font-size:85%'>{escape(title)}</div>"
+        f"<div {style}><div style='opacity:0.7;font-size:85%'>{for_page(title)}</div>"
         f"{table.rename_axis(None).to_html(border=0)}</div>"
         for title, table in tables.items()
         if len(table)
     )
-    items = "".join(f"<li>{escape(note)}</li>" for note in notes(comparison))
+    items = "".join(f"<li>{for_page(note)}</li>" for note in notes(comparison))
     return f"<div>{html}" + (f"<ul style='font-size:90%'>{items}</ul>" if items else "") + "</div>"
 
 

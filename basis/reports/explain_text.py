@@ -1,7 +1,6 @@
 """The explanation of a row as text and as HTML, in sections of lines."""
 
 from collections.abc import Callable, Iterable
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from basis.reports.decisions import Holdings
 from basis.reports.explained_row import ExplainedRow
 from basis.reports.formatting import money, number, percent, with_minus_sign
 from basis.reports.row_inputs import is_perp
+from basis.texts import for_page
 
 #: Columns of the market data that are shown, with their text and unit.
 _MARKET = {
@@ -45,14 +45,14 @@ def to_html(row: ExplainedRow) -> str:
     table_rows = []
     for title, lines in _sections(row).items():
         cell = "".join(
-            f"<div style='padding-left:{2 * line.startswith(' ')}em'>{escape(line.strip())}</div>"
+            f"<div style='padding-left:{2 * line.startswith(' ')}em'>{for_page(line.strip())}</div>"
             for line in lines or ["none"]
         )
         table_rows.append(
             "<tr><td style='vertical-align:top;text-align:left;opacity:0.7;white-space:nowrap'>"
-            f"{escape(title)}</td><td style='text-align:left;font-variant-numeric:tabular-nums'>{cell}</td></tr>"
+            f"{for_page(title)}</td><td style='text-align:left;font-variant-numeric:tabular-nums'>{cell}</td></tr>"
         )
-    return f"<div><strong>{escape(_title(row))}</strong><table>{''.join(table_rows)}</table></div>"
+    return f"<div><strong>{for_page(_title(row))}</strong><table>{''.join(table_rows)}</table></div>"
 
 
 def _title(row: ExplainedRow) -> str:

@@ -4,7 +4,6 @@ Everything is read from the tables of the run.
 """
 
 import functools
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from basis.reports.formatting import money, number, percent, with_minus_sign
 from basis.results import measures
 from basis.results.reasons import TRIGGER
 from basis.results.run import Run
+from basis.texts import for_page
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,7 +178,8 @@ class PeriodExplanation:
     def _repr_html_(self) -> str:
         rows = "".join(
             "<tr><td style='vertical-align:top;text-align:left;opacity:0.7;white-space:nowrap'>"
-            f"{escape(title)}</td><td style='text-align:left'>{'<br>'.join(map(escape, lines or ['none']))}</td></tr>"
+            f"{for_page(title)}</td><td style='text-align:left'>"
+            f"{'<br>'.join(map(for_page, lines or ['none']))}</td></tr>"
             for title, lines in self.sections().items()
         )
-        return f"<div><strong>{escape(self._title())}</strong><table>{rows}</table></div>"
+        return f"<div><strong>{for_page(self._title())}</strong><table>{rows}</table></div>"

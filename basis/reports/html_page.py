@@ -10,9 +10,14 @@ from basis.plots.backends import html_embed
 from basis.plots.picture import Picture
 from basis.plots.thinning import thin
 from basis.results.folder import write_file
+from basis.texts import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+
+#: Most characters of a line of a page.
+_LONGEST_LINE = 20_000
 
 
 def render(template: str, **content: Any) -> str:
@@ -29,7 +34,12 @@ def _environment() -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(Path(__file__).parent / "templates", encoding="utf-8")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=False, auto_reload=False)
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, auto_reload=False, finalize=_seen)
+
+
+def _seen(value: Any) -> Any:
+    """What a template shows, with every character in sight. What it marks as safe is of the package."""
+    return visible(value, _LONGEST_LINE) if type(value) is str else value
 
 
 def page_figure(picture: Picture, caption: str, height: int = 360) -> dict[str, Any]:

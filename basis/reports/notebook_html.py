@@ -3,8 +3,6 @@
 It sets no background and uses the text colour of the notebook, so that it is readable in a light and in a dark theme.
 """
 
-from html import escape
-
 import numpy as np
 
 from basis.plots import theme
@@ -12,6 +10,7 @@ from basis.plots.thinning import extremes
 from basis.reports.formatting import day, format_stat, money
 from basis.results.run import Run
 from basis.results.stats import STATS
+from basis.texts import for_page
 
 #: Metrics that are displayed.
 HEADLINE = (
@@ -28,19 +27,19 @@ def result_html(run: Run) -> str:
     summary, share_class = run.summary, run.summary["share_class"]
     title = f"{summary['mode']}, {day(summary['start'])} to {day(summary['end'])} UTC"
     figures = "".join(
-        f"<div><div style='opacity:0.7;font-size:85%'>{escape(STATS[name].label)}</div>"
-        f"<div style='font-weight:600'>{escape(format_stat(name, summary[name], share_class))}</div></div>"
+        f"<div><div style='opacity:0.7;font-size:85%'>{for_page(STATS[name].label)}</div>"
+        f"<div style='font-weight:600'>{for_page(format_stat(name, summary[name], share_class))}</div></div>"
         for name in HEADLINE
     )
     warnings = "".join(
-        f"<li style='color:{theme.CRITICAL};font-weight:600'>{escape(text)}</li>" for text in run.run_warnings
+        f"<li style='color:{theme.CRITICAL};font-weight:600'>{for_page(text)}</li>" for text in run.run_warnings
     )
-    warnings += "".join(f"<li>{escape(text)}</li>" for text in run.data_notes)
-    doubts = "".join(f"<li>{escape(text)}</li>" for text in run.doubts)
+    warnings += "".join(f"<li>{for_page(text)}</li>" for text in run.data_notes)
+    doubts = "".join(f"<li>{for_page(text)}</li>" for text in run.doubts)
     return (
         f"<div style='border:1px solid {_BORDER};border-radius:6px;padding:10px 14px;max-width:760px'>"
-        f"<div><strong>{escape(title)}</strong>, {escape(run.status)}"
-        f" <code style='opacity:0.7;font-size:85%'>{escape(run.run_id)}</code></div>"
+        f"<div><strong>{for_page(title)}</strong>, {for_page(run.status)}"
+        f" <code style='opacity:0.7;font-size:85%'>{for_page(run.run_id)}</code></div>"
         "<div style='display:flex;flex-wrap:wrap;gap:10px 24px;align-items:center;margin-top:8px'>"
         f"{sparkline(run)}"
         "<div style='display:grid;grid-template-columns:repeat(4,auto);gap:6px 22px'>"
@@ -76,7 +75,7 @@ def sparkline(run: Run) -> str:
     marks = "".join(f"<circle cx='{a:.1f}' cy='{b:.1f}' r='3.5' fill='{theme.CRITICAL}'/>" for a, b in dots)
     return (
         f"<svg width='{_WIDTH}' height='{_HEIGHT}' viewBox='0 0 {_WIDTH} {_HEIGHT}' role='img'>"
-        f"<title>{escape(label)}</title>{shape}{marks}</svg>"
+        f"<title>{for_page(label)}</title>{shape}{marks}</svg>"
     )
 
 

@@ -9,7 +9,8 @@ from basis.plots.data import PositionData, RunData
 from basis.reports.formatting import day
 from basis.results import measures
 from basis.results.run import Run
-from basis.results.table import Table
+from basis.results.table import Table, Text
+from basis.texts import without_tags
 
 _EVENTS = (
     "kind", "level", "timestamp", "action", "venue", "instrument", "destination", "quantity", "price", "rate",
@@ -25,7 +26,7 @@ def run_data(run: Run) -> RunData:
     sums = [name for name in attribution.columns if name != "timestamp" and "|" not in name]
     delta_prefix = "net_delta_ratio|"
     return RunData(
-        name=f"{summary['mode']}, {day(summary['start'])} to {day(summary['end'])} UTC",
+        name=f"{without_tags(summary['mode'])}, {day(summary['start'])} to {day(summary['end'])} UTC",
         share_class=summary["share_class"],
         stamps=equity["timestamp"],
         initial_equity=summary["initial_equity"],
@@ -37,12 +38,20 @@ def run_data(run: Run) -> RunData:
         net_delta={
             name[len(delta_prefix) :]: exposure[name] for name in exposure.columns if name.startswith(delta_prefix)
         },
-        events={name: events[name] for name in _EVENTS},
+        events={name: _drawn(events, name) for name in _EVENTS},
         limits=_limits(run, [name[len("alert|") :] for name in risk.columns if name.startswith("alert|")]),
-        cause=run.cause,
+        cause=None if run.cause is None else without_tags(run.cause),
         returns=returns,
         load_positions=functools.partial(position_data, run),
     )
+
+
+def _drawn(events: Table, name: str) -> np.ndarray:
+    """A column of the events, its texts as figures may show them."""
+    values = events.columns.get(name)
+    if isinstance(values, Text):
+        return Text(values.codes, tuple(map(without_tags, values.labels))).values()
+    return events[name]
 
 
 def position_data(run: Run) -> PositionData:

@@ -4,14 +4,14 @@ pandas and plotly are imported on use.
 """
 
 import functools
-import shutil
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from basis.config.fields import nearest
 from basis.errors import InputError, checked_call
 from basis.results import measures
-from basis.results.folder import MANIFEST, REPORT, TABLES, read_json, write_whole
+from basis.results.folder import MANIFEST, REPORT, TABLES, write_whole
 from basis.results.run import Run
 from basis.results.table import Table
 
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 #: What a result inherits that serves the package.
-_MACHINERY = ("check_target", "from_folder", "from_recording", "write_files", "reasons", "run_warnings", "data_notes")
+_MACHINERY = (
+    "changes", "check_target", "data_notes", "files", "from_folder", "from_recording", "reasons", "run_warnings",
+    "write_files",
+)  # fmt: skip
 
 
 class Result(Run):
@@ -400,11 +403,11 @@ class Result(Run):
         """Copy the report of the folder that the run was opened from, or make one."""
         from basis.reports.run_report import make_report
 
-        existing = None if self._folder is None else self._folder / REPORT
-        if existing is not None and existing.is_file():
-            shutil.copy2(existing, target / REPORT)
+        if self._folder is not None and (self._folder / REPORT).is_file():
+            (target / REPORT).write_bytes(self.files.read(REPORT))
         else:
-            (target / REPORT).write_text(make_report(self, read_json(target / MANIFEST)), encoding="utf-8")
+            manifest = json.loads((target / MANIFEST).read_bytes())
+            (target / REPORT).write_bytes(make_report(self, manifest).encode())
 
     # --- display -----------------------------------------------------------------------------------------------------
 
@@ -431,7 +434,8 @@ def open_run(path: str | Path) -> Result:
     Raises
     ------
     InputError
-        If the folder is not a run folder; the message names what is missing.
+        If the folder is not a run folder, or a file of it is damaged; the message names it. A file that was changed
+        after the run is a warning of the result.
 
     Examples
     --------

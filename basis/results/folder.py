@@ -1,29 +1,23 @@
-"""Reading and writing a run folder, which appears complete or not at all.
+"""The files of a run folder, and writing it: it appears complete or not at all. `opened` reads it.
 
-Imports only `basis.errors` and, for the nearest name in a message, `basis.config.fields`.
+Imports only `basis.errors`.
 """
 
+import hashlib
 import json
 import os
-import secrets
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from basis.config.fields import nearest
 from basis.errors import InputError, as_path
+from basis.processes import exchange, remove, sweep, temporary_beside
 
 #: Tables of a run folder, one parquet file each.
 TABLES = ("equity", "attribution", "positions", "exposure", "risk", "events", "panel")
-SUMMARY, MANIFEST, CONFIG = "summary.json", "manifest.json", "config.yaml"
-#: Keys that every summary has.
-SUMMARY_KEYS = (
-    "run_id", "status", "cause", "mode", "share_class", "start", "end", "rows", "initial_equity", "final_equity",
-    "net_flows", "total_return", "cagr_365", "volatility_365", "sharpe_365", "max_drawdown", "attribution", "fills",
-    "liquidations", "alerts", "min_health_factor", "min_margin_ratio",
-)  # fmt: skip
+#: Its other files. Their names are fixed: no name that a file gives is ever used as a path.
+SUMMARY, MANIFEST, CONFIG, CHECKPOINT = "summary.json", "manifest.json", "config.yaml", "checkpoint.npz"
 #: The report is made from the other files: a folder without it is complete.
 REPORT = "report.html"
 
@@ -38,6 +32,8 @@ def check_target(path: str | Path, force: bool = False) -> Path:
     """
     target = as_path(path, "The run folder").absolute()
     if os.path.lexists(target):
+        if target.is_symlink():
+            raise InputError(f"{path} is a link, which is not replaced. Give the folder itself.")
         if not force:
             raise InputError(f"{path} exists already. Name another folder, or replace it with force.")
         if not target.is_dir() or not ((target / MANIFEST).is_file() or not any(target.iterdir())):
@@ -48,26 +44,6 @@ def check_target(path: str | Path, force: bool = False) -> Path:
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise InputError(f"Cannot write {path}: {parent} is not a folder that can be written.")
     return target
-
-
-def check_run_folder(path: str | Path) -> Path:
-    """Check that a folder holds all files of a run. Returns the absolute path.
-
-    Raises
-    ------
-    InputError
-        If it does not; the message names the missing files, or the nearest run folder.
-    """
-    folder = as_path(path, "The run folder")
-    needed = [MANIFEST, SUMMARY, CONFIG, *(f"{name}.parquet" for name in TABLES)]
-    missing = [name for name in needed if not (folder / name).is_file()]
-    if not missing:
-        return folder.absolute()
-    if folder.exists():
-        raise InputError(f"{path} is not a run folder: it has no {', '.join(missing)}.")
-    near = nearest(folder.name, (held.parent.name for held in folder.parent.glob(f"*/{MANIFEST}")))
-    hint = f" Did you mean {folder.parent / near}?" if near else ""
-    raise InputError(f"{path} is not a run folder: it does not exist.{hint}")
 
 
 def write_whole(path: str | Path, fill: Callable[[Path], None], force: bool = False) -> Path:
@@ -82,23 +58,24 @@ def write_whole(path: str | Path, fill: Callable[[Path], None], force: bool = Fa
         As of `check_target`; also if the disk is full or a permission is missing.
     """
     target = check_target(path, force)
-    mark = f".{target.name}.{secrets.token_hex(4)}"
-    partial, old = target.with_name(mark + ".partial"), target.with_name(mark + ".old")
+    partial, old = temporary_beside(target), temporary_beside(target, "old")
     try:
         with _make_parents(target), _remove_afterwards(partial):
+            sweep(target.parent)
             partial.mkdir()
             fill(partial)
-            if os.path.lexists(target):
-                os.rename(target, old)
-            try:
+            if not os.path.lexists(target):
                 os.rename(partial, target)
-            except BaseException:
-                if os.path.lexists(old):
+            elif not exchange(partial, target):
+                os.rename(target, old)
+                try:
+                    os.rename(partial, target)
+                except BaseException:
                     os.rename(old, target)
-                raise
+                    raise
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error}.") from error
-    shutil.rmtree(old, ignore_errors=True)
+    remove(old)
     return target
 
 
@@ -118,11 +95,12 @@ def write_file(path: str | Path, content: str | Callable[[Path], None]) -> Path:
     target = as_path(path, "The file").absolute()
     if not target.name or target.is_dir():
         raise InputError(f"Cannot write {path}: it is a folder. Give the name of a file.")
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    partial = temporary_beside(target)
     try:
         with _make_parents(target), _remove_afterwards(partial):
+            sweep(target.parent)
             if isinstance(content, str):
-                partial.write_text(content, encoding="utf-8")
+                partial.write_bytes(content.encode())
             else:
                 content(partial)
             os.replace(partial, target)
@@ -151,31 +129,16 @@ def _remove_afterwards(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
-        shutil.rmtree(path, ignore_errors=True)
+        remove(path)
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write standard JSON, which has no NaN and no infinity."""
-    path.write_text(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    # as bytes: a line ends in the same way on every system, so that hashes hold
+    path.write_bytes((json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
 
 
-def read_json(path: Path, *needed: str) -> dict[str, Any]:
-    """Read a JSON file of a run folder, which must have the keys `needed`.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, is not JSON, or lacks a key.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        missing = [key for key in needed if not isinstance(content, dict) or key not in content]
-        if missing:
-            raise InputError(f"{path.parent} is not a run folder: {path.name} has no {', '.join(missing)}.")
-        return content
-    except FileNotFoundError:
-        raise InputError(f"{path.parent} is not a run folder: it has no {path.name}.") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"Cannot read {path}: {error}.") from error
+def own_hash(manifest: Mapping[str, Any]) -> str:
+    """sha256 of a manifest without its own, by which an accident to the file is seen."""
+    content = {name: value for name, value in manifest.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

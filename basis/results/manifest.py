@@ -10,18 +10,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import basis
 from basis.assets import facts_hash
-from basis.components.run_state import Checkpoint
 from basis.engine.identity import kernel_identity, own_strategy, sha256_of, starting_positions
 from basis.engine.recording import Recording
-from basis.errors import InputError
 from basis.market.sources.clock import iso
+from basis.results.folder import CHECKPOINT, CONFIG
 
 _PACKAGE = Path(basis.__file__).parent
-CHECKPOINT_FILE = "checkpoint.npz"
 
 
 def sha256_of_file(path: Path) -> str:
@@ -55,13 +51,13 @@ def make_manifest(recording: Recording, run_id: str, files: Mapping[str, str]) -
         "package": {"name": "basis", "version": basis.__version__, "sha256": package_hash()},
         "kernel": {"sha256": kernel_identity()},
         "versions": versions(),
-        "config": {"file": "config.yaml", "sha256": sha256_of(config.to_yaml().encode())},
+        "config": {"file": CONFIG, "sha256": sha256_of(config.to_yaml().encode())},
         "window": {"start": iso(int(panel.timestamps[0])), "end": iso(int(panel.timestamps[-1]))},
         "seed": config.seed,
         "strategy": own_strategy(recording),
         "own_code": recording.own_code,
         "positions": starting_positions(recording),
-        "resumed": None if resumed is None else {"timestamp": iso(resumed.timestamp), "file": CHECKPOINT_FILE},
+        "resumed": None if resumed is None else {"timestamp": iso(resumed.timestamp), "file": CHECKPOINT},
         "data_dir": recording.data_dir,
         "data": dict(sorted(panel.files.items())),
         "coverage": {series: dict(share) for series, share in panel.coverage.items()},
@@ -69,33 +65,3 @@ def make_manifest(recording: Recording, run_id: str, files: Mapping[str, str]) -
         "warnings": list(panel.warnings),
         "tables": dict(files),
     }
-
-
-def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write the checkpoint that a run resumed from."""
-    np.savez(
-        path,
-        timestamp=np.int64(checkpoint.timestamp),
-        started=np.int64(checkpoint.started),
-        share_class=np.array(checkpoint.share_class),
-        keys=np.array(checkpoint.keys),
-        state=checkpoint.state,
-    )
-
-
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint written by `write_checkpoint`.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or damaged.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as held:
-            return Checkpoint(
-                int(held["timestamp"]), int(held["started"]), str(held["share_class"]),
-                tuple(map(str, held["keys"])), np.array(held["state"]),
-            )  # fmt: skip
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"Cannot read {path}, the checkpoint that the run resumed from: {error}.") from error

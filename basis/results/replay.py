@@ -1,18 +1,19 @@
 """Replay: repeat the run of a folder in a fresh process, and report every difference, bit for bit."""
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import basis
 from basis.errors import BasisError
-from basis.results.folder import CONFIG, TABLES
+from basis.processes import end_with_parent, remove, start_python, sweep, temporary_beside
+from basis.results.folder import TABLES
 from basis.results.manifest import package_hash, sha256_of_file, versions
 from basis.results.rerun import data_folder, rerun
 from basis.results.run import Run
@@ -65,12 +66,12 @@ def replay(path: str | Path, data: str | Path | None = None) -> ReplayReport:
     """
     folder = Path(path)
     original = Run.from_folder(folder)
-    where = data_folder(folder, data)
-    wrong = _changed_files(folder, original.manifest, where)
+    where = data_folder(original.files, data)
+    wrong = _changed_files(original, where)
     notes = _version_notes(original.manifest)
     differing: dict[str, tuple[str, ...]] = {}
-    with tempfile.TemporaryDirectory(prefix="basis-replay-") as scratch:
-        again = Path(scratch) / "run"
+    with _scratch_folder() as scratch:
+        again = scratch / "run"
         failed = _run_child(folder, where, again)
         if failed:
             wrong.append(f"the run could not be repeated: {failed}")
@@ -86,17 +87,27 @@ def replay(path: str | Path, data: str | Path | None = None) -> ReplayReport:
     return ReplayReport(original.run_id, not wrong, (*wrong, *notes), differing)
 
 
-def _changed_files(folder: Path, manifest: Mapping[str, Any], data: Path) -> list[str]:
-    """Files that differ from their hash in the manifest."""
-    wrong = []
-    expected = {name: (data / name, digest, "data: ") for name, digest in manifest["data"].items()}
-    expected |= {name: (folder / name, digest, "run folder: ") for name, digest in manifest["tables"].items()}
-    expected[CONFIG] = (folder / CONFIG, manifest["config"]["sha256"], "run folder: ")
-    for name, (path, digest, title) in expected.items():
+@contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    """A folder of this process alone, which goes with it, or with the next replay where this process is killed."""
+    place = temporary_beside(Path(tempfile.gettempdir()) / "basis-replay")
+    sweep(place.parent, "basis-replay")
+    place.mkdir(mode=0o700)
+    try:
+        yield place
+    finally:
+        remove(place)
+
+
+def _changed_files(run: Run, data: Path) -> list[str]:
+    """Files of the run and of its data that differ from their hash in the manifest."""
+    wrong = [f"run folder: {name} has changed" for name in run.files.changed]
+    for name, digest in run.manifest["data"].items():
+        path = data / name
         if not path.is_file():
-            wrong.append(f"{title}{name} is missing")
+            wrong.append(f"data: {name} is missing")
         elif (found := sha256_of_file(path)) != digest:
-            wrong.append(f"{title}{name} has changed (sha256 {found[:12]}…, was {digest[:12]}…)")
+            wrong.append(f"data: {name} has changed (sha256 {found[:12]}…, was {digest[:12]}…)")
     return wrong
 
 
@@ -117,38 +128,31 @@ def _version_notes(manifest: Mapping[str, Any]) -> list[str]:
 
 def _run_child(folder: Path, data: Path, out: Path) -> str | None:
     """Repeat the run in a fresh process. Returns an error message, or None if it succeeded."""
-    package = str(Path(basis.__file__).resolve().parents[1])
-    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    command = [
-        sys.executable,
-        "-m",
-        "basis.results.replay",
-        "--child",
-        str(folder),
-        "--data",
-        str(data),
-        "--out",
-        str(out),
-    ]
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}, capture_output=True, text=True, check=False
-    )
-    if done.returncode == 0:
+    named = {"--child": folder, "--data": data, "--out": out}
+    arguments = [text for name, path in named.items() for text in (name, str(path.absolute()))]
+    with start_python(
+        "-m", __name__, *arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=out.parent
+    ) as child:
+        assert child.stderr is not None
+        said = child.stderr.read().strip()
+        code = child.wait()
+    if code == 0:
         return None
-    lines = done.stderr.strip().splitlines()
-    return done.stderr.strip() if done.returncode == 2 else (lines[-1] if lines else f"exit code {done.returncode}")
+    lines = said.splitlines()
+    return said if code == 2 else (lines[-1] if lines else f"exit code {code}")
 
 
 def _child(arguments: list[str]) -> int:
     """Main function of the fresh process."""
+    end_with_parent()
     parser = argparse.ArgumentParser(description="Repeat the run of a folder.")
     for name in ("--child", "--data", "--out"):
         parser.add_argument(name, required=True, type=Path)
     given = parser.parse_args(arguments)
     try:
         # events hold the id of the run, so the repeated run keeps it
-        run_id = Run.from_folder(given.child).run_id
-        Run.from_recording(rerun(given.child, given.data), run_id).save(given.out)
+        original = Run.from_folder(given.child)
+        Run.from_recording(rerun(original.files, given.data), original.run_id).save(given.out)
     except BasisError as error:
         print(error, file=sys.stderr)
         return 2

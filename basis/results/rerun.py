@@ -7,11 +7,10 @@ from basis.engine.recording import Recording
 from basis.engine.simulation import simulate
 from basis.errors import InputError
 from basis.market import DataProvider
-from basis.results.folder import CONFIG, MANIFEST, read_json
-from basis.results.manifest import read_checkpoint
+from basis.results.opened import RunFiles
 
 
-def data_folder(folder: Path, data: str | Path | None = None) -> Path:
+def data_folder(files: RunFiles, data: str | Path | None = None) -> Path:
     """Data folder of a run: the one given, or the one that the manifest names.
 
     Raises
@@ -19,7 +18,7 @@ def data_folder(folder: Path, data: str | Path | None = None) -> Path:
     InputError
         If the data folder is missing, or if the run cannot be repeated from its folder.
     """
-    manifest = read_json(folder / MANIFEST)
+    folder, manifest = files.path, files.manifest
     if manifest["strategy"] is not None:
         raise InputError(
             f"{folder} was run with your own strategy ({manifest['strategy']}), which is not in the folder: it "
@@ -41,7 +40,7 @@ def data_folder(folder: Path, data: str | Path | None = None) -> Path:
     return found
 
 
-def rerun(folder: Path, data: str | Path | None = None) -> Recording:
+def rerun(files: RunFiles, data: str | Path | None = None) -> Recording:
     """Repeat the run of a folder in this process.
 
     Raises
@@ -49,15 +48,14 @@ def rerun(folder: Path, data: str | Path | None = None) -> Recording:
     InputError
         If the configuration, the data or the checkpoint cannot be used any more.
     """
-    where = data_folder(folder, data)
-    manifest = read_json(folder / MANIFEST)
-    config = load_config(folder / CONFIG, environ={})
-    resumed = manifest["resumed"]
+    where, manifest = data_folder(files, data), files.manifest
+    # the configuration is complete: environment variables of the reader must not change it
+    config = load_config(files.config(), environ={})
     return simulate(
         config,
         DataProvider(where, config),
         start=manifest["window"]["start"],
         end=manifest["window"]["end"],
         positions=manifest["positions"],
-        resume=read_checkpoint(folder / resumed["file"]) if resumed else None,
+        resume=files.checkpoint(),
     )

@@ -4,7 +4,6 @@ May import the engine and what is below it. `basis.reports.result.Result` is a r
 """
 
 import functools
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,21 +14,21 @@ from basis.errors import InputError, checked_call
 from basis.results import measures
 from basis.results.doubts import gas_warning
 from basis.results.folder import (
+    CHECKPOINT,
     CONFIG,
     MANIFEST,
     SUMMARY,
-    SUMMARY_KEYS,
     TABLES,
-    check_run_folder,
     check_target,
-    read_json,
+    own_hash,
     write_json,
     write_whole,
 )
+from basis.results.opened import RunFiles
 from basis.results.table import Table
 
 if TYPE_CHECKING:
-    from basis.components.run_state import Checkpoint
+    from basis.components.checkpoints import Checkpoint
     from basis.config import Config
     from basis.engine.recording import Recording
     from basis.results.reasons import Reasons
@@ -60,9 +59,17 @@ class Run:
         Raises
         ------
         InputError
-            If the folder is not a run folder; the message names what is missing.
+            If the folder is not a run folder, or a file of it is damaged; the message names it.
         """
-        return cls(None, check_run_folder(path))
+        files = RunFiles(path)
+        run = cls(None, files.path)
+        run.files = files
+        return run
+
+    @functools.cached_property
+    def files(self) -> RunFiles:
+        """The files of the folder that the run was opened from, as they were when it was."""
+        return RunFiles(self.folder)
 
     def __getstate__(self) -> dict[str, Any]:
         """A pickled run is its folder, or all its tables and headline numbers. The recording is left out."""
@@ -88,7 +95,7 @@ class Run:
     @functools.cached_property
     def manifest(self) -> dict[str, Any]:
         if self._recording is None:
-            return read_json(self.folder / MANIFEST, "run_id", "notes", "coverage", "resumed")
+            return self.files.manifest
         from basis.results.manifest import make_manifest
 
         return make_manifest(self._recording, self.run_id, {})
@@ -100,7 +107,7 @@ class Run:
         from basis.config import load_config
 
         # the configuration of the folder is complete: environment variables of the reader must not change it
-        return load_config(self.folder / CONFIG, environ={})
+        return load_config(self.files.config(), environ={})
 
     @property
     def folder(self) -> Path:
@@ -131,9 +138,20 @@ class Run:
         return [*self.run_warnings, *self.data_notes]
 
     @property
+    def changes(self) -> list[str]:
+        """Whether the folder that the run was opened from is still what the run wrote: empty, or one sentence."""
+        if self._folder is None or not self.files.changed:
+            return []
+        names = ", ".join(self.files.changed)
+        earlier = "" if "sha256" in self.manifest else ", or an earlier version wrote it"
+        again = "These numbers are not known to be those of the run: replay it, or run it again."
+        return [f"The run folder was changed after the run ({names}){earlier}. {again}"]
+
+    @property
     def run_warnings(self) -> list[str]:
         """Warnings about the run and its data: a stop, liquidations, alerts, requests not met, improbable data."""
         found = [f"The run stopped itself: {self.cause}"] if self.status == "stopped" else []
+        found += self.changes
         if self.summary["liquidations"]:
             found.append(_count(self.summary["liquidations"], "liquidation"))
         if self.summary["alerts"]["critical"]:
@@ -197,7 +215,7 @@ class Run:
     def _make_table(self, name: str) -> Table:
         """Read a table from the folder, or make it from the recording."""
         if self._recording is None:
-            return Table.read(self.folder / f"{name}.parquet")
+            return self.files.table(name)
         from basis.results import events, tables
         from basis.results.reasons import with_triggers
 
@@ -223,7 +241,7 @@ class Run:
 
     def _make_summary(self) -> dict[str, Any]:
         if self._recording is None:
-            return read_json(self.folder / SUMMARY, *SUMMARY_KEYS)
+            return self.files.summary
         from basis.results.summary import make_summary
 
         return make_summary(self._rows, self.run_id, {name: self.table(name) for name in ("equity", "risk", "events")})
@@ -264,7 +282,7 @@ class Run:
     def _repeated(self) -> "Recording":
         from basis.results.rerun import rerun
 
-        return rerun(self.folder)
+        return rerun(self.files)
 
     def save(self, path: str | Path, force: bool = False) -> Path:
         """Write the run folder `path` without a report. The folder appears complete or not at all.
@@ -290,24 +308,25 @@ class Run:
 
     def _copy_files(self, target: Path) -> None:
         """Copy the files of the folder that the run was opened from."""
-        names = [*(f"{table}.parquet" for table in TABLES), SUMMARY, MANIFEST, CONFIG]
-        if self.manifest["resumed"]:
-            names.append(self.manifest["resumed"]["file"])
-        for name in names:
-            shutil.copy2(self.folder / name, target / name)
+        for name in self.files.names:
+            (target / name).write_bytes(self.files.read(name))
 
     def _write_files(self, target: Path) -> None:
         """Write the files of a run in memory."""
-        from basis.results.manifest import CHECKPOINT_FILE, sha256_of_file, write_checkpoint
+        from basis.results.manifest import sha256_of_file
 
         for name in TABLES:
             self.table(name).write(target / f"{name}.parquet")
-        (target / CONFIG).write_text(self.config.to_yaml(), encoding="utf-8")
+        (target / CONFIG).write_bytes(self.config.to_yaml().encode())
         write_json(target / SUMMARY, self.summary)
         if self._resumed is not None:
-            write_checkpoint(target / CHECKPOINT_FILE, self._resumed)
-        hashes = {f"{name}.parquet": sha256_of_file(target / f"{name}.parquet") for name in TABLES}
-        write_json(target / MANIFEST, {**self.manifest, "tables": hashes})
+            from basis.results.checkpoint_file import write_checkpoint
+
+            write_checkpoint(target / CHECKPOINT, self._resumed)
+        hashes = {path.name: sha256_of_file(path) for path in target.iterdir()}
+        tables = {name: hashes.pop(name) for name in (f"{table}.parquet" for table in TABLES)}
+        manifest = {**self.manifest, "tables": tables, "files": dict(sorted(hashes.items()))}
+        write_json(target / MANIFEST, {**manifest, "sha256": own_hash(manifest)})
 
 
 def _count(number: int, what: str) -> str:

@@ -1,4 +1,4 @@
-"""A table of a run: named numpy columns with units, to and from parquet and frames. Imports numpy and `basis.errors`.
+"""A table of a run: named numpy columns with units, to and from parquet and frames. Imports numpy and the leaves.
 
 pyarrow, pandas and polars are imported on use. Columns are handed to pyarrow as buffers, because its own conversion
 from numpy imports pandas, which a run from the command line does not need.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from basis.errors import InputError
+from basis.files import Unreadable, open_parquet, read_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Columns of instants: datetime64[us], UTC.
 STAMPS = ("timestamp", "effective_at")
+#: Types of a column in a file.
+_KINDS = ("double", "int64", "int8", "string", "timestamp[us, tz=UTC]")
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,9 @@ class Table:
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
     def __getitem__(self, column: str) -> np.ndarray:
-        values = self.columns[column]
+        values = self.columns.get(column)
+        if values is None:
+            raise InputError(f"The table {self.name} of the run has no column {column!r}.")
         return values.values() if isinstance(values, Text) else values
 
     def with_texts(self, column: str, values: Sequence[str]) -> "Table":
@@ -90,27 +95,26 @@ class Table:
         ]
         table = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
         texts = [name for name, values in self.columns.items() if isinstance(values, Text)]
-        pq.write_table(table, path, compression="zstd", use_dictionary=texts)  # pyright: ignore[reportArgumentType]
+        pq.write_table(table, path, compression="zstd", use_dictionary=texts, write_page_checksum=True)  # pyright: ignore
 
     @classmethod
-    def read(cls, path: Path) -> "Table":
-        """Read what `write` wrote.
+    def parse(cls, name: str, content: bytes) -> "Table":
+        """A table of the bytes that `write` wrote.
 
         Raises
         ------
-        InputError
-            If the file is missing or not parquet.
+        Unreadable
+            If they are no such table.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            table = pq.ParquetFile(path).read(use_threads=False)
-        except (OSError, pa.ArrowException) as error:
-            raise InputError(f"Cannot read {path}: {error}. Save the run again.") from error
-        units = {f.name: (f.metadata or {}).get(b"unit", b"").decode() for f in table.schema}
-        columns = {name: _from_arrow(table.column(name)) for name in table.schema.names}
-        return cls(path.stem, columns, units)
+        table = read_parquet(open_parquet(content))
+        names = table.schema.names
+        wrong = next((f.name for f in table.schema if not _is_known(f)), None)
+        if wrong is not None or len(set(names)) < len(names):
+            raise Unreadable(f"column {wrong} is of another type" if wrong is not None else "two columns have one name")
+        if any(column.null_count for column in table.columns):
+            raise Unreadable("a value is null")
+        units = {f.name: (f.metadata or {}).get(b"unit", b"").decode(errors="replace") for f in table.schema}
+        return cls(name, {name: _from_arrow(table.column(name)) for name in names}, units)
 
     # --- frames ----------------------------------------------------------------------------------------------------
 
@@ -169,6 +173,12 @@ def _to_arrow(values: Column) -> "pa.Array":
     dtype, kind = (np.int8, pa.int8()) if values.dtype == np.int8 else kinds[values.dtype.kind]
     data = np.ascontiguousarray(values, dtype=dtype)
     return pa.Array.from_buffers(kind, data.size, [None, pa.py_buffer(data.view(np.uint8))])
+
+
+def _is_known(field: "pa.Field") -> bool:
+    """Whether a column of a file is of a type that a table has, and instants are where they belong."""
+    kind = str(field.type)
+    return kind in _KINDS and (field.name in STAMPS) == kind.startswith("timestamp")
 
 
 def _from_arrow(column: Any) -> Column:

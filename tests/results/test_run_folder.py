@@ -143,6 +143,7 @@ def test_a_failure_of_the_last_rename_puts_the_old_folder_back(results, tmp_path
             raise OSError("no")
         rename(source, target)
 
+    monkeypatch.setattr(folder, "exchange", lambda *_: False)
     monkeypatch.setattr(folder.os, "rename", fail)
     with pytest.raises(InputError, match="Cannot write"):
         results["plain"].save(tmp_path / "run", force=True)

@@ -7,9 +7,13 @@ called with, and reads all of them anew for every type of argument. Here the par
 points are optimised whole, and LLVM alone binds an entry point whose sizes were left open to the sizes of a book.
 """
 
+import glob
 import inspect
+import pickle
+import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from llvmlite import binding, ir
@@ -17,7 +21,7 @@ from numba import _dynfunc, types
 from numba.core import compiler_lock, ir_utils, postproc
 from numba.core import ir as numba_ir
 from numba.core.analysis import compute_cfg_from_blocks
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
@@ -26,9 +30,43 @@ from numba.core.registry import cpu_target
 from numba.core.typed_passes import NativeLowering
 from numba.core.untyped_passes import LiteralUnroll
 
-from .cache import file_lock
+from basis.processes import remove
+
+from .cache import file_lock, read_whole, write_whole
 from .intrinsics import SIZE_FUNCTION
 from .turns import EndlessLoop, is_over, turns_of_thread
+
+
+class _CheckedFiles(IndexDataCacheFile):
+    """The files of one function: its overloads, and an index of them. Each is read only if it is whole.
+
+    The folder is named by all that kernels are made of, so that no stamp of a source file is asked for.
+    """
+
+    def _load_index(self) -> dict[Any, str]:
+        with suppress(Exception):
+            if (content := read_whole(Path(self._index_path))) is not None:
+                return pickle.loads(content)
+        return {}
+
+    def save(self, key: Any, data: Any) -> None:
+        # a name is never used for another overload: who has read an older index must not load that
+        stem = Path(self._index_path).stem
+        name = f"{stem}.{secrets.token_hex(8)}.nbc"
+        folder, index = Path(self._cache_path), {**self._load_index(), key: name}
+        write_whole(folder / name, self._dump((key, data)))
+        write_whole(Path(self._index_path), self._dump(index))
+        for path in folder.glob(f"{glob.escape(stem)}.*.nbc"):
+            if path.name not in index.values():
+                remove(path)
+
+    def load(self, key: Any) -> Any:
+        name = self._load_index().get(key)
+        content = None if name is None else read_whole(Path(self._cache_path) / name)
+        if content is None:
+            return None
+        kept, data = pickle.loads(content)
+        return data if kept == key else None
 
 
 class KernelCache(FunctionCache):
@@ -37,11 +75,14 @@ class KernelCache(FunctionCache):
     A damaged file is compiled again, and what cannot be written is not kept.
     """
 
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        self._cache_file = _CheckedFiles(self._cache_path, self._impl.filename_base, None)
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         with suppress(Exception):
             return super().load_overload(sig, target_context)
-        with file_lock("index"), suppress(OSError):
-            self.flush()
+        return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with file_lock("index"), suppress(OSError):
@@ -209,12 +250,12 @@ def own_code_compiler(is_own: Callable[[Any], bool], part: Callable[..., Any]) -
 def is_kept(kernel: Any, signature: Any) -> bool:
     """Whether the cache has a kernel for a signature."""
     cache = kernel._cache
+    if not isinstance(cache, KernelCache):
+        return False
     codegen = cpu_target.target_context.codegen()
     # Numba files it under the whole signature, or under its arguments where it was given no more.
-    keys = [cache._index_key(wanted, codegen) for wanted in (signature, signature.args)]
-    with suppress(Exception):
-        return not cache._cache_file._load_index().keys().isdisjoint(keys)
-    return False
+    keys = [cache._index_key(wanted, codegen) for wanted in (signature, getattr(signature, "args", signature))]
+    return not cache._cache_file._load_index().keys().isdisjoint(keys)
 
 
 def for_any_literal(part: Any) -> Any:

@@ -11,7 +11,6 @@ There are three ways, all with the same bits:
 import gc
 import hashlib
 import os
-import pathlib
 import subprocess
 import sys
 import warnings
@@ -22,6 +21,8 @@ from typing import Any
 import numba
 from numba import config, njit, typeof
 from numba.np.numpy_support import carray
+
+from basis.processes import start_python
 
 from . import cache, intrinsics, turns
 
@@ -58,8 +59,6 @@ MODE = _choose_mode()
 if MODE == DEFAULT:
     from . import internals
 
-#: The folder that holds the package.
-_ROOT = pathlib.Path(__file__).parents[3]
 #: No fastmath and no fused multiply-add: the bits are the same for any lane count and in plain Python.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 
@@ -161,10 +160,20 @@ def _collector_pauses() -> Iterator[None]:
 
 
 @contextmanager
-def _compiling(name: str) -> Iterator[None]:
-    """Only one process at a time compiles a function for a signature: the others wait, and load it."""
-    with cache.file_lock(name), _collector_pauses():
+def _compiling(name: str, is_kept: bool = False) -> Iterator[None]:
+    """Only one process at a time compiles a function for a signature: the others wait, and load it.
+
+    What the cache has is loaded without waiting for anybody.
+    """
+    with nullcontext() if is_kept else cache.file_lock(name), _collector_pauses():
         yield
+
+
+def _is_kept(function: Any, signature: Any) -> bool:
+    """Whether this process or the cache has a function for a signature, as far as that is known."""
+    if getattr(signature, "args", signature) in function.overloads:
+        return True
+    return MODE == DEFAULT and cache.CACHE is not None and internals.is_kept(function, signature)
 
 
 def compiled(function: Any, args: tuple) -> Any:
@@ -172,14 +181,14 @@ def compiled(function: Any, args: tuple) -> Any:
     if MODE == PLAIN:
         return function
     signature = tuple(typeof(a) for a in args)
-    with _compiling(_digest(function, signature)):
+    with _compiling(_digest(function, signature), _is_kept(function, signature)):
         return function.compile(signature)
 
 
 def address_of(function: Any, signature: Any) -> int:
     """Address of a function for compiled code, compiled (or loaded) for `signature`."""
     if signature.args not in function.overloads:
-        with _compiling(_digest(function, signature)):
+        with _compiling(_digest(function, signature), _is_kept(function, signature)):
             function.get_compile_result(signature)
     made = function.get_compile_result(signature)
     return made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
@@ -215,7 +224,7 @@ def bind_sizes(function: Any, signature: Any, sizes: Mapping[str, int]) -> Any:
     def make() -> Any:
         return internals.bind(_read(function, signature, machine), signature, sizes, name)
 
-    with _compiling(name):
+    with _compiling(name, cache.is_kept(name)):
         _bound.append(cache.load_or_make(name, make, internals.dump, internals.load))
         return _bound[-1].get_pointer_to_function(name)
 
@@ -251,7 +260,7 @@ def kept_callback(name: str, signature: Any, make: Callable[[], tuple[Callable, 
     def load(kept: tuple[Any, Any]) -> tuple[Any, Any]:
         return kept[0], internals.load(kept[1])
 
-    with _compiling(file):
+    with _compiling(file, cache.is_kept(file)):
         companion, library = cache.load_or_make(file, compile_it, dump, load)
         _bound.append(library)
         return library.get_pointer_to_function(file), companion
@@ -299,7 +308,7 @@ def callback(function: Callable, signature: Any, is_own: bool = False) -> int:
 def _read(function: Any, signature: Any, machine: str) -> Any:
     """What Numba makes of an open kernel, before it is optimised."""
     name = "read-" + _digest(function, signature, machine)
-    with cache.file_lock(name):
+    with _compiling(name, cache.is_kept(name)):
         return cache.load_or_make(name, lambda: internals.read(function, signature))
 
 
@@ -319,27 +328,20 @@ def compile_in_parallel(prepare: str, kernels: Mapping[str, Any], signature: Any
     if cache.CACHE is not None and MODE == DEFAULT and sys.executable and not getattr(sys, "frozen", False):
         missing = [name for name, made in kernels.items() if not internals.is_kept(made, signature)]
     module, _, function = prepare.rpartition(".")
-    roots = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))}
     spare = min(processors() - 1, len(missing))
     helpers = []
     try:
         for i in range(spare):
-            code = f"import {module} as kernels; kernels.{function}({missing[i::spare]})"
+            work = f"import {module} as kernels; kernels.{function}({missing[i::spare]})"
+            code = f"from basis.processes import end_with_parent; end_with_parent(); {work}"
             with suppress(OSError):
-                helpers.append(
-                    subprocess.Popen(
-                        # -P: modules in the working directory must not shadow others
-                        [sys.executable, "-P", "-c", code],
-                        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                    )
-                )  # fmt: skip
+                helpers.append(start_python("-c", code, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         yield
     finally:
         for helper in helpers:
             helper.terminate()
         for helper in helpers:
-            helper.wait()
+            helper.communicate()
 
 
 def processors() -> int:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from basis.files import Unreadable, open_parquet, read_bytes, read_parquet
 from basis.market.checks.finding import Array, Finding, count_of, runs_of, say, when
 from basis.market.checks.rules import Rows, check_rows
 from basis.market.quality_rules import ALSO, DAY_COLUMNS, MAIN
 from basis.market.sources.clock import DAY, HOUR, SECOND, modal_step
 from basis.market.sources.funding import intervals, on_grid
-from basis.market.sources.reader import UNIT_NS, as_floats, far_stamp
+from basis.market.sources.reader import as_floats, ticks
 from basis.series_kinds import FUNDING, GAS, LENDING, PERP, REWARDS, SIGNALS, SPOT, STAKING, kind_of
 
 if TYPE_CHECKING:
@@ -36,22 +37,23 @@ FUNDING_STEP = 8 * HOUR  # of a file with fewer than three settlements
 class File:
     """One file: its table, its stamps in ns (as in the file) and its columns as floats.
 
-    Raises what pyarrow or Python raise at bytes that are no table (`basis.market.sources.reader.DAMAGED`).
+    Raises
+    ------
+    Unreadable
+        Where its bytes are no table.
     """
 
     def __init__(self, name: str, path: Path) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         self.name, self.path = name, path
         self.folder = path.parent.name
         self.kind = kind_of(self.folder)
-        self.table: pa.Table = pq.ParquetFile(path).read(use_threads=False)
-        self.table.validate(full=True)
+        self.table: pa.Table = read_parquet(open_parquet(read_bytes(path, follow_links=True)))
         self.columns = tuple(self.table.column_names)
         twice = [column for column, count in Counter(self.columns).items() if count > 1]
         if twice:
-            raise ValueError(f"two columns are named {twice[0]}")
+            raise Unreadable(f"two columns are named {twice[0]}")
         self.key = (
             "timestamp" if "timestamp" in self.columns else next((c for c in DAY_COLUMNS if c in self.columns), None)
         )
@@ -89,28 +91,6 @@ class File:
         """A finding for the rows given by index."""
         first = when(self.stamps[rows].min()) if rows.size and self.stamps.size == self.table.num_rows else None
         return Finding(self.name, kind, first, int(rows.size), message)
-
-
-def ticks(column: pa.ChunkedArray) -> tuple[Array, str]:
-    """Stamps or days in ns since the epoch, nulls left out; and what is wrong where one is of no market's time."""
-    import pyarrow as pa
-
-    kind = column.type
-    if pa.types.is_timestamp(kind):
-        unit, raw = kind.unit, column.drop_null().cast(pa.int64())
-    elif pa.types.is_date32(kind):
-        unit, raw = "s", column.drop_null().cast(pa.int32()).cast(pa.int64())
-    elif pa.types.is_date64(kind):
-        unit, raw = "ms", column.drop_null().cast(pa.int64())
-    else:
-        return np.empty(0, np.int64), ""
-    counts = np.concatenate(
-        [np.asarray(c.to_numpy(zero_copy_only=False), np.int64) for c in raw.chunks] or [np.empty(0, np.int64)]
-    )
-    if pa.types.is_date32(kind):
-        counts = counts * (DAY // SECOND)
-    far = far_stamp(counts, unit)
-    return (np.empty(0, np.int64), far[1]) if far else (counts * UNIT_NS[unit], "")
 
 
 def check_file(file: File) -> Iterator[Finding]:

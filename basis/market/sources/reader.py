@@ -1,4 +1,4 @@
-"""Parquet files of a data set → checked numpy arrays. Imports numpy, `basis.errors`; pyarrow only while reading.
+"""Parquet files of a data set → checked numpy arrays. Imports numpy and the leaves; pyarrow only while reading.
 
 `_stamps` is the one boundary where stamps of any unit become int64 nanoseconds UTC.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from basis.errors import DataError
+from basis.files import Unreadable, is_name, open_parquet, read_bytes, read_parquet
 from basis.market.sources.clock import DAY, SECOND, iso
 
 #: Most files read at once: more of them wait for the disk or for the interpreter.
@@ -26,8 +27,6 @@ _FIRST_SECOND, _LAST_SECOND = (
     int(np.datetime64(f"{year}-01-01", "s").astype(np.int64)) for year in (_FIRST_YEAR, _LAST_YEAR)
 )
 _UNIT_WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
-#: What reading a damaged file may raise: pyarrow's own errors and those of Python that it passes on.
-DAMAGED = (OSError, ValueError, TypeError, KeyError, IndexError, OverflowError, NotImplementedError, MemoryError)
 
 #: What a column must satisfy, and in words; columns not named only have to be finite.
 _POSITIVE = frozenset(
@@ -83,8 +82,14 @@ class DataFolder:
         self._tables: dict[tuple[str, ...], Table] = {}
 
     def has(self, path: str) -> bool:
-        """Whether the folder holds a file."""
-        return (self.root / path).is_file()
+        """Whether the folder holds a file.
+
+        Raises
+        ------
+        DataError
+            Where the path is not that of a file of a data set.
+        """
+        return _inside(self.root, path).is_file()
 
     def columns(self, path: str) -> tuple[str, ...]:
         """Names of the columns of a file.
@@ -94,13 +99,25 @@ class DataFolder:
         DataError
             Where it is no parquet file.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        return tuple(_parquet(self.root, path)[1].schema_arrow.names)
 
+    def stamps(self, path: str) -> tuple[int, np.ndarray]:
+        """Number of rows of a file, and the stamps or days of its first column of times: int64 ns UTC, sorted.
+
+        Raises
+        ------
+        DataError
+            Where it cannot be read.
+        """
+        _, file = _parquet(self.root, path)
+        names = [f.name for f in file.schema_arrow if str(f.type).startswith(("timestamp", "date"))]
+        if not names:
+            return file.metadata.num_rows, np.empty(0, np.int64)
         try:
-            return tuple(pq.read_schema(self.root / path).names)
-        except (pa.ArrowException, OSError) as error:
+            found, _ = ticks(read_parquet(file, names[:1]).column(0))
+        except Unreadable as error:
             raise _fault(self.root, path, f"cannot be read as parquet ({error}). Write the file again.") from error
+        return file.metadata.num_rows, np.sort(found)
 
     def fetch(self, wanted: Iterable[tuple[str, Sequence[str], Sequence[str], Sequence[str]]]) -> None:
         """Read several files (path, columns, optional, checked columns) at once, those not read yet."""
@@ -166,14 +183,30 @@ def _fault(root: Path, path: str, what: str) -> DataError:
     return DataError(f"{path}: {what} See `basis data check {root}`.")
 
 
+def _inside(root: Path, path: str) -> Path:
+    """A file of a data set: a folder and a name, so that nothing outside is ever read."""
+    folder, _, name = path.partition("/")
+    if not (is_name(folder) and is_name(name)):
+        raise DataError(f"{path} is no file of a data set. A file is named by its folder and its name, without a path.")
+    return root / folder / name
+
+
+def _parquet(root: Path, path: str) -> tuple[str, Any]:
+    """Hash of a file, and the file."""
+    place = _inside(root, path)
+    try:
+        content = read_bytes(place, follow_links=True)
+        return hashlib.sha256(content).hexdigest(), open_parquet(content)
+    except Unreadable as error:
+        raise _fault(root, path, f"cannot be read as parquet ({error}). Write the file again.") from error
+
+
 def _open(root: Path, path: str, columns: Sequence[str], optional: Sequence[str]) -> tuple[str, Any]:
     """Hash of a file, and its columns as they are; an optional one that is absent, or holds nulls only, is left out."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    content = (root / path).read_bytes()
+    digest, file = _parquet(root, path)
     try:
-        file = pq.ParquetFile(pa.BufferReader(content))
         schema = file.schema_arrow
         missing = [name for name in columns if name not in schema.names]
         if missing:
@@ -185,14 +218,9 @@ def _open(root: Path, path: str, columns: Sequence[str], optional: Sequence[str]
         filled = [
             n for n in dict.fromkeys(optional) if n in schema.names and not pa.types.is_null(schema.field(n).type)
         ]
-        read = file.read(columns=[*dict.fromkeys((*columns, *filled))], use_threads=False)
-        read.validate(full=True)
-    except (pa.ArrowException, *DAMAGED) as error:
-        if isinstance(error, DataError):
-            raise
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise _fault(root, path, f"cannot be read as parquet ({first}). Write the file again.") from error
-    return hashlib.sha256(content).hexdigest(), read
+        return digest, read_parquet(file, [*dict.fromkeys((*columns, *filled))])
+    except Unreadable as error:
+        raise _fault(root, path, f"cannot be read as parquet ({error}). Write the file again.") from error
 
 
 def _read(
@@ -232,6 +260,28 @@ def far_stamp(raw: np.ndarray, unit: str) -> tuple[int, str] | None:
             true = np.datetime_as_string(np.datetime64(second, "s"))
             return row, f"{text}. It looks like {word} read as {_UNIT_WORDS[unit]}: it would be {true}Z"
     return row, text
+
+
+def ticks(column: Any) -> tuple[np.ndarray, str]:
+    """Stamps or days in ns since the epoch, nulls left out; and what is wrong where one is of no market's time."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        unit, raw = kind.unit, column.drop_null().cast(pa.int64())
+    elif pa.types.is_date32(kind):
+        unit, raw = "s", column.drop_null().cast(pa.int32()).cast(pa.int64())
+    elif pa.types.is_date64(kind):
+        unit, raw = "ms", column.drop_null().cast(pa.int64())
+    else:
+        return np.empty(0, np.int64), ""
+    counts = np.concatenate(
+        [np.asarray(c.to_numpy(zero_copy_only=False), np.int64) for c in raw.chunks] or [np.empty(0, np.int64)]
+    )
+    if pa.types.is_date32(kind):
+        counts = counts * (DAY // SECOND)
+    far = far_stamp(counts, unit)
+    return (np.empty(0, np.int64), far[1]) if far else (counts * UNIT_NS[unit], "")
 
 
 def _stamps(root: Path, path: str, name: str, column: Any) -> np.ndarray:
