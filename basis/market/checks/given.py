@@ -32,6 +32,8 @@ _KNOWN = (
     "spot", "usd", "mark", "high", "low", "liquidity_index", "borrow_index", "oracle_rate", "gas_price_gwei",
     "funding_rate", "funding_cash",
 )  # fmt: skip
+#: May be 0 here, as in a market on which transactions are meant to be free.
+_FREE = ("gas_price_gwei",)
 #: Panels that passed, the last few: a sweep runs over the same one many times.
 _passed: OrderedDict[tuple[int, ...], tuple] = OrderedDict()
 _KEPT = 4
@@ -90,10 +92,11 @@ def _check_values(panel: Panel, name: str, values: Array) -> None:
         return
     _refuse(panel, name, values, np.isinf(values), "finite")
     kind, column = _LIMITED.get(measure, ("", ""))
+    free = values == 0.0 if measure in _FREE else np.zeros(values.shape, dtype=bool)
     for limited, allowed, fails in LIMITS.get(kind, ()):
         if limited == column:
             with np.errstate(invalid="ignore"):
-                _refuse(panel, name, values, fails(values) & ~np.isnan(values), allowed)
+                _refuse(panel, name, values, fails(values) & ~np.isnan(values) & ~free, allowed)
     high = panel.columns.get(f"high|{key}")
     if measure == "low" and high is not None and high.shape == values.shape:
         with np.errstate(invalid="ignore"):
