@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from basis.config.instruments import conversion_of
 from basis.config.layers import merge, overrides_from, put, resolve_like
 from basis.config.messages import explain
+from basis.config.strategy_settings import IDENTITY, SETTINGS
 from basis.config_files import config_file, config_files, read_yaml
 from basis.errors import ConfigError
 from basis.kernel.keys import QUOTE_ASSET, parse_key
@@ -72,7 +73,33 @@ def resolve_config(kind: Any, raw: dict[str, Any], changes: list[Change]) -> Any
         config = kind.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(explain(error, raw)) from None
+    _refuse_unread(config, changes)
     return _trimmed(config)
+
+
+def _refuse_unread(config: Any, changes: list[Change]) -> None:
+    """Refuse an override of a setting that the strategy does not read: it would change nothing.
+
+    The environment is left alone: one variable may be meant for several modes.
+
+    Raises
+    ------
+    ConfigError
+        Naming the setting, and what the strategy reads.
+    """
+    name = config.strategy.name
+    if name not in SETTINGS:
+        return
+    for path, value, any_case in changes:
+        if any_case or path[0] != "strategy":
+            continue
+        named = path[1:2] or (list(value) if isinstance(value, Mapping) else [])
+        for setting in named:
+            if setting not in (*SETTINGS[name], *IDENTITY):
+                raise ConfigError(
+                    f"strategy.{setting}: the strategy {name} of {config.mode} does not read it, so that nothing would "
+                    f"change. Leave it out; it reads {', '.join(SETTINGS[name])}."
+                )
 
 
 def _copied(value: Any) -> Any:

@@ -3,8 +3,9 @@
 May import pydantic, `basis.assets` and this package's leaf modules only.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -60,7 +61,7 @@ def settings_of(strategy: str | None) -> tuple[str, ...]:
 class RateRule(Model):
     """Entry and exit on a rate, with hysteresis: in above `enter`, out below `leave`."""
 
-    enabled: Boolean = Field(default=False, description="Whether the rule applies.")
+    enabled: Boolean = Field(default=False, description="Whether the rule applies; it does where both rates are given.")
     enter: Number | None = Field(default=None, description="Enter above this trailing mean rate, fraction per year.")
     leave: Number | None = Field(default=None, description="Leave below this trailing mean rate, fraction per year.")
     window: Duration | None = Field(default=None, description="Duration that the trailing mean covers.")
@@ -70,14 +71,22 @@ class RateRule(Model):
         "and gas of the initial capital. None: costs are not looked at.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _on_where_given(cls, values: Any) -> Any:
+        """A rule whose rates are given is on, where nothing else is said."""
+        if isinstance(values, Mapping) and "enabled" not in values and {"enter", "leave"} <= set(values):
+            return {**values, "enabled": True}
+        return values
+
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.enter is not None and self.leave is not None and self.leave >= self.enter:
+            refuse("leave", self.leave, f"must be < enter ({self.enter})")
         if self.enabled:
             for name in ("enter", "leave", "window"):
                 if not getattr(self, name) and getattr(self, name) != 0:
                     refuse(name, getattr(self, name), "must be set (and window > 0) where the rule is enabled")
-        if self.enter is not None and self.leave is not None and self.leave >= self.enter:
-            refuse("leave", self.leave, f"must be < enter ({self.enter})")
         return self
 
 

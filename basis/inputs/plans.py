@@ -101,6 +101,7 @@ class Strategy:
         `kernel.layout.state.POLICY`
     names : configuration → texts that `decide` reads as attributes of its view, such as the asset of its mode
     rate : configuration and market columns → (rows,) the annualised rate a rate rule watches; None where it has none
+    rate_is_of_legs : whether that is a rate of what is put to work, as funding of a notional is, and not of all equity
     signal : configuration and market columns → (signals, rows) a signal, whether it is trusted, and the distances of
         stop and take-profit; its perps then have both, and it is asked where either of the first two changes
     """
@@ -112,6 +113,7 @@ class Strategy:
     names: Callable[[Config], Mapping[str, str]] = usual_names
     rate: Callable[[Config, Mapping[str, np.ndarray]], np.ndarray] | None = None
     signal: Callable[[Config, Mapping[str, np.ndarray]], np.ndarray] | None = None
+    rate_is_of_legs: bool = False
 
 
 def asked_in_every_row(strategy: Strategy) -> Strategy:

@@ -152,4 +152,5 @@ def switching_cost(
         lost = share * lost + ether * columns[f"spot|{GAS_ASSET}"] / price / config.initial_capital
     else:
         lost = share * lost
-    return lost * (_YEAR / rule.holding_period)
+    # the rate has to pay for it: that of the legs is earned on a share of equity only
+    return lost / (share if strategy.rate_is_of_legs else 1.0) * (_YEAR / rule.holding_period)

@@ -20,7 +20,7 @@ from ..kernel.numba.jit import stage
 from .base import SETTLED, closes_now, dust_plan, required, sell_dust, wants_carry
 from .compiled import compiled
 from .levered_staking import is_unsafe
-from .spot_perp import fund, funding_rate, margin_of, pay_out
+from .spot_perp import WORTH_A_DEPOSIT, fund, funding_rate, is_paid_in, margin_of, pay_out
 from .staking import stake_plan
 
 #: What is off by less than so many times the gas of a transaction stays so.
@@ -29,8 +29,9 @@ WORTH_GAS = 10.0
 _GOES_ON = 0.5
 #: What rounding may hide of a target, relative.
 _ROUNDING = 1e-9
-#: Place of the memory for whether there has been a hedge; memory 0 is the rate rule's.
-_HEDGED = 1
+#: Places of the memory for whether there has been a hedge, and a deposit that is still to be put to work; memory 0 is
+#: the rate rule's.
+_HEDGED, _PAID_IN = 1, 2
 
 
 def _check_accounts(config: Config) -> None:
@@ -188,6 +189,7 @@ def has_moved(view, legs, target, critical, entering, levered):
     waits = rebalances and (legs.free + legs.idle) * legs.price > legs.tolerated
     out = levered and legs.holds_stake and (view.ltv > view.policy.high_ltv or view.ltv < view.policy.low_ltv)
     out = rebalances and (out or view.health_factor < view.policy.least_health)
+    waits = waits or (rebalances and is_paid_in(view, target, legs.less))
     acts = moved or legs.has_drifted or below or waits or out or target == 0.0 or entering or view.first
     return moved, acts
 
@@ -224,6 +226,17 @@ def even_out(view, act, legs):
 
 
 @stage
+def puts_in_deposit(view, legs, target):
+    """Whether the legs grow by a deposit, in its row or as the margin that it brings arrives."""
+    wanted = (target - legs.less) * legs.price
+    if is_paid_in(view, target, legs.less):
+        view.memory[_PAID_IN] = 1.0
+    elif wanted <= WORTH_A_DEPOSIT * view.equity:
+        view.memory[_PAID_IN] = 0.0
+    return view.memory[_PAID_IN] > 0.0 and (view.arrived or view.net_flow > 0.0)
+
+
+@stage
 def may_grow(view, legs, target, critical, shrinks, entering):
     """Whether the legs grow towards the target.
 
@@ -232,7 +245,7 @@ def may_grow(view, legs, target, critical, shrinks, entering):
     mends = shrinks and legs.has_drifted and legs.short < target and target < legs.long
     wanted = (target - legs.less) * legs.price
     goes_on = entering and wanted > _GOES_ON * legs.tolerated
-    worth = mends or wanted > legs.tolerated or view.first or goes_on
+    worth = mends or wanted > legs.tolerated or view.first or goes_on or puts_in_deposit(view, legs, target)
     return target > legs.less and not critical and (mends or not shrinks) and worth
 
 

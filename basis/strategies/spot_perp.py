@@ -18,7 +18,7 @@ from .compiled import compiled
 #: What rounding may hide of a target, relative.
 _ROUNDING = 1e-9
 #: A deposit that leaves the target off by more than this share of equity is put to work at once.
-_WORTH_A_DEPOSIT = 0.02
+WORTH_A_DEPOSIT = 0.02
 #: Place of the memory for the units that the legs are brought to; the others are the rate rule's and the hedge's.
 _AIM = 2
 
@@ -60,7 +60,7 @@ def size_target(view, carries):
 def is_paid_in(view, target, less):
     """Whether money came in that is worth putting to work: unlike a price it does not come back by itself."""
     off = (target - less) * view.price(view.asset)
-    return view.net_flow > 0.0 and off > min(view.policy.deviation, _WORTH_A_DEPOSIT) * view.equity
+    return view.net_flow > 0.0 and off > min(view.policy.deviation, WORTH_A_DEPOSIT) * view.equity
 
 
 @stage
@@ -177,4 +177,4 @@ def decide(view, act):
     pay_out(view, act, target)
 
 
-STRATEGY = Strategy("spot_perp", decide, _plans, _policy, rate=funding_rate)
+STRATEGY = Strategy("spot_perp", decide, _plans, _policy, rate=funding_rate, rate_is_of_legs=True)

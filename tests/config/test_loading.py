@@ -342,3 +342,27 @@ def test_a_section_without_content_means_its_defaults(tmp_path):
     assert load(path) == load()
     with pytest.raises(ConfigError, match=r"strategy\.spot_venue"):
         load(overrides={"strategy": None})
+
+
+def test_a_rate_rule_whose_rates_are_given_is_on():
+    rule = {"enter": 0.08, "leave": 0.03, "window": "7d"}
+    assert load_config("btc_basis", {"strategy.rate_rule": rule}, environ={}).strategy.rate_rule.enabled
+    off = load_config("btc_basis", {"strategy.rate_rule": {**rule, "enabled": False}}, environ={})
+    assert not off.strategy.rate_rule.enabled
+
+
+@pytest.mark.parametrize(
+    ("mode", "override"),
+    [
+        ("usdt_market_neutral", {"strategy.rebalance_depth": 0.2}),
+        ("btc_basis", {"strategy": {"target_ltv": 0.8}}),
+        ("pure_lending", {"strategy.margin_ratio_target": 0.4}),
+    ],
+)
+def test_a_setting_that_the_strategy_does_not_read_is_refused(mode, override):
+    with pytest.raises(ConfigError, match=r"does not read it, so that nothing would change"):
+        load_config(mode, override, environ={})
+
+
+def test_the_environment_may_name_a_setting_of_another_mode():
+    assert load_config("pure_lending", environ={"BASIS__STRATEGY__MARGIN_RATIO_TARGET": "0.4"}).mode == "pure_lending"

@@ -1,6 +1,8 @@
 """Gate of what a run aims at and what it tells of it: exits that take several rows, entries that are not wanted any
 more, prices by the sum of a row, decisions that something comes of, and transactions that no node takes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from test_gate_eth_leveraged import BOOK, QUIET, UP, WALLET, in_row_1, lever, le
 import basis
 from support.result_checks import events, held, reasons, slippage_rate
 from support.runs import settings
-from support.small_markets import market, steady
+from support.small_markets import deep, market, steady
 from support.staking_markets import ether
 
 PERP = "binance:Perp:BTCUSDT"
@@ -190,9 +192,9 @@ def test_slices_of_a_rebalance_pay_the_bucket_of_their_sum(driver):
     bought = bought[bought.row == bought.row.min()]
     assert len(bought) == 3
     sums = (bought.quantity * bought.reference_price).cumsum()
-    expected = np.select([sums <= 30_000.0, sums <= 60_000.0], [1e-4, 5e-4], 40e-4)
-    assert (bought.price / bought.reference_price - 1.0).to_numpy() == pytest.approx(expected, rel=1e-9)
-    assert set(np.round(expected, 6)) == {1e-4, 5e-4, 40e-4}
+    of_sum = np.select([sums <= 30_000.0, sums <= 60_000.0], [1e-4, 5e-4], 40e-4)
+    assert of_sum.tolist() == [1e-4, 5e-4, 40e-4]
+    assert bought.slippage.cumsum().to_numpy() == pytest.approx(of_sum * sums, rel=1e-9)
 
 
 # --- decisions that something comes of --------------------------------------------------------------------------------
@@ -233,3 +235,43 @@ def test_a_revert_is_no_fill_and_costs_the_whole_gas(driver):
     assert revert.gas == pytest.approx(UP, rel=1e-12)
     assert len(events(result, "fill")) == 0
     assert len(events(result, "order")) == len(events(result, "reject")) == 1
+
+
+# --- (7) slices, and exits that the thinner market holds up -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("impact", [0.0, 1.0])
+def test_slices_of_a_row_pay_what_their_sum_pays(driver, impact):
+    """Spot for one hedge venue, or for three one after the other: the same units at the same venue cost the same."""
+    lost = []
+    for venues in ({"binance": 1.0}, {"binance": 0.4, "bybit": 0.3, "okx": 0.3}):
+        own = {
+            "initial_capital": 500_000.0, "strategy.hedge_allocation": venues, "execution.impact": impact,
+            "transfers.instant": True, "risk.limits": {},
+        }  # fmt: skip
+        panel = deep(market(steady(3)), 50.0)
+        names = [name.replace("volume", "volatility") for name in panel.columns if name.startswith("volume|")]
+        panel = replace(panel, columns={**panel.columns, **{name: np.full(3, 0.004) for name in names}})
+        result = basis.backtest("btc_basis", panel, overrides=own, driver=driver)
+        spot = events(result, "fill", row=0, instrument="binance:BaseToken:BTC")
+        lost.append(spot["slippage"].sum() / (spot["quantity"] * spot["reference_price"]).sum())
+    assert lost[1] == pytest.approx(lost[0], rel=1e-3)
+    assert lost[0] > 5e-4
+
+
+@pytest.mark.parametrize("volume", [2.0, 0.0])
+def test_an_exit_that_the_spot_market_holds_up_goes_on_until_it_is_done(driver, volume):
+    """The spot market is the thinner one; in an hour without volume the exit is refused, and waits."""
+    rows = 60
+    panel = deep(market(steady(rows), apr=np.r_[np.full(10, 0.1), np.full(rows - 10, -0.1)]), 1e6)
+    thin = np.r_[np.full(10, 1e6), np.full(3, volume), np.full(rows - 13, 2.0)]
+    panel = replace(panel, columns={**panel.columns, "volume|spot|BTC": thin})
+    rule = {"enabled": True, "enter": 0.05, "leave": 0.0, "window": "24h", "holding_period": None}
+    own = {"strategy.rate_rule": rule, "execution.participation": 0.1, "transfers.instant": True, "risk.limits": {}}
+    result = basis.backtest("btc_basis", panel, overrides=own, driver=driver)
+    coins = held(result, "binance:BaseToken:BTC").to_numpy()
+    assert coins[9] > 1.0
+    assert (np.diff(coins[10:]) <= 0.0).all()
+    assert coins[-1] == 0.0
+    if volume == 0.0:
+        assert "no volume left to take in this hour" in reasons(result)

@@ -9,7 +9,7 @@ import pytest
 import basis
 from basis.errors import ConfigError, DataError
 from basis.market import DataProvider
-from support.result_checks import reasons, same_tables, slippage_rate, term
+from support.result_checks import reasons, same_tables, slice_rate, slippage_rate, term
 from support.runs import settings
 from support.small_markets import VENUES, deep, market, steady, walk
 
@@ -35,9 +35,16 @@ def traded(request):
     return run
 
 
-def asset_of(deal):
-    """Asset of a fill's instrument, spot or perp."""
-    return deal.instrument.split(":")[2].removesuffix("USDT")
+def lost(deal, impact=0.0):
+    """Fraction of the price that a fill should lose: what the sum of its row does, less what slices before it have."""
+    kind = "spot" if ":BaseToken:" in deal.instrument else "perp"
+    asset = deal.instrument.split(":")[2].removesuffix("USDT")
+
+    def of_sum(units):
+        slip = slippage_rate(deal.venue, kind, units * deal.reference_price, asset)
+        return slip + (impact * deal.volatility * np.sqrt(units / deal.volume) if impact else 0.0)
+
+    return slice_rate(of_sum, deal.before, deal.units)
 
 
 def trades(result):
@@ -86,11 +93,8 @@ def test_impact_is_the_root_of_the_share_of_the_volume(traded, mode):
     deals = trades(result)
     assert len(deals) > 5
     for deal in deals.itertuples():
-        kind = "spot" if ":BaseToken:" in deal.instrument else "perp"
-        slip = slippage_rate(deal.venue, kind, (deal.before + deal.units) * deal.reference_price, asset_of(deal))
-        slip += 0.8 * deal.volatility * np.sqrt((deal.before + deal.units) / deal.volume)
         paid = np.sign(deal.quantity) * (deal.price / deal.reference_price - 1.0)
-        assert paid == pytest.approx(slip, rel=1e-9)
+        assert paid == pytest.approx(lost(deal, 0.8), rel=1e-9)
 
 
 def test_volatility_is_that_of_the_hour_that_ended(sample_data):
@@ -251,9 +255,8 @@ def test_a_resting_order_is_filled_where_the_market_went_beyond_it(traded, mode)
         if reached:
             assert deal.price == limit
         else:
-            kind = "spot" if spot else "perp"
-            slip = slippage_rate(deal.venue, kind, (deal.before + deal.units) * deal.reference_price, asset_of(deal))
-            assert deal.price == pytest.approx(deal.reference_price * (1.0 + np.sign(deal.quantity) * slip), rel=1e-12)
+            paid = 1.0 + np.sign(deal.quantity) * lost(deal)
+            assert deal.price == pytest.approx(deal.reference_price * paid, rel=1e-12)
         assert deal.slippage == pytest.approx(deal.quantity * (deal.price - deal.reference_price), rel=1e-9, abs=1e-9)
     assert makers
 

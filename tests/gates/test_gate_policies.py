@@ -88,6 +88,17 @@ def test_a_deposit_is_put_to_work_although_the_band_holds(driver, amount, trades
     assert share(result)[-1] == pytest.approx(SHARE if trades else SHARE / (1.0 + amount / 100_000.0), rel=1e-4)
 
 
+@pytest.mark.parametrize("mode", ["usdt_market_neutral_no_leverage", "usdt_market_neutral"])
+def test_a_deposit_is_put_to_work_in_hedged_staking_too(driver, mode):
+    panel = hedged(steady(60, 3_000.0), rate=0.0, staking=0.0)
+    result = carry(driver, panel, {"flows": flows(panel, (30, 10_000.0)), "risk.limits": {}}, mode)
+    short = -sum(held(result, f"{venue}:Perp:ETHUSDT") for venue in ("binance", "bybit", "okx")).to_numpy()
+    worth = short * 3_000.0 / result.equity["equity"].to_numpy()
+    assert worth[29] == pytest.approx(0.6, abs=0.01)
+    assert short[-1] == pytest.approx(1.1 * short[29], rel=0.02)
+    assert worth[-1] > 0.58
+
+
 # --- rate rules ------------------------------------------------------------------------------------------------------
 
 NEVER_PAYS = {"enabled": True, "enter": -9.0, "leave": -10.0, "window": "24h", "holding_period": "365d"}
@@ -121,7 +132,8 @@ def test_what_a_rate_rule_counts_is_what_a_round_trip_costs(driver, mode):
     result = carry(driver, panel, own, mode)
     paid = -sum(result.summary["attribution"][name] for name in COSTS)
     capital = result.summary["initial_equity"]
-    counted = cost_of_round_trip(result.config, panel)[0] * capital
+    # a year's funding at that rate, on the legs
+    counted = cost_of_round_trip(result.config, panel)[0] * capital * (SHARE if mode == "btc_basis" else 1.0)
     assert result.exposure["gross"].iloc[-1] < 1e-3 * capital
     assert counted == pytest.approx(paid, rel=0.15)
 
@@ -136,7 +148,20 @@ def test_the_cost_of_a_round_trip_is_that_of_the_dated_terms():
         cost += 2.0 * weight * notional * (fee + slippage_rate(venue, "perp", weight * notional))
     cost += 2.0 * notional * (term("binance", "spot_fee")["taker"] + slippage_rate("binance", "spot", notional))
     gas = 3 * config.venues["wallet"].gas_units["transfer"].at("2024-05-29").value * 20e-9 * 3_000.0
-    assert cost_of_round_trip(config, panel)[0] == pytest.approx((cost + gas) / 100_000.0, rel=1e-12)
+    assert cost_of_round_trip(config, panel)[0] == pytest.approx((cost + gas) / notional, rel=1e-12)
+
+
+@pytest.mark.parametrize("margin", [0.5, 2.0])
+def test_funding_at_the_counted_cost_breaks_even_over_the_holding_period(driver, margin):
+    """Thirty days of it pay for the way in and out, whatever share of equity the legs are."""
+    rule = {"enter": 0.0, "leave": 0.0 - 1e-9, "window": "24h", "holding_period": "30d"}
+    own = {"strategy.rate_rule": rule, "strategy.margin_ratio_target": margin, "risk.limits": {}, "close_at_end": True}
+    cost = cost_of_round_trip(settings("btc_basis", own), market(steady(4)))[0]
+    panel = market(steady(30 * 24 + 1), rate=cost / 365.0 / 3.0, apr=cost * (1.0 + 1e-6))
+    result = carry(driver, panel, own)
+    found = result.summary["attribution"]
+    assert found["funding_pnl"] > 50.0
+    assert -sum(found[name] for name in COSTS) == pytest.approx(found["funding_pnl"], rel=0.06)
 
 
 @pytest.mark.parametrize("days", [30.0, 90.0])

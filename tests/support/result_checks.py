@@ -116,6 +116,11 @@ def slippage_rate(venue, kind, notional, asset="BTC"):
     return next(bps for most, bps in buckets if most is None or notional <= most) * 1e-4
 
 
+def slice_rate(rate_of, before, units):
+    """Fraction of the price that a slice loses after others; `rate_of` gives that of a sum of units."""
+    return (rate_of(before + units) * (before + units) - (rate_of(before) * before if before else 0.0)) / units
+
+
 # --- files of a data set ---------------------------------------------------------------------------------------------
 
 

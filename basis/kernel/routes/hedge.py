@@ -202,6 +202,8 @@ def leave_hedge(run, t, lane, plan, target, step):
     capacity = remaining_capacity(run, t, lane, token)
     most = capacity + short - long
     most = most if most > 0.0 else 0.0
+    if short - target > most * (1.0 + NEGLIGIBLE):
+        run.state.cut_short[lane] = 1.0
     units = units_to_buy_back(run, t, lane, v, plan.market, target, most)
     j = 0
     if units > NEGLIGIBLE * short:
