@@ -355,7 +355,7 @@ def test_a_rate_rule_whose_rates_are_given_is_on():
     ("mode", "override"),
     [
         ("usdt_market_neutral", {"strategy.rebalance_depth": 0.2}),
-        ("btc_basis", {"strategy": {"target_ltv": 0.8}}),
+        ("btc_basis", {"strategy.target_ltv": 0.8}),
         ("pure_lending", {"strategy.margin_ratio_target": 0.4}),
     ],
 )
