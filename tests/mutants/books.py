@@ -30,7 +30,8 @@ HEDGE = {
 }
 LOAN = {"strategy.target_ltv": 0.8, "strategy.ltv_band": 0.03, "strategy.min_health_factor": 1.04}
 STAKED = {"strategy.lst": "weETH", "strategy.stake_route": "protocol", "strategy.dust_threshold": 40.0}
-LIMITS = {"risk.limits": {}, "rewards.enabled": False}
+# markets by hand may hold what no file could
+LIMITS = {"risk.limits": {}, "rewards.enabled": False, "data.checks": "off"}
 EXPLICIT = {
     "btc_basis": {**HEDGE, "strategy.margin_ratio_target": 0.5, "strategy.spot_venue": "binance"},
     "ml_directional": {**HEDGE, "strategy.margin_ratio_target": 0.6},
