@@ -31,7 +31,9 @@ def start_python(*arguments: str, **options: Any) -> "subprocess.Popen[str]":
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONSAFEPATH": "1"}
     # -P, too: a module of the working directory must not take the place of another
     command = [sys.executable, "-P", *arguments]
-    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(  # noqa: S603 - this interpreter, a module of this package, and no shell
+        command, env=environment, stdin=subprocess.PIPE, text=True, **options
+    )
 
 
 def end_with_parent() -> None:

@@ -95,6 +95,9 @@ def write_file(path: str | Path, content: str | Callable[[Path], None]) -> Path:
     target = as_path(path, "The file").absolute()
     if not target.name or target.is_dir():
         raise InputError(f"Cannot write {path}: it is a folder. Give the name of a file.")
+    if target.exists() and not target.is_file():
+        # a device or a pipe, in whose place the file would be put
+        raise InputError(f"Cannot write {path}: it is no regular file, and is not replaced.")
     partial = temporary_beside(target)
     try:
         with _make_parents(target), _remove_afterwards(partial):
