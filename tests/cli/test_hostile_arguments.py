@@ -20,7 +20,7 @@ CORPUS = Path(__file__).parents[1] / "fuzz" / "corpus.toml"
 #: A command that takes longer hangs.
 MOST_SECONDS = 30.0
 TEXTS = (
-    "", " ", "-", "--", "---", "-x", "--unknown", "--help", "-h", "x" * 256, "x" * 5_000, "y/" * 2_100 + "y",
+    "", " ", "-", "--", "---", "-x", "--unknown", "--help", "-h", "x" * 256, "x" * 5_000, "y/" * 2_100 + "y", "y/" * 1_980,
     "\x1b[2J\x1b]0;mine\x07", "\u202egnp.exe", "\udc80", "a\0b", "..", ".", "/", "~", "$(touch mine)", "a\nb", "%s%n",
     "{0.__class__}", "NaN", "-inf", "-0", "1e999", "9" * 5_000, "-1", "0x10", "1_000", "٣", "null", "true", "[", "{a: ",
     "*a", "!!python/object/apply:os.system [id]", "🦀", "2024-13-45", "0001-01-01", "9999-12-31T23:59:59Z",
@@ -30,7 +30,7 @@ TEXTS = (
 PLACES = (
     "data", "run", "other", "run/equity.parquet", "run/manifest.json", "run/x", "mine.yaml", "file", "file/x", "empty",
     "pipe", "link", "loop", "loop/x", "to_run", "to_data", "new", "new/a/b", "../run", "odd", "data/spot", "log.jsonl",
-    "/dev/full", "/dev/null/x", "/proc/self/mem", "/proc/self/fd/99",
+    "sur\udc80", "/dev/full", "/dev/null/x", "/proc/self/mem", "/proc/self/fd/99",
 )  # fmt: skip
 KEYS = (
     "initial_capital", "start", "end", "mode", "asset", "share_class", "strategy", "strategy.margin_ratio_target",
@@ -61,6 +61,12 @@ OPTIONS = {
     "": ("--version",),
 }  # fmt: skip
 FLAGS = ("--force", "-q", "--version")
+#: What the environment may hold: name, values.
+ENVIRONMENT = (
+    ("COLUMNS", ("0", "-1", "x", "1", "99999")), ("BASIS_ENVIRONMENT", ("dev", "x", "\x1b[2J", "..")),
+    ("BASIS__STRATEGY__REBALANCE", VALUES), ("BASIS__X", ("1",)), ("BASIS__", ("1",)), ("BASIS____A", ("1",)),
+    ("BASIS__DATA__SOURCES", VALUES), ("BASIS_DATA_DIR", PLACES), ("BASIS_DEBUG", ("0", "")),
+)  # fmt: skip
 #: How often a command is drawn; the sample is two years of market, which take long to write.
 WEIGHTS = (12, 2, 3, 4, 4, 1, 3, 4, 0.1, 1, 1)
 
@@ -102,7 +108,13 @@ def furnish(here, saved_run, small_data):
     (here / "log.jsonl").write_text('{"seq": 1}\n')
     (here / "mine.yaml").write_text("mode: btc_basis\ninitial_capital: 50000\n")
     os.mkfifo(here / "pipe")
-    for name, target in {"link": "nowhere", "loop": "loop", "to_run": "run", "to_data": "data"}.items():
+    for name, target in {
+        "link": "nowhere",
+        "loop": "loop",
+        "to_run": "run",
+        "to_data": "data",
+        "sur\udc80": "data",
+    }.items():
         (here / name).symlink_to(target)
 
 
@@ -175,14 +187,19 @@ def assert_clean(basis, arguments, here):
     return done
 
 
-def test_any_command_line_is_a_result_or_a_message(basis, world, saved_run, small_data):
+def test_any_command_line_is_a_result_or_a_message(basis, world, saved_run, small_data, monkeypatch):
     counts = dict.fromkeys((0, 1, 2, 3), 0)
     for chance in trials(60):
         arguments = drawn(chance)
+        name, values = chance.choice(ENVIRONMENT)
+        given = {name: chance.choice(values)} if chance.random() < 0.15 else {}
         try:
-            counts[assert_clean(basis, arguments, world).code] += 1
+            with monkeypatch.context() as environment:
+                for name, value in given.items():
+                    environment.setenv(name, value)
+                counts[assert_clean(basis, arguments, world).code] += 1
         except BaseException as error:
-            error.add_note(f"the command line: {arguments}")
+            error.add_note(f"the command line: {arguments} {given}")
             raise
         if arguments[:1] not in (["explain"], ["modes"], ["compare"]):
             furnish(world, saved_run, small_data)
