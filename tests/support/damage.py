@@ -16,8 +16,8 @@ from typing import Any
 
 #: What may stand where something else is expected.
 STRANGERS = (
-    None, True, -1, 0, 2**70, 1e308, "", "x" * 5_000, "../../etc/passwd", "\x1b[2J\u202e", "\ud800", [], {}, [[]], {"a": None},
-    "2024-13-45", "NaN", -0.0,
+    None, True, -1, 0, 2**70, 1e308, "", "x" * 5_000, "../../etc/passwd", "\x1b[2J\u202e", "\ud800", [], {}, [[]],
+    {"a": None}, "2024-13-45", "NaN", -0.0,
 )  # fmt: skip
 
 
