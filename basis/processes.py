@@ -69,6 +69,7 @@ def sweep(folder: Path, name: str | None = None) -> None:
                 found is None
                 or name not in (None, found["name"])
                 or found["host"] != _host()
+                or not _is_own(path)
                 or _is_alive(int(found["process"]))
             ):
                 continue
@@ -132,6 +133,13 @@ def _host() -> str:
     with suppress(OSError):
         numbers = os.readlink("/proc/self/ns/pid")
     return hashlib.sha256(f"{platform.node()} {numbers}".encode()).hexdigest()[:8]
+
+
+def _is_own(path: Path) -> bool:
+    """Whether this user made a path. What another put into a shared folder is left, and its removal not waited for."""
+    with suppress(OSError):
+        return not hasattr(os, "getuid") or path.lstat().st_uid == os.getuid()
+    return False
 
 
 def _is_alive(process: int) -> bool:
