@@ -21,7 +21,10 @@ def test_planted():
 
 
 @pytest.fixture
-def plant(tmp_path):
+def plant(tmp_path, monkeypatch):
+    # a conftest of the temporary folder is none of ours
+    monkeypatch.setenv("PYTEST_ADDOPTS", f"--confcutdir={tmp_path}")
+
     def make(harm):
         path = tmp_path / "test_planted.py"
         path.write_text(PLANTED.format(harm=harm))
