@@ -44,7 +44,8 @@ def changed(raw, chance):
         parent, key = chance.choice(spots)
         old, kind = parent[key], chance.randrange(6)
         if isinstance(old, int | float) and not isinstance(old, bool) and kind < 3:
-            parent[key] = chance.choice((-old, old * 10.0, old / 10.0, old * 1e6, old + 1, *NUMBERS))
+            near = (-old, old * 10.0, old / 10.0, old * 1.1, old * 1e6, old / 1e6, old + 1, old - 1)
+            parent[key] = chance.choice(near if kind else NUMBERS)
         elif kind == 3 and isinstance(parent, dict):
             del parent[key]
         elif kind == 4:
