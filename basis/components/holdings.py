@@ -40,7 +40,9 @@ def starting_holdings(config: Config, positions: Mapping[str, float] | None) -> 
         except (TypeError, ValueError, OverflowError):
             value = np.nan
         if not np.isfinite(value) or (value < 0.0 and key.type != "Perp"):
-            raise InputError(f"positions: {name!r} is {shown(amount)}; it must be finite, and only a perp may be below 0.")
+            raise InputError(
+                f"positions: {name!r} is {shown(amount)}; it must be finite, and only a perp may be below 0."
+            )
         out[f"{key}|cost" if measure else str(key)] = value
     for name, quantity in list(out.items()):
         key = parse_key(name.partition("|")[0])

@@ -137,14 +137,14 @@ def value_of(option, chance):
         return chance.choice(("btc_basis", "pure_lending", "mine.yaml"))
     if option == "--seed":
         return chance.choice(("-1", "x", "1e3", "9" * 40))
-    return chance.choice(PLACES)
+    return chance.choice(PLACES if option != "--data" or chance.random() < 0.4 else ("data", "to_data", "sur\udc80"))
 
 
 def drawn(chance):
     """A command line."""
     command = chance.choices(tuple(OPTIONS), WEIGHTS)[0]
     first = {
-        "backtest": ("btc_basis", "btc_basis", "pure_lending", "mine.yaml", *list_modes()),
+        "backtest": ("btc_basis", "btc_basis", "pure_lending", "mine.yaml", chance.choice(tuple(list_modes()))),
         "replay": ("run", "other"), "report": ("run",), "explain": ("run",), "compare": ("run", "other"),
         "data list": ("data", "odd"), "data check": ("data", "odd"), "data sample": ("new", "file", "data"),
     }.get(command, ())  # fmt: skip
@@ -153,7 +153,7 @@ def drawn(chance):
         words += chance.choices(("2024-05-05 02:00", "2024-05-06", *TEXTS), k=chance.randrange(3))
     if command == "compare":
         words += [chance.choice(("other", "run", word(chance)))]
-    for option in chance.sample(OPTIONS[command], chance.randrange(len(OPTIONS[command]) + 1)):
+    for option in chance.sample(OPTIONS[command], chance.randrange(min(len(OPTIONS[command]), 3) + 1)):
         words += [option] if option in FLAGS else [option, value_of(option, chance)]
     if command == "backtest" and chance.random() < 0.8:
         words += WINDOW
