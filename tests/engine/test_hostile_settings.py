@@ -9,7 +9,7 @@ import pytest
 
 import basis
 from basis.config import list_modes, load_config
-from basis.errors import BasisError
+from basis.errors import BasisError, ConfigError
 from support.damage import STRANGERS, trials
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::basis.errors.RunStoppedWarning")]
@@ -104,4 +104,21 @@ def test_any_settings_are_a_sound_run_or_one_error(sample_data):
         except BaseException as error:
             error.add_note(f"{mode} with {said}")
             raise
+    assert refused
+
+
+@pytest.mark.parametrize("mode", list_modes())
+def test_a_book_without_what_its_plan_names_is_refused(mode, sample_data):
+    """A debt or a token that the book lacks was another's place: other results, or the end of the process."""
+    raw, refused = load_config(mode, WINDOW, environ={}).to_dict(), 0
+    whole = raw["instrument_templates"]
+    for place, left_out in enumerate(whole):
+        config = load_config({**raw, "instrument_templates": whole[:place] + whole[place + 1 :]}, environ={})
+        try:
+            basis.backtest(config, sample_data)
+        except ConfigError as error:
+            refused += any(text in str(error) for text in ("Add what is missing", "start_venue"))
+        else:
+            # cash of the venues of perps is always there
+            assert left_out.endswith(":BaseToken:USDT")
     assert refused
