@@ -185,6 +185,14 @@ def use(folder, other, with_report, with_replay):
     return result
 
 
+def says_the_same(first, second):
+    """Whether two texts are one JSON: a space more or less is no change of the manifest, which has its own hash."""
+    try:
+        return json.loads(first) == json.loads(second)
+    except ValueError:
+        return False
+
+
 def test_damaged_folders_are_one_message_or_a_warning(saved, tmp_path):
     """Damage that its maker has hashed anew, too: then it may go unnoticed, but never ends in a traceback."""
     from basis.results.folder import own_hash
@@ -198,7 +206,7 @@ def test_damaged_folders_are_one_message_or_a_warning(saved, tmp_path):
         by_value = name.endswith(".json") and chance.random() < 0.7
         bad = changed_json(content, chance) if by_value else damaged(content, chance)
         (folder / name).write_bytes(bad)
-        is_same = bad == content or (name == "manifest.json" and by_value and json.loads(bad) == json.loads(content))
+        is_same = bad == content or (name == "manifest.json" and says_the_same(bad, content))
         hashed = chance.random() < 0.4 and name != "manifest.json"
         if hashed:
             manifest = json.loads((folder / "manifest.json").read_text())
