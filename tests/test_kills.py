@@ -86,7 +86,7 @@ def assert_whole(folder, whole):
 
 def test_kills_leave_nothing_half_written(seconds, tmp_path):
     whole, duration = seconds
-    for chance in trials(6):
+    for chance in trials(4):
         name = chance.choice(tuple(COMMANDS))
         folder, mark = tmp_path / "folder", secrets.token_hex(8)
         shutil.rmtree(folder, ignore_errors=True)

@@ -190,7 +190,7 @@ def assert_clean(basis, arguments, here):
 
 def test_any_command_line_is_a_result_or_a_message(basis, world, saved_run, small_data, monkeypatch):
     counts = dict.fromkeys((0, 1, 2, 3), 0)
-    for chance in trials(60):
+    for chance in trials(40):
         arguments = drawn(chance)
         name, values = chance.choice(ENVIRONMENT)
         given = {name: chance.choice(values)} if chance.random() < 0.15 else {}
