@@ -6,6 +6,7 @@ pip-audit is taken from PATH or from the environment, else installed into a temp
 package has a known fault; where nobody could be asked that is said, and the exit code is 2.
 """
 
+import json
 import shutil
 import subprocess
 import sys
@@ -44,21 +45,38 @@ def main() -> int:
                 return NOT_ASKED
             pins = ["--requirement", str(ROOT / "constraints.txt"), "--no-deps", "--disable-pip"]
             done = subprocess.run(
-                [str(place), "--progress-spinner=off", *pins], capture_output=True, text=True, timeout=PATIENCE
+                [str(place), "--progress-spinner=off", "--format=json", *pins],
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
             )
         except subprocess.TimeoutExpired:
             print(f"No answer within {PATIENCE} seconds: nothing is known.", file=sys.stderr)
             return NOT_ASKED
-    print(done.stdout, end="")
-    if done.returncode == 0:
-        print("No pinned package has a known fault.")
-        return CLEAN
-    if "Found " in done.stderr:
-        print(done.stderr, end="", file=sys.stderr)
-        return FAULTS
-    last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-    print(f"pip-audit could not ask its database (no network?): {last[:300]}", file=sys.stderr)
-    return NOT_ASKED
+    return report(done.stdout, done.stderr)
+
+
+def report(answer: str, error: str) -> int:
+    """Say what pip-audit has answered; a package that it could not ask about is not one without faults."""
+    try:
+        packages = json.loads(answer)["dependencies"]
+    except (ValueError, KeyError):
+        last = (error.strip().splitlines() or ["it said nothing"])[-1]
+        print(f"pip-audit could not ask its database (no network?): {last[:300]}", file=sys.stderr)
+        return NOT_ASKED
+    faults = [(each, fault) for each in packages for fault in each.get("vulns", ())]
+    for each, fault in faults:
+        mended = ", ".join(fault.get("fix_versions", ())) or "no version yet"
+        print(f"{each['name']} {each['version']}: {fault['id']}, mended in {mended}")
+    skipped = [each["name"] for each in packages if "skip_reason" in each]
+    asked = len(packages) - len(skipped)
+    print(f"{asked} of {len(packages)} pinned packages were asked about, {len(faults)} known faults.")
+    if skipped:
+        print(
+            f"The database did not know {len(skipped)}, such as {skipped[0]}: of them nothing is known.",
+            file=sys.stderr,
+        )
+    return FAULTS if faults else NOT_ASKED if skipped else CLEAN
 
 
 if __name__ == "__main__":

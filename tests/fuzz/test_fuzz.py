@@ -1,9 +1,11 @@
 """`make fuzz` finds what is planted, says how to repeat it, and draws from tests that are there."""
 
+import json
 import subprocess
 import sys
 
 import fuzz
+import known_faults
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -62,3 +64,17 @@ def test_what_is_planted_is_found_and_repeated(plant, tmp_path, harm, told):
 def test_where_nothing_is_wrong_nothing_is_said(plant, tmp_path):
     assert fuzz.run(plant("assert True"), "1", 0.2, tmp_path / "out") is None
     assert int((tmp_path / "out" / "trial").read_text()) > 5
+
+
+@pytest.mark.parametrize(
+    ("packages", "code"),
+    [
+        ([{"name": "x", "version": "1", "vulns": []}], known_faults.CLEAN),
+        ([{"name": "x", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": ["2"]}]}], known_faults.FAULTS),
+        # pip-audit itself ends with 0 where it could ask about nothing
+        ([{"name": "x", "skip_reason": "not found"}], known_faults.NOT_ASKED),
+    ],
+)
+def test_a_package_nobody_could_ask_about_is_not_clean(packages, code):
+    assert known_faults.report(json.dumps({"dependencies": packages}), "") == code
+    assert known_faults.report("", "no network") == known_faults.NOT_ASKED
