@@ -1,6 +1,11 @@
 # Every target makes its own environment first; `make` alone lists them.
 PYTHON ?= python3
+# another interpreter has an environment of its own: `make check PYTHON=python3.12` makes .venv-3.12
+ifeq ($(PYTHON),python3)
 VENV := .venv
+else
+VENV := .venv-$(or $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'),$(error PYTHON=$(PYTHON) does not run))
+endif
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
@@ -12,16 +17,17 @@ WORKERS ?= 2
 SEED ?= 1
 COUNT ?= 200
 MODULE ?=
+MINUTES ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup backtest check test golden mutants browser gates bench results picture notebooks lab docs stubs lint types format clean
+.PHONY: help setup backtest check test golden mutants fuzz audit browser gates bench results picture notebooks lab docs stubs lint types format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make backtest MODE=btc_basis DATA=data/sample [OUT=DIR] [ARGS='--set a.b=v']"
 
-setup: $(STAMP) ## make .venv with the package and the tools, at the pinned versions
+setup: $(STAMP) ## make .venv (.venv-3.12 with PYTHON=python3.12) with the package and the tools, at the pinned versions
 
 # uv is used where it is on PATH; pip where it is not, or where uv reaches no index.
 $(STAMP): pyproject.toml constraints.txt
@@ -48,6 +54,12 @@ golden: $(STAMP) ## compare the tables of 300 runs with tests/golden/golden.txt;
 
 mutants: $(STAMP) ## change the kernel in COUNT places, drawn by SEED; a check has to fail; MODULE=FILE for one file of it
 	$(BIN)/python tests/mutants/mutants.py --seed $(SEED) --count $(COUNT) $(if $(MODULE),--module $(MODULE)) $(ARGS)
+
+fuzz: $(STAMP) ## try hostile input of every kind for MINUTES, drawn by SEED; ARGS='--kind settings' for one kind
+	$(BIN)/python tests/fuzz/fuzz.py --seed $(SEED) --minutes $(MINUTES) $(ARGS)
+
+audit: $(STAMP) ## ask where the network allows it whether a pinned package has a known fault (pip-audit)
+	@$(BIN)/python tests/fuzz/known_faults.py
 
 browser: $(STAMP) ## install Debian's Chromium for the tests in a browser, where there is none and one may
 	@$(BIN)/python tests/support/browser.py
@@ -92,5 +104,5 @@ format: $(STAMP) ## put the code into shape
 	$(BIN)/ruff format .
 
 clean: ## remove the environment, caches and runs
-	rm -rf $(VENV) runs build dist htmlcov .pytest_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache .coverage*
+	rm -rf .venv .venv-* runs build dist htmlcov .pytest_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -31,7 +31,9 @@ def start_python(*arguments: str, **options: Any) -> "subprocess.Popen[str]":
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONSAFEPATH": "1"}
     # -P, too: a module of the working directory must not take the place of another
     command = [sys.executable, "-P", *arguments]
-    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(  # noqa: S603 - this interpreter, a module of this package, and no shell
+        command, env=environment, stdin=subprocess.PIPE, text=True, **options
+    )
 
 
 def end_with_parent() -> None:
@@ -67,6 +69,7 @@ def sweep(folder: Path, name: str | None = None) -> None:
                 found is None
                 or name not in (None, found["name"])
                 or found["host"] != _host()
+                or not _is_own(path)
                 or _is_alive(int(found["process"]))
             ):
                 continue
@@ -130,6 +133,13 @@ def _host() -> str:
     with suppress(OSError):
         numbers = os.readlink("/proc/self/ns/pid")
     return hashlib.sha256(f"{platform.node()} {numbers}".encode()).hexdigest()[:8]
+
+
+def _is_own(path: Path) -> bool:
+    """Whether this user made a path. What another put into a shared folder is left, and its removal not waited for."""
+    with suppress(OSError):
+        return not hasattr(os, "getuid") or path.lstat().st_uid == os.getuid()
+    return False
 
 
 def _is_alive(process: int) -> bool:

@@ -94,3 +94,17 @@ def test_version_has_one_source():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert "version" in project["project"]["dynamic"]
     assert project["tool"]["hatch"]["version"]["path"] == "basis/__init__.py"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_another_interpreter_has_its_own_environment():
+    """`make check PYTHON=python3.12` ran whatever interpreter had made `.venv`."""
+    version = "{}.{}".format(*sys.version_info)
+    done = subprocess.run(
+        ["make", "-n", "check", f"PYTHON={sys.executable}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert f".venv-{version}/bin/python -m pytest" in done.stdout
+    assert f"{sys.executable} -m venv .venv-{version}" in done.stdout
+    done = subprocess.run(["make", "-n", "check", "PYTHON=nosuch"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "PYTHON=nosuch does not run" in done.stderr

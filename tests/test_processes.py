@@ -75,6 +75,21 @@ def test_leftovers_of_dead_processes_are_swept(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == left | {"next.html"}
 
 
+@POSIX
+def test_leftovers_of_another_user_are_left(tmp_path, monkeypatch):
+    """Whoever may write to a shared folder made others walk through any tree, and take it for a folder of theirs."""
+    for ending in ("partial", "old"):
+        leftover(tmp_path / "run", ending).mkdir()
+    names = {path.name for path in tmp_path.iterdir()}
+    mine = os.getuid()
+    monkeypatch.setattr(processes.os, "getuid", lambda: mine + 1)
+    processes.sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == names
+    monkeypatch.undo()
+    processes.sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"run"}
+
+
 def test_what_was_moved_away_and_not_replaced_is_put_back(tmp_path):
     """A process that is killed between two renames has the only copy under the name of a leftover."""
     old = leftover(tmp_path / "run", "old")

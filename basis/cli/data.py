@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from basis.cli.terminal import tell
-from basis.errors import DataError, InputError
+from basis.errors import DataError, InputError, as_path
 from basis.processes import sweep, temporary_beside
 
 FINDINGS = 1
@@ -85,6 +85,7 @@ def sample(
 
     Two years of hours, made by a seeded generator: the same seed, the same files. A record of nothing.
     """
+    as_path(directory, "The folder")
     if directory.exists() and not directory.is_dir():
         raise InputError(f"{directory} is a file. Give a folder.")
     if directory.is_dir() and any(directory.iterdir()) and not force:

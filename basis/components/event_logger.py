@@ -117,6 +117,9 @@ class EventLogger:
         InputError
             Where the file cannot be written.
         """
+        if self.path is not None and self.path.exists() and not self.path.is_file():
+            # to open a pipe is to wait for somebody who reads it
+            raise InputError(f"Cannot write the event log {self.path}: it is no regular file.")
         self._append([], "w")
 
     def collect(self) -> None:

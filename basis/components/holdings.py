@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..config import Config
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError, InputError, shown
 from ..kernel.keys import parse_key
 
 
@@ -37,10 +37,12 @@ def starting_holdings(config: Config, positions: Mapping[str, float] | None) -> 
             raise InputError(f"positions: {name!r} is not known; write <key> for a quantity or <perp key>|cost.")
         try:
             value = float(amount)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             value = np.nan
         if not np.isfinite(value) or (value < 0.0 and key.type != "Perp"):
-            raise InputError(f"positions: {name!r} is {amount!r}; it must be finite, and only a perp may be below 0.")
+            raise InputError(
+                f"positions: {name!r} is {shown(amount)}; it must be finite, and only a perp may be below 0."
+            )
         out[f"{key}|cost" if measure else str(key)] = value
     for name, quantity in list(out.items()):
         key = parse_key(name.partition("|")[0])

@@ -35,9 +35,9 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-def nearest(name: object, options: Iterable[str]) -> str | None:
+def nearest(name: object, options: Iterable[object]) -> str | None:
     """The option whose spelling is closest to ``name`` (case aside), or None where none is near."""
-    by_lower = {option.lower(): option for option in options}
+    by_lower = {option.lower(): option for option in map(str, options)}
     match = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=_NEAR)
     return by_lower[match[0]] if match else None
 

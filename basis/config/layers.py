@@ -58,8 +58,9 @@ def put(raw: dict[str, Any], path: list[str], value: Any, any_case: bool = False
     """
     if any_case:
         path = _spelled(raw, path)
-    if path[0] == "venues" and len(path) > 2 and path[1] not in raw.get("venues", {}):
-        raise ConfigError(f"Unknown venue {'.'.join(path[:2])}." + propose(path[1], raw.get("venues", {})))
+    venues = raw.get("venues")
+    if path[0] == "venues" and len(path) > 2 and isinstance(venues, Mapping) and path[1] not in venues:
+        raise ConfigError(f"Unknown venue {'.'.join(path[:2])}." + propose(path[1], venues))
     _put(raw, path, 0, value)
 
 
@@ -98,7 +99,7 @@ def _spelled(raw: Any, path: list[str]) -> list[str]:
 def propose(given: str, allowed: Any) -> str:
     """End of a message: the nearest name, and all that are allowed."""
     near = nearest(given, allowed)
-    return (f" Did you mean {near}?" if near else "") + f" Allowed: {', '.join(allowed)}."
+    return (f" Did you mean {near}?" if near else "") + f" Allowed: {', '.join(map(str, allowed))}."
 
 
 def resolve_like(venues: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ May import this package's modules only.
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,9 @@ def _read(x: Any) -> dict[str, Any]:
     if isinstance(x, Mapping):
         raw = dict(x)
     elif isinstance(x, (str, Path)):
-        path = as_path(x, "The configuration").expanduser()
+        path = as_path(x, "The configuration")
+        with suppress(RuntimeError):  # ~name of a user that there is not
+            path = path.expanduser()
         if not path.is_file():
             if isinstance(x, str) and path.suffix not in (".yaml", ".yml") and path.name == x:
                 raise ConfigError(f"Unknown mode: {x}." + propose(x, modes) + " Or give the path of a YAML file.")
@@ -96,9 +99,9 @@ def _read(x: Any) -> dict[str, Any]:
 
 def _with_identity(raw: dict[str, Any], modes: Mapping[str, Path]) -> dict[str, Any]:
     """A configuration that stands alone: what it does not say of the strategy is that of the shipped mode it names."""
-    given = raw.get("strategy") or {}
-    if raw.get("mode") not in modes or not isinstance(given, Mapping):
+    given, mode = raw.get("strategy") or {}, raw.get("mode")
+    if not isinstance(mode, str) or mode not in modes or not isinstance(given, Mapping):
         return raw
-    shipped = read_yaml(modes[raw["mode"]]).get("strategy", {})
+    shipped = read_yaml(modes[mode]).get("strategy", {})
     identity = {key: shipped[key] for key in IDENTITY if key in shipped}
     return {**raw, "strategy": {**identity, **given}}

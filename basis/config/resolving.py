@@ -3,6 +3,7 @@
 May import pydantic and this package's modules only, but not `models`: the model is given.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from basis.kernel.keys import QUOTE_ASSET, parse_key
 
 _SECTIONS = ("strategy", "costs", "execution", "transfers", "rewards", "risk", "data", "flows")
 SHARE_CLASSES = ("USDT", "ETH")
+#: What UTF-16 makes characters of, by itself.
+_HALF = re.compile("[\ud800-\udfff]")
 #: Path, value, and whether the case of the path counts for nothing.
 Change = tuple[list[str], Any, bool]
 
@@ -104,8 +107,15 @@ def _refuse_unread(config: Any, changes: list[Change]) -> None:
 
 def _copied(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _copied(entry) for key, entry in value.items()}
-    return [_copied(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+        return {_text(key): _copied(entry) for key, entry in value.items()}
+    return [_copied(entry) for entry in value] if isinstance(value, (list, tuple)) else _text(value)
+
+
+def _text(value: Any) -> Any:
+    """A value, which is no text that cannot be written: JSON and Python have halves of characters."""
+    if isinstance(value, str) and _HALF.search(value):
+        raise ConfigError(f"Invalid text {value!r}: it holds half a character (a surrogate), which no file can hold.")
+    return value
 
 
 def _with_share_class(raw: dict[str, Any], changes: list[Change], resolved: bool) -> dict[str, Any]:
@@ -138,8 +148,8 @@ def _price_spot_where_traded(raw: dict[str, Any], changes: list[Change], resolve
     moved = any(path[:2] in (["strategy"], ["strategy", "spot_venue"]) for path in paths)
     given = any(
         path == ["data", "sources", series]
-        or (path == ["data", "sources"] and isinstance(value, Mapping) and series in value)
-        or (path == ["data"] and isinstance(value, Mapping) and series in (value.get("sources") or {}))
+        or (path == ["data", "sources"] and _holds(value, series))
+        or (path == ["data"] and isinstance(value, Mapping) and _holds(value.get("sources"), series))
         for path, value in zip(paths, values, strict=True)
     )
     if given or (resolved and not moved):
@@ -147,6 +157,10 @@ def _price_spot_where_traded(raw: dict[str, Any], changes: list[Change], resolve
     if not moved and names != _shipped_sources(raw.get("mode"), series):
         return
     data["sources"] = {**data["sources"], series: [venue, *(name for name in names if name != venue)]}
+
+
+def _holds(value: Any, key: str) -> bool:
+    return isinstance(value, Mapping) and key in value
 
 
 def _shipped_sources(mode: object, series: str) -> object:

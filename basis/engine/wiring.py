@@ -53,7 +53,7 @@ def configured(config: Any, initial_capital: float, share_class: str) -> Config:
         raise InputError(f"Invalid initial_capital: {initial_capital}. Must be > 0.")
     if share_class not in SHARE_CLASSES:
         raise InputError(f"Invalid share_class: {share_class}. Must be 'USDT' or 'ETH'.")
-    given = {"initial_capital": float(initial_capital), "share_class": share_class}
+    given = {"initial_capital": initial_capital, "share_class": share_class}
     held: Mapping[str, Any] = config if isinstance(config, Mapping) else {}
     if isinstance(config, str | os.PathLike) and os.path.isfile(config):
         held = read_yaml(Path(config))

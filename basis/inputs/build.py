@@ -17,7 +17,7 @@ from ..kernel.layout.shape import hour_views, market_views
 from ..market.panel import Panel
 from .coefficients import Coefficients, MarketLimits, MarketPrices, make_coefficients
 from .lending_terms import check_leverage, threshold_lines
-from .plans import Plan, Strategy, check_names, plan_records
+from .plans import Plan, Strategy, check_plans, plan_records
 from .schedule import Flows, final_row, make_payouts, make_row_flags, schedule_flows
 from .slots import Slots
 from .switching_cost import switching_cost
@@ -192,7 +192,7 @@ def make_inputs(
     InputError
         Where the configuration does not fit the book or the market.
     """
-    check_names(strategy, plans)
+    check_plans(strategy, plans, slots)
 
     def read() -> tuple[_Rows, dict[str, Any]]:
         rows = _read_rows(config, slots, panel, strategy, started)

@@ -125,17 +125,28 @@ def asked_in_every_row(strategy: Strategy) -> Strategy:
     return replace(strategy, policy=policy)
 
 
-def check_names(strategy: Strategy, plans: tuple[Plan, ...]) -> None:
-    """Every plan has an asset of its own name.
+def check_plans(strategy: Strategy, plans: tuple[Plan, ...], slots: Slots) -> None:
+    """Every plan has an asset of its own name, and the book has all that it names.
+
+    The kernel reads and writes the places of what is named, and does not look whether there are any.
 
     Raises
     ------
     ConfigError
-        Where two plans share one.
+        Where two plans share an asset, or an instrument is missing.
     """
     named = [plan.asset for plan in plans]
     if len(set(named)) < len(named):
         raise ConfigError(f"{strategy.name}: plans {', '.join(named)}. Each must have an asset of its own name.")
+    for plan in plans:
+        keys = [key for key in (plan.token, plan.pool, plan.pays, plan.debt) if key]
+        missing = [key for key in keys if slots.index(key) < 0]
+        if plan.market and plan.market not in slots.markets:
+            missing.append(f"a perp of {plan.market}")
+        if missing:
+            raise ConfigError(
+                f"instruments: strategy {strategy.name} needs {' and '.join(missing)}. Add what is missing."
+            )
 
 
 def plan_records(plans: tuple[Plan, ...], slots: Slots) -> np.recarray:

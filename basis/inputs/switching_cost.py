@@ -66,8 +66,8 @@ class RoundTrip:
 
     def of_hedge(self, plan: Plan) -> tuple[float, float]:
         """Both legs, in and out."""
-        assert plan.token is not None
-        assert plan.market is not None
+        assert plan.token is not None  # noqa: S101 - for the type checker: a hedge has both
+        assert plan.market is not None  # noqa: S101
         if not plan.token.startswith("wallet:"):
             return 2.0 * (self.at_exchange(plan.token) + self.perps(plan.market)), 0.0
         swaps = 2.0 * self.on_chain(f"wallet:BaseToken:{QUOTE_ASSET}")
@@ -75,7 +75,7 @@ class RoundTrip:
 
     def of_stake(self, plan: Plan) -> tuple[float, float]:
         """A staking token: from its protocol or the market, and back."""
-        assert plan.token is not None
+        assert plan.token is not None  # noqa: S101 - for the type checker: what is staked has one
         trades = int(plan.at_market) + int(plan.at_market or plan.leaves_at_market)
         gas = self._gas("swap") * trades + self._gas("stake") * (not plan.at_market)
         gas += self._gas("unstake") * (trades == 0)
@@ -83,7 +83,7 @@ class RoundTrip:
 
     def of_lever(self, plan: Plan) -> tuple[float, float]:
         """A loan: levered up with all of it, ended by selling what the debt is worth, flash loans both ways."""
-        assert plan.token is not None
+        assert plan.token is not None  # noqa: S101 - for the type checker: what is levered has one
         target = self.config.strategy.target_ltv or 0.0
         times = 1.0 / (1.0 - target)
         flash = float(self.terms.account[self.period]["flash_fee"].max(initial=0.0))

@@ -285,7 +285,7 @@ class PanelBuilder:
 
     def _rewards(self, symbol: str) -> None:
         paid, terms, rows = self.store.distribution(symbol), self.config.distributions[symbol], self.timestamps
-        assert paid is not None
+        assert paid is not None  # noqa: S101 - for the type checker: only what is paid comes here
         self.distributions[symbol] = paid
         self.files.add(f"rewards/{terms.table}.parquet")
         row = np.searchsorted(rows, paid.stamps, "left")

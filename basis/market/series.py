@@ -79,7 +79,7 @@ class SeriesStore:
     def _only_table(self, series: str) -> Table:
         """The table of a series that has one file."""
         [table] = self._tables(series, [needed.path_of(series)])
-        assert table is not None  # `_tables` raises where no file is there
+        assert table is not None  # noqa: S101 - for the type checker: `_tables` raises where no file is there
         return table
 
     def cached(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:

@@ -53,7 +53,9 @@ def _run_browser(browser: str, page: Path, target: Path, profile: Path) -> str:
         "--blink-settings=preferredColorScheme=1", f"--print-to-pdf={target}", page.as_uri(),
     ]  # fmt: skip
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
+        done = subprocess.run(  # noqa: S603 - a browser found on PATH, a page of our own, and no shell
+            command, capture_output=True, text=True, timeout=_TIMEOUT, check=False
+        )
     except subprocess.TimeoutExpired:
         return f"It took more than {_TIMEOUT} seconds."
     lines = done.stderr.strip().splitlines()

@@ -95,12 +95,15 @@ def write_file(path: str | Path, content: str | Callable[[Path], None]) -> Path:
     target = as_path(path, "The file").absolute()
     if not target.name or target.is_dir():
         raise InputError(f"Cannot write {path}: it is a folder. Give the name of a file.")
+    if target.exists() and not target.is_file():
+        # a device or a pipe, in whose place the file would be put
+        raise InputError(f"Cannot write {path}: it is no regular file, and is not replaced.")
     partial = temporary_beside(target)
     try:
         with _make_parents(target), _remove_afterwards(partial):
             sweep(target.parent)
             if isinstance(content, str):
-                partial.write_bytes(content.encode())
+                partial.write_bytes(content.encode(errors="backslashreplace"))
             else:
                 content(partial)
             os.replace(partial, target)
@@ -135,7 +138,9 @@ def _remove_afterwards(path: Path) -> Iterator[None]:
 def write_json(path: Path, content: Any) -> None:
     """Write standard JSON, which has no NaN and no infinity."""
     # as bytes: a line ends in the same way on every system, so that hashes hold
-    path.write_bytes((json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
+    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    # a path may hold bytes that are no text: JSON has the same escapes as Python for them
+    path.write_bytes(text.encode(errors="backslashreplace"))
 
 
 def own_hash(manifest: Mapping[str, Any]) -> str:

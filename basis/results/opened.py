@@ -160,6 +160,8 @@ def _run_folder(path: str | Path) -> Path:
         if folder.exists():
             raise InputError(f"{path} is not a run folder: it has no {', '.join(missing)}.")
         near = nearest(folder.name, (held.parent.name for held in folder.parent.glob(f"*/{MANIFEST}")))
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"Cannot read {path}: {error}.") from error
     hint = f" Did you mean {folder.parent / near}?" if near else ""

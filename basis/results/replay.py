@@ -133,7 +133,7 @@ def _run_child(folder: Path, data: Path, out: Path) -> str | None:
     with start_python(
         "-m", __name__, *arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=out.parent
     ) as child:
-        assert child.stderr is not None
+        assert child.stderr is not None  # noqa: S101 - for the type checker: it is a pipe
         said = child.stderr.read().strip()
         code = child.wait()
     if code == 0:

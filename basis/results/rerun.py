@@ -5,7 +5,7 @@ from pathlib import Path
 from basis.config import load_config
 from basis.engine.recording import Recording
 from basis.engine.simulation import simulate
-from basis.errors import InputError
+from basis.errors import InputError, as_path
 from basis.market import DataProvider
 from basis.results.opened import RunFiles
 
@@ -32,7 +32,7 @@ def data_folder(files: RunFiles, data: str | Path | None = None) -> Path:
     given = data if data is not None else manifest["data_dir"]
     if given is None:
         raise InputError(f"{folder} was run on arrays in memory and not on a data folder: it cannot be repeated.")
-    found = Path(given)
+    found = as_path(given, "The data folder")
     if not found.is_dir():
         raise InputError(
             f"The data folder {found} of {folder} does not exist. Name the folder that holds the data now."

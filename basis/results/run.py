@@ -192,7 +192,7 @@ class Run:
     def _rows(self) -> "RunRows":
         from basis.results.tables import RunRows
 
-        assert self._recording is not None
+        assert self._recording is not None  # noqa: S101 - for the type checker: what was opened has tables instead
         return RunRows(self._recording)
 
     @checked_call

@@ -37,7 +37,7 @@ class _Worker:
             self._begin.acquire()
             self.turns.begin()
             try:
-                assert self._work is not None
+                assert self._work is not None  # noqa: S101 - for the type checker: who begins it has set it
                 self._outcome = (self._work(), None)
             except BaseException as error:
                 self._outcome = (None, error)

@@ -1,5 +1,7 @@
 """Run folders audited from outside: no number of a run may be other than what accounting, events and files say."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from audit_random import make_case, make_market
 from auditor import COLUMNS, Audit, audit
 
 import basis
+from support.damage import trials
 
 pytestmark = pytest.mark.filterwarnings("ignore::basis.errors.RunStoppedWarning")
 
@@ -53,6 +56,19 @@ def test_random_books_in_random_markets(seed, tmp_path):
     overrides, book = make_case(seed)
     basis.backtest("btc_basis", data, overrides=overrides, positions=book, out=tmp_path / "run")
     assert audit(tmp_path / "run", data) == []
+
+
+@pytest.mark.slow
+def test_books_and_markets_of_any_seed(tmp_path):
+    for chance in trials(2):
+        seed = chance.randrange(2**31)
+        # the audit keeps what it has read of a path
+        folder = tmp_path / str(seed)
+        data = make_market(folder / "data", seed)
+        overrides, book = make_case(seed)
+        basis.backtest("btc_basis", data, overrides=overrides, positions=book, out=folder / "run")
+        assert audit(folder / "run", data) == [], seed
+        shutil.rmtree(folder)
 
 
 # --- the cases are what they are meant to be ----------------------------------------------------------------------

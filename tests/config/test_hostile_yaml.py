@@ -3,6 +3,8 @@
 import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from basis.config_files import config_files, parse_yaml
 from basis.errors import ConfigError
 from support.damage import damaged, trials
 
+CORPUS = tomllib.loads((Path(__file__).parents[1] / "fuzz" / "corpus.toml").read_text())
 LAUGHS = "\n".join(
     ["a0: &a0 [x, x, x, x, x, x, x, x, x]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
 )
@@ -107,3 +110,25 @@ def test_names_are_names(key, name):
     raw = {**load_config("btc_basis", environ={}).to_dict(), "mode": name} if key == "mode" else "ml_directional"
     with pytest.raises(ConfigError, match=f"{key}.*not a path"):
         load_config(raw, None if key == "mode" else {key: value if key != "strategy.signal_file" else repr(name)})
+
+
+@pytest.mark.parametrize("found", CORPUS["settings"], ids=lambda found: found["found"][:40])
+def test_settings_that_did_harm_once(found):
+    given = found["config"] if found["config"][:1] != "{" else parse_yaml(found["config"], "text")
+    with pytest.raises(ConfigError) as raised:
+        load_config(given, found.get("overrides"), environ={})
+    assert found["message"] in str(raised.value)
+
+
+@pytest.mark.parametrize("change", [{"description": "\ud800"}, {"data": {"sources": {"\ud800": ["binance"]}}}])
+def test_halves_of_characters_are_no_text(change):
+    """They were a traceback, some of them when the run was saved."""
+    with pytest.raises(ConfigError, match="half a character"):
+        load_config({"mode": "btc_basis", **change}, environ={})
+
+
+def test_a_change_of_sources_after_they_were_none():
+    """A number in their place, which a later change replaced, was a traceback."""
+    sources = {"spot/btcusdt": ["bybit", "binance"]}
+    config = load_config("btc_basis", {"data": {"sources": 1}, "data.sources": sources}, environ={})
+    assert config.data.sources["spot/btcusdt"] == ("bybit", "binance")

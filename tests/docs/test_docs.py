@@ -9,7 +9,7 @@ import pytest
 from layout_page import PAGE, page
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))
+DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted(ROOT.glob("docs/*.md")))
 #: ``accounting §4.6``, ``accounting §2, §5``, ``accounting §4.4-4.10``, ``(§9 A and C1)``: every number after a §.
 CITED = re.compile(r"§(\d+(?:\.\d+)?)(?:-(\d+\.\d+))?")
 

@@ -99,7 +99,7 @@ def test_every_damage_is_noticed_before_anything_is_loaded(folder):
 
 
 @pytest.mark.skipif(jit.MODE != jit.DEFAULT, reason="the stock way keeps kernels by itself")
-def test_a_damaged_kernel_is_compiled_again_and_a_whole_one_without_a_lock(folder, monkeypatch):
+def test_a_damaged_kernel_is_compiled_again(folder, monkeypatch):
     def thrice(x):
         return 3 * x
 
@@ -123,6 +123,7 @@ def test_a_damaged_kernel_is_compiled_again_and_a_whole_one_without_a_lock(folde
         path.write_bytes(bad)
         assert compiles() == (bad != content)
         assert not compiles()
+    # a whole one is loaded without a lock
     monkeypatch.setattr(cache, "file_lock", lambda name: pytest.fail("a lock was taken to read"))
     assert not compiles()
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from basis.config import load_config
-from basis.errors import DataError
+from basis.errors import DataError, InputError
 from basis.files import Unreadable, open_parquet, read_parquet
 from basis.market import DataProvider
 from basis.market.quality import check, list_series
@@ -89,11 +89,11 @@ def test_a_page_that_was_damaged_is_never_read_as_other_numbers(tmp_path):
         bad[place] ^= 1 << chance.randrange(8)
         try:
             read = Table.parse("x", bytes(bad))
-        except Unreadable:
+            found = read["value"].tobytes(), list(read["word"])
+        except (Unreadable, InputError):  # damaged, or a column has another name
             noticed += 1
         else:
-            assert read["value"].tobytes() == values.tobytes(), place
-            assert list(read["word"]) == list(words.values()), place
+            assert found == (values.tobytes(), list(words.values())), place
     assert noticed > 150
 
 

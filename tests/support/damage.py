@@ -1,25 +1,39 @@
 """Damage done to files by a seed: what a disk, a transfer or a stranger may make of them.
 
-``BASIS_FUZZ_COUNT`` and ``BASIS_FUZZ_SEED`` make the tests try more, or other, damage.
+The environment makes the tests try more, or other, damage; `make fuzz` sets it:
+``BASIS_FUZZ_SEED`` another seed, ``BASIS_FUZZ_COUNT`` so many trials, ``BASIS_FUZZ_SECONDS`` trials for so long,
+``BASIS_FUZZ_TRIAL`` this trial alone, ``BASIS_FUZZ_NOTE`` a file that names the trial under way.
 """
 
+import itertools
 import json
 import os
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 #: What may stand where something else is expected.
 STRANGERS = (
-    None, True, -1, 0, 2**70, 1e308, "", "x" * 5_000, "../../etc/passwd", "\x1b[2J\u202e", [], {}, [[]], {"a": None},
-    "2024-13-45", "NaN", -0.0,
+    None, True, -1, 0, 2**70, 1e308, "", "x" * 5_000, "../../etc/passwd", "\x1b[2J\u202e", "\ud800", [], {}, [[]],
+    {"a": None}, "2024-13-45", "NaN", -0.0,
 )  # fmt: skip
 
 
 def trials(count: int) -> Iterator[random.Random]:
     """So many sources of chance, each of its own seed; the environment may ask for more."""
-    seed = int(os.environ.get("BASIS_FUZZ_SEED", "0"))
-    for trial in range(int(os.environ.get("BASIS_FUZZ_COUNT", count))):
+    given = {name: os.environ.get(f"BASIS_FUZZ_{name}") for name in ("SEED", "COUNT", "SECONDS", "TRIAL", "NOTE")}
+    seed, seconds, note = given["SEED"] or "0", given["SECONDS"], given["NOTE"]
+    numbers: Iterable[int] = range(int(given["COUNT"] or count)) if seconds is None else itertools.count()
+    if given["TRIAL"] is not None:
+        numbers, seconds = [int(given["TRIAL"])], None
+    end = time.monotonic() + float(seconds or "inf")
+    for trial in numbers:
+        if trial and time.monotonic() > end:
+            return
+        if note is not None:
+            Path(note).write_text(f"{trial}")
         yield random.Random(f"{seed} {trial}")
 
 

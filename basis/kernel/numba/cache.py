@@ -221,7 +221,7 @@ def load_or_make(name: str, make: Callable[[], Any], dump: Callable = _unchanged
     file = pathlib.Path(CACHE) / name
     with suppress(Exception):
         if (content := read_whole(file)) is not None:
-            return load(pickle.loads(content))
+            return load(pickle.loads(content))  # noqa: S301 - the user's own file, and whole: `read_whole` looks
     made = make()
     write_whole(file, pickle.dumps(dump(made)))
     return made

@@ -46,7 +46,7 @@ class _CheckedFiles(IndexDataCacheFile):
     def _load_index(self) -> dict[Any, str]:
         with suppress(Exception):
             if (content := read_whole(Path(self._index_path))) is not None:
-                return pickle.loads(content)
+                return pickle.loads(content)  # noqa: S301 - the user's own file, and whole: `read_whole` looks
         return {}
 
     def save(self, key: Any, data: Any) -> None:
@@ -65,7 +65,7 @@ class _CheckedFiles(IndexDataCacheFile):
         content = None if name is None else read_whole(Path(self._cache_path) / name)
         if content is None:
             return None
-        kept, data = pickle.loads(content)
+        kept, data = pickle.loads(content)  # noqa: S301 - as above
         return data if kept == key else None
 
 

@@ -146,7 +146,7 @@ class StructView:
         value : with an attribute for each of them
         """
         struct = self._struct.fields[field]
-        assert isinstance(struct, Nested)
+        assert isinstance(struct, Nested)  # noqa: S101 - for the type checker: only these have counts
         return _sizes_in(struct, value)
 
     def _nested(self, name: str, fields: Mapping[str, Any]) -> Nested:

@@ -37,7 +37,7 @@ def draw_panel(panel: Panel, data: list[dict[str, Any]], layout: dict[str, Any])
         if panel.heatmap.cell_labels is not None:
             layout["height"] = 180 + 48 * len(panel.heatmap.y)
         return False
-    assert panel.category_bars is not None
+    assert panel.category_bars is not None  # noqa: S101 - for the type checker: a panel has one of them
     _category_bars(panel, panel.category_bars, data, layout)
     layout["legend"]["font"] = {"size": theme.FONT_SIZE - (2 if len(panel.category_bars.series) > _MANY_ENTRIES else 1)}
     if panel.category_bars.grouped:
@@ -278,7 +278,7 @@ def _boundary_at(heatmap: Heatmap, y: float) -> float:
 
 def _boundary_label(heatmap: Heatmap, inside: np.ndarray) -> dict[str, Any]:
     """The name of the boundary, on its liquidated side, at a height with room. `inside` are its points on the map."""
-    assert heatmap.boundary is not None
+    assert heatmap.boundary is not None  # noqa: S101 - for the type checker: it has points inside
     up = heatmap.boundary[1, inside] / heatmap.y[-1]
     has_room = (up > 0.2) & (up < 0.9)
     inside = inside[has_room] if has_room.any() else inside
