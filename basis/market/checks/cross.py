@@ -10,7 +10,7 @@ import numpy as np
 
 from basis.market.checks.finding import Array, Finding, say, when
 from basis.market.sources.clock import HOUR
-from basis.series_kinds import MARK
+from basis.series_kinds import MARK, SPOT
 
 #: Venues of one kind nearer than this are the rule, fraction; arbitrage keeps them so.
 VENUES_APART = 0.02
@@ -171,7 +171,8 @@ def _against(member: Member, own: Array, measure: Array, grid: Array, other: str
         message = f"it moves {abs(shift)} h {'behind' if shift > 0 else 'ahead of'} {other}: {cause}"
         yield finding("shifted", known, message, abs(shift) > 1)
         return
-    yield from _ratio(member, own, measure, grid, other)
+    if member.kind != SPOT:  # spot venues are held against each other, below
+        yield from _ratio(member, own, measure, grid, other)
     yield from _apart(member, own, measure, grid, other, BASIS, "basis")
 
 

@@ -249,9 +249,10 @@ def _payments(rows: Rows) -> Iterator[Finding]:
         full = stamps - stamps[0] >= span - 8 * HOUR
         far = np.flatnonzero(full & (np.abs(a_year) > _MOST_A_YEAR))
         if far.size:
+            worst = far[np.abs(a_year[far]).argmax()]
             message = (
-                f"the payments of the {span // DAY} days before make {a_year[far[0]]:.0%} a year, and more than "
-                f"{_MOST_A_YEAR:.0%} is unusual: a factor, per cent, or payments that are there twice"
+                f"the payments of the {span // DAY} days to {say(stamps[worst])} make {a_year[worst]:.0%} a year, and "
+                f"more than {_MOST_A_YEAR:.0%} is unusual: a factor, per cent, or payments that are there twice"
             )
             yield rows.finding("funding_level", known[far], message)
     size = np.abs(rates)

@@ -24,7 +24,7 @@ from basis.market.checks.cross import (
 from basis.market.checks.finding import Array, Finding, count_of, when
 from basis.market.checks.rules import Rows, check_rows
 from basis.market.sources.bars import Resolved
-from basis.market.sources.clock import HOUR, duration_ns, iso, modal_step, span_text, to_datetime
+from basis.market.sources.clock import DAY, HOUR, YEAR_365, duration_ns, iso, modal_step, span_text, to_datetime
 from basis.market.sources.reader import Table
 from basis.series_kinds import FUNDING, GAS, LENDING, MARK, PERP, SPOT, kind_of
 
@@ -34,8 +34,11 @@ PanelBuilder = Any
 _LONG_STAND_IN = 24 * HOUR
 #: Share of the range of all series that one of them may cut off at the end without a word.
 _CUT_SHORT = 0.05
-#: A payout worth this much of what is held is no usual one, fraction: the largest known was 0.2 %.
-_PAYOUT = 0.02
+#: A payout worth this much of what is held is no usual one, at once and as a rate a year, fraction: the largest known
+#: were 0.2 % and 1.2 %.
+_PAYOUT, _PAID_A_YEAR = 0.02, 0.30
+#: Panel column of the price of ether, in which the worth of a payout is told.
+_ETHER = f"spot|{GAS_ASSET}"
 #: Most impossible findings that an error lists.
 _MOST_LISTED = 5
 
@@ -184,23 +187,25 @@ def _fundings(builder: PanelBuilder, asset: str, files: dict[str, Rows]) -> Iter
 
 def _distribution(builder: PanelBuilder, symbol: str) -> Iterator[Finding]:
     """Payouts of a reward token that are worth more than any has been, of what they are paid on."""
-    rate, price, held = (
-        builder.columns.get(name) for name in (f"reward_rate|{symbol}", f"spot|{symbol}", f"spot|{GAS_ASSET}")
-    )
-    if rate is None or price is None or held is None:
+    paid, price, held = builder.distributions[symbol], *map(builder.columns.get, (f"spot|{symbol}", _ETHER))
+    if price is None or held is None:
         return
+    row = np.searchsorted(builder.timestamps, paid.stamps, "left")
+    inside = (row > 0) & (row < builder.timestamps.size)
+    row, rates = row[inside], paid.rates[inside]
     with np.errstate(all="ignore"):
-        worth = rate * price / held
-    rows = np.flatnonzero(worth > _PAYOUT)
-    if rows.size:
-        row = rows[0]
+        worth = rates * price[row] / held[row]
+        a_year = worth * (YEAR_365 / np.maximum((paid.ends - paid.starts)[inside], DAY))
+    far = np.flatnonzero((worth > _PAYOUT) | (a_year > _PAID_A_YEAR))
+    if far.size:
+        first = far[0]
         message = (
-            f"{symbol} worth {worth[row]:.3g} of what is held is paid at once ({rate[row]:g} tokens at "
-            f"{price[row]:g} for each ETH), and more than {_PAYOUT:.0%} is unusual: amounts in another unit, or the "
-            f"price of another token"
+            f"{rates[first]:g} {symbol} are paid for each ETH that is held, at a price of {price[row[first]]:g}: "
+            f"{worth[first]:.2%} of it, {a_year[first]:.0%} a year, and more than {_PAYOUT:.0%}, or {_PAID_A_YEAR:.0%} "
+            "a year, is unusual: amounts in another unit, or the price of another token"
         )
         name = f"rewards/{builder.config.distributions[symbol].table}"
-        yield Finding(name, "payout", when(builder.timestamps[row]), int(rows.size), message)
+        yield Finding(name, "payout", when(paid.stamps[inside][first]), int(far.size), message)
 
 
 # --- what stands in -----------------------------------------------------------------------------------------------
