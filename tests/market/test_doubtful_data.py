@@ -1,4 +1,4 @@
-"""Defects that look plausible row by row: marks, levels of funding, rises of rates, payouts, units of gas and volume."""
+"""Defects that look plausible row by row: marks, levels of funding, rates, payouts, units of gas and volume."""
 
 import shutil
 from collections.abc import Callable
@@ -126,6 +126,14 @@ def put(name: str, value: float, rows: slice | int = slice(None)) -> Change:
     return how
 
 
+def gradual(name: str, change: float) -> Change:
+    """A column that goes to another level within a day, as where hours are interpolated between two days."""
+    return lambda columns: {
+        **columns,
+        name: columns[name] * (1.0 + change * np.clip((np.arange(ROWS) - 2000) / 24, 0, 1)),
+    }
+
+
 MODES = ("btc_basis", "pure_lending", "eth_staking_only")
 
 
@@ -146,10 +154,12 @@ STOPS: list[tuple[str, str, Change, str]] = [
     ("btc_basis", MARK, later(8), "it moves 8 h behind"),
     ("btc_basis", MARK, times(10.0, 500), "the next one takes back"),
     ("btc_basis", FUNDING, paid(100.0, MONTHS), "multiplied by 100"),
-    ("eth_staking_only", "lst/weeth", times(1.30, LATE, "oracle_rate_eth"), "grows by 30.0% within a day"),
+    ("eth_staking_only", "lst/weeth", times(1.30, LATE, "oracle_rate_eth"), "changes by +30.0% within a day"),
     ("eth_staking_only", "lst/weeth", times(1.08, LATE, "oracle_rate_eth"), "the rate of another token"),
     ("eth_staking_only", "lst/weeth", times(1.05, LATE, "oracle_rate_eth"), "2% is more than any protocol pays"),
-    ("pure_lending", "aave/weth", times(1.08, slice(100, None), "liquidity_index"), "grows by 8.0% within a day"),
+    ("pure_lending", "aave/weth", times(1.08, slice(100, None), "liquidity_index"), "changes by +8.0% within a day"),
+    ("eth_staking_only", "lst/weeth", gradual("oracle_rate_eth", -0.08), "within a day"),
+    ("eth_staking_only", "lst/weeth", gradual("oracle_rate_eth", 0.05), "within a day"),
     ("eth_staking_only", "spot/uniswapv3_eigenweth", times(100.0, LATE, "open", "high", "low", "close"), "in one step"),
     ("btc_basis", "gas/ethereum", times(1e-9, slice(None), "gas_price_gwei"), "it looks like ETH, multiply by 1e9"),
 ]
@@ -181,7 +191,9 @@ WARNED: list[tuple[str, str, Change, str]] = [
     ("btc_basis", FUNDING, put("funding_rate", 0.0008, MONTHS), "88% a year"),
     ("btc_basis", "perp/binance_btcusdt", put("high", np.nan), "high is null in 4,321 of 4,321 bars"),
     ("btc_basis", MARK, put("low", np.nan, LATE), "nothing is tested within those bars"),
-    ("btc_basis", "gas/ethereum", put("gas_price_gwei", 0.005), "less than 0.01 gwei is unusual"),
+    ("eth_staking_only", "lst/weeth", times(0.97, LATE, "oracle_rate_eth"), "changes by -3.0% within a day"),
+    ("btc_basis", "gas/ethereum", put("gas_price_gwei", 0.005, LATE), "below 0.01 in 1,297 rows"),
+    ("btc_basis", "gas/ethereum", put("gas_price_gwei", 0.005), "below 0.01 in 4,321 rows"),
     ("btc_basis", "perp/bybit_btcusdt", times(1e3, slice(None), "volume", "quote_volume"), "contracts or quote units"),
     (
         "eth_staking_only",

@@ -298,12 +298,12 @@ def check_funding_levels(files: Sequence[tuple[str, Array, Array]], start: int, 
                 continue
             own, theirs = (_step_at(each, month) for each in (level, levels[other]))
             # of the two the one whose own level has changed more is wrong
-            wrong, size, beside = (place, own, other) if abs(own) >= abs(theirs) else (other, theirs, place)
+            wrong, beside, size = (place, other, step) if abs(own) >= abs(theirs) else (other, place, -step)
             name, stamps, _ = files[wrong]
             first = int(np.searchsorted(stamps, start + month * _MONTH))
             message = (
-                f"its payments become about {10.0**size:.3g} times as large within a month, and those of "
-                f"{files[beside][0]} do not; venues keep within a factor of four: from here on it looks "
+                f"measured by those of {files[beside][0]}, its payments become about {10.0**size:.3g} times as large "
+                "within a month, and venues keep within a factor of four: from here on it looks "
                 f"{'multiplied' if size > 0 else 'divided'} by {10**power}"
             )
             impossible = power == 2

@@ -34,15 +34,15 @@ _MARKET_OFF, _MARKET_WRONG = 0.10, 0.50
 _UNIT_OF_RATE = 20.0
 #: Growth a year below which a factor says nothing.
 _LEAST_GROWTH = 1e-3
-#: Growth within a day from which on an index and a staking rate are of something else.
-_INDEX_RISE, _RATE_RISE = 0.01, 0.02
+#: Growth within a day from which on an index and a staking rate are of something else, and a fall that is doubtful.
+_INDEX_RISE, _RATE_RISE, _RATE_DIP = 0.01, 0.02, 0.01
 #: Factor between an open and the next from which on the unit or the asset changes.
 _JUMP = 20.0
-#: Share of known bars without a high or a low from which on it is told.
-_NO_EXTREMES = 0.05
+#: Share of rows above which what single ones may have is told: bars without a high or a low, hours of hardly any gas.
+_SOME_ROWS = 0.05
 #: Value of an hour's volume above which it is in no base units, in USDT; the largest known are a third of it.
 _MOST_TRADED = 5e10
-#: Median gas price below which it is doubtful, and is another unit, gwei.
+#: Gas price below which it is doubtful, and is another unit, gwei.
 _LOW_GAS, _NO_GAS = 0.01, 1e-6
 #: Time over which funding is judged, and the shortest window in which it is.
 _MONTH, _LEAST_SPAN = 30 * DAY, 10 * DAY
@@ -229,7 +229,7 @@ def _extremes(rows: Rows) -> Iterator[Finding]:
     known = ~np.isnan(rows.get("open"))
     for column in ("high", "low"):
         missing = np.flatnonzero(known & np.isnan(rows.get(column)))
-        if column in rows.columns and missing.size > _NO_EXTREMES * known.sum():
+        if column in rows.columns and missing.size > _SOME_ROWS * known.sum():
             message = (
                 f"{column} is null in {missing.size:,} of {count_of(int(known.sum()), 'bar')} that have an open: "
                 "nothing is tested within those bars"
@@ -280,13 +280,13 @@ def _sum_of(values: Array, stamps: Array, span: int) -> Array:
 def _gas(rows: Rows) -> Iterator[Finding]:
     """Gas prices that are too small for gwei."""
     price = rows.get("gas_price_gwei")
-    known = np.flatnonzero(~np.isnan(price))
-    if known.size and (typical := float(np.median(price[known]))) < _LOW_GAS:
+    low = np.flatnonzero(price < _LOW_GAS)
+    if low.size > _SOME_ROWS * (~np.isnan(price)).sum():
         message = (
-            f"gas_price_gwei is {typical:.3g} in the median row, and less than {_LOW_GAS:g} gwei is unusual: "
-            "it looks like ETH, multiply by 1e9"
+            f"gas_price_gwei is below {_LOW_GAS:g} in {count_of(low.size, 'row')}, first {price[low[0]]:.3g}, and that "
+            "is unusual: it looks like ETH, multiply by 1e9"
         )
-        yield rows.finding("gas_unit", known, message, impossible=typical < _NO_GAS)
+        yield rows.finding("gas_unit", low, message, impossible=bool(np.median(price[low]) < _NO_GAS))
 
 
 def _clock(rows: Rows) -> Iterator[Finding]:
@@ -361,14 +361,14 @@ def _reserve(rows: Rows) -> Iterator[Finding]:
             yield rows.finding("index_falls", known[fell + 1], message, impossible=True)
             continue
         day, before = _in_a_day(rows.stamps[known], index[known])
-        rose = np.flatnonzero(day > _INDEX_RISE)
-        if rose.size:
+        moved = np.flatnonzero((day > _INDEX_RISE) | (day < -_INDEX_FALL))
+        if moved.size:
+            first = moved[0]
             message = (
-                f"{column} grows by {day[rose[0]]:.1%} within a day, {before[rose[0]]:g} to "
-                f"{index[known][rose[0]]:g}, and {_INDEX_RISE:.0%} is the most that any reserve earns: it looks like "
-                "the index of another reserve"
+                f"{column} changes by {day[first]:+.1%} within a day, {before[first]:g} to {index[known][first]:g}, "
+                f"and {_INDEX_RISE:.0%} is more than any reserve earns: it looks like the index of another reserve"
             )
-            yield rows.finding("index_jumps", known[rose], message, impossible=True)
+            yield rows.finding("index_jumps", known[moved], message, impossible=True)
             continue
         a_year = float(np.median(growth * (YEAR_365 / np.diff(rows.stamps[known]))))
         stated = float(np.median(apr[known]))
@@ -390,16 +390,7 @@ def _staking(rows: Rows) -> Iterator[Finding]:
             fall = f"{-change[fell[0]]:.0%} from one row to the next, {values[before]:g} to {values[row]:g}"
             message = f"{column} falls by {fall}"
             yield rows.finding("rate_falls", known[fell + 1], message, impossible)
-    known = np.flatnonzero(~np.isnan(oracle))
-    day, value = _in_a_day(rows.stamps[known], oracle[known])
-    rose = np.flatnonzero(day > _RATE_RISE)
-    if rose.size:
-        message = (
-            f"oracle_rate_eth grows by {day[rose[0]]:.1%} within a day, {value[rose[0]]:g} to "
-            f"{oracle[known][rose[0]]:g}, and {_RATE_RISE:.0%} is more than any protocol pays: it looks like the rate "
-            "of another token"
-        )
-        yield rows.finding("rate_jumps", known[rose], message, impossible=True)
+    yield from _staking_day(rows, oracle)
     off = np.abs(market / oracle - 1)
     far = np.flatnonzero(off > _MARKET_OFF)
     if far.size:
@@ -409,6 +400,23 @@ def _staking(rows: Rows) -> Iterator[Finding]:
             f"{market[worst]:g} against {oracle[worst]:g} at {say(rows.stamps[worst])}"
         )
         yield rows.finding("market_rate", far, message, impossible=bool(off[worst] > _MARKET_WRONG))
+
+
+def _staking_day(rows: Rows, oracle: Array) -> Iterator[Finding]:
+    """Protocol rates that change within a day as none does; falls in one step are told elsewhere."""
+    known = np.flatnonzero(~np.isnan(oracle))
+    day, before = _in_a_day(rows.stamps[known], oracle[known])
+    fell_at_once = bool((oracle[known][1:] / oracle[known][:-1] - 1 <= -_RATE_FALL).any())
+    moved = np.flatnonzero((day > _RATE_RISE) | ((day < -_RATE_DIP) & (not fell_at_once)))
+    if moved.size:
+        first = moved[0]
+        message = (
+            f"oracle_rate_eth changes by {day[first]:+.1%} within a day, {before[first]:g} to "
+            f"{oracle[known][first]:g}, and +{_RATE_RISE:.0%} is more than any protocol pays, -{_RATE_DIP:.0%} more "
+            "than any has lost: it looks like the rate of another token"
+        )
+        impossible = bool(day[moved].max() > _RATE_RISE or day[moved].min() <= -_RATE_FALL)
+        yield rows.finding("rate_jumps", known[moved], message, impossible)
 
 
 def _in_a_day(stamps: Array, values: Array) -> tuple[Array, Array]:
