@@ -18,12 +18,13 @@ import numpy as np
 from basis.assets import load_assets
 from basis.errors import DataError, as_path
 from basis.files import DAMAGED, Unreadable, reason
-from basis.market.checks.cross import Member, check_funding, check_prices, price_at
+from basis.market.checks.cross import Member, check_funding, check_funding_levels, check_prices, price_at
 from basis.market.checks.file_rules import File, check_file
 from basis.market.checks.finding import Finding, say, when
+from basis.market.checks.rules import Rows
 from basis.market.quality_rules import MAIN, PRICES
 from basis.market.sources.clock import HOUR
-from basis.series_kinds import FUNDING, PERP, SPOT, kind_of
+from basis.series_kinds import FUNDING, MARK, PERP, SPOT, kind_of
 
 __all__ = ["Finding", "SeriesInfo", "check", "check_run", "list_series"]
 
@@ -192,15 +193,28 @@ def _check_venues(files: list[File]) -> Iterator[Finding]:
 def _check_across(files: list[File]) -> Iterator[Finding]:
     """Prices of one pair against each other, and funding against the premium that it pays for, as a run checks them."""
     prices = [file for file in files if file.folder in (SPOT, PERP)]
+    marks = [file for file in files if file.folder == MARK]
     for pair in dict.fromkeys(map(_pair, prices)):
         members = sorted((_member(file) for file in prices if _pair(file) == pair), key=lambda m: m.kind != SPOT)
         begin = max(int(member.stamps[0]) for member in members)
         end = min(int(member.stamps[-1]) for member in members)
         if end > begin:
-            yield from (each for each in check_prices(members, begin, end) if each.kind != "venues_disagree")
-        for file in files:
-            if file.kind == FUNDING and _pair(file) == pair:
-                yield from _funding_against(file, members)
+            judged = [*members, *(_member(file) for file in marks if _pair(file) == pair)]
+            yield from (each for each in check_prices(judged, begin, end) if each.kind != "venues_disagree")
+        fundings = [file for file in files if file.kind == FUNDING and _pair(file) == pair]
+        for file in fundings:
+            yield from _funding_against(file, members)
+        yield from _check_levels([file.rows() for file in fundings if file.stamps.size])
+
+
+def _check_levels(fundings: list[Rows]) -> list[Finding]:
+    """The level of funding at several venues, in the time in which any of them has some."""
+    if len(fundings) < 2:
+        return []
+    known = [~np.isnan(rows.get("funding_rate")) for rows in fundings]
+    files = [(r.name, r.stamps[k], r.get("funding_rate")[k]) for r, k in zip(fundings, known, strict=True)]
+    begin, end = min(int(r.stamps[0]) for r in fundings), max(int(r.stamps[-1]) for r in fundings)
+    return check_funding_levels(files, begin, end)
 
 
 def _member(file: File) -> Member:

@@ -1,6 +1,6 @@
 """The rules that look at several series: prices of one asset, and funding against what it is paid for.
 
-May import numpy, `basis.market.sources.clock` and siblings.
+May import numpy, `basis.series_kinds`, `basis.market.sources.clock` and siblings.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,11 +10,14 @@ import numpy as np
 
 from basis.market.checks.finding import Array, Finding, say, when
 from basis.market.sources.clock import HOUR
+from basis.series_kinds import MARK, SPOT
 
 #: Venues of one kind nearer than this are the rule, fraction; arbitrage keeps them so.
 VENUES_APART = 0.02
 #: Mark and spot nearer than this are the rule, fraction.
 BASIS = 0.05
+#: A week in which a price is off by this in the median hour is off by a constant ratio, fraction.
+_RATIO, _WEEK, _LEAST_HOURS = 0.01, 168, 24
 #: Logarithm of the factor from which on two prices are not of one asset in one unit: in the median, and at an instant.
 _OTHER_ASSET, _OTHER_TICK = np.log(1.5), np.log(2.0)
 #: Correlation of hourly moves: below the first they do not go together, above the second they do with a shift.
@@ -27,6 +30,10 @@ _PAYMENTS, _FLIPPED = 30, -0.3
 _HIGH_RATE = 0.003
 #: How far a payment may be from the premium that it is made of, per eight hours: venues add up to 0.05 %.
 _OFF_PREMIUM = 0.0015
+#: Pieces over which funding of two venues is compared, and how many on either side of a change.
+_MONTH, _MONTHS = 30 * 24 * HOUR, 3
+#: Fewest payments in a piece, and how near a change is to a power of ten, as a logarithm to the base of ten.
+_LEAST_PAYMENTS, _NEAR_TEN = 10, 0.2
 
 
 class Member(NamedTuple):
@@ -42,8 +49,11 @@ class Member(NamedTuple):
 def check_prices(members: Sequence[Member], start: int, end: int) -> list[Finding]:
     """Prices of one asset against each other, from hour to hour of a window.
 
-    With three or more the middle one is the measure, and the one that differs is named; of two both are.
+    With three or more the middle one is the measure, and the one that differs is named; of two both are. Files of marks
+    are held against the candles, which they follow.
     """
+    members = sorted(members, key=lambda member: member.kind == MARK)  # marks are judged, and judge nothing else
+    judges = [member for member in members if member.kind != MARK] or members
     grid = np.arange(-(-start // HOUR) * HOUR, end + 1, HOUR)
     values = np.array([price_at(member, grid) for member in members])
     if len(members) < 2 or grid.size < 1:
@@ -51,10 +61,14 @@ def check_prices(members: Sequence[Member], start: int, end: int) -> list[Findin
     with np.errstate(all="ignore"):
         logs = np.log(values)
         logs[~np.isfinite(logs)] = np.nan
-        measure = logs[0] if len(members) == 2 else _middle(logs)
+        few = len(judges) < 3
+        measure = logs[0] if few else _middle(logs[: len(judges)])
         found: list[Finding] = []
-        for member, own in list(zip(members, logs, strict=True))[1 if len(members) == 2 else 0 :]:
-            other = members[0].name if len(members) == 2 else f"the other {len(members) - 1} series of the asset"
+        for place, (member, own) in enumerate(zip(members, logs, strict=True)):
+            if few and place == 0:
+                continue
+            count = len(judges) - (member in judges)
+            other = members[0].name if few else f"the {'other ' * (member in judges)}{count} series of the asset"
             found += _against(member, own, measure, grid, other)
         told = {finding.series for finding in found}
         for kind in dict.fromkeys(member.kind for member in members):
@@ -157,7 +171,29 @@ def _against(member: Member, own: Array, measure: Array, grid: Array, other: str
         message = f"it moves {abs(shift)} h {'behind' if shift > 0 else 'ahead of'} {other}: {cause}"
         yield finding("shifted", known, message, abs(shift) > 1)
         return
+    if member.kind != SPOT:  # spot venues are held against each other, below
+        yield from _ratio(member, own, measure, grid, other)
     yield from _apart(member, own, measure, grid, other, BASIS, "basis")
+
+
+def _ratio(member: Member, own: Array, measure: Array, grid: Array, other: str) -> Iterator[Finding]:
+    """A series that is a constant ratio off for a week: in another currency, or scaled."""
+    off = own - measure
+    weeks = np.full(-(-off.size // _WEEK) * _WEEK, np.nan)
+    weeks[: off.size] = off
+    ranked = np.sort(weeks.reshape(-1, _WEEK), axis=1)  # NaN come last
+    hours = (~np.isnan(ranked)).sum(axis=1)
+    typical = np.where(hours >= _LEAST_HOURS, ranked[np.arange(hours.size), np.maximum(hours - 1, 0) // 2], 0.0)
+    far = np.flatnonzero(np.abs(typical) > np.log1p(_RATIO))
+    if far.size:
+        first = far[0] * _WEEK
+        row = first + int(np.flatnonzero(~np.isnan(off[first : first + _WEEK]))[0])
+        message = (
+            f"its price is {np.exp(typical[far[0]]):.4g} times that of {other} in the median hour of a week "
+            f"({np.exp(own[row]):g} against {np.exp(measure[row]):g}), and more than {_RATIO:.0%} off is unusual: "
+            "another currency, another contract or a factor"
+        )
+        yield Finding(member.name, "ratio", when(grid[row]), int(hours[far].sum()), message)
 
 
 def _apart(
@@ -243,3 +279,62 @@ def check_funding(name: str, stamps: Array, rates: Array, rows: Array, premium: 
         )
         say_so("funding_sign", message, False)
     return found
+
+
+def check_funding_levels(files: Sequence[tuple[str, Array, Array]], start: int, end: int) -> list[Finding]:
+    """Funding of one asset at several venues: a level that changes tenfold or a hundredfold at one of them alone.
+
+    Parameters
+    ----------
+    files : name, stamps (ns) and payments (fraction per interval) of each
+    """
+    levels = [_levels(stamps, rates, start, end) for _, stamps, rates in files]
+    found: dict[str, Finding] = {}
+    for place, level in enumerate(levels):
+        for other in range(place):
+            step, month = _largest_step(level - levels[other])
+            power = abs(round(step))
+            if power not in (1, 2) or abs(abs(step) - power) > _NEAR_TEN:
+                continue
+            own, theirs = (_step_at(each, month) for each in (level, levels[other]))
+            # of the two the one whose own level has changed more is wrong
+            wrong, beside, size = (place, other, step) if abs(own) >= abs(theirs) else (other, place, -step)
+            name, stamps, _ = files[wrong]
+            first = int(np.searchsorted(stamps, start + month * _MONTH))
+            message = (
+                f"measured by those of {files[beside][0]}, its payments become about {10.0**size:.3g} times as large "
+                "within a month, and venues keep within a factor of four: from here on it looks "
+                f"{'multiplied' if size > 0 else 'divided'} by {10**power}"
+            )
+            impossible = power == 2
+            found.setdefault(
+                name, Finding(name, "funding_step", when(stamps[first]), stamps.size - first, message, impossible)
+            )
+    return list(found.values())
+
+
+def _levels(stamps: Array, rates: Array, start: int, end: int) -> Array:
+    """Mean size of what is paid per time in each month of a window, as a logarithm; NaN where little is known."""
+    count = int((end - start) // _MONTH) + 1
+    if stamps.size < 2:
+        return np.full(count, np.nan)
+    month = (stamps[1:] - start) // _MONTH
+    paid = np.bincount(month, np.abs(rates[1:]), count)
+    time = np.bincount(month, np.minimum(np.diff(stamps), 8 * HOUR), count)  # a hole is no time
+    with np.errstate(all="ignore"):
+        known = (np.bincount(month, minlength=count) >= _LEAST_PAYMENTS) & (paid > 0)
+        return np.where(known, np.log10(paid / time), np.nan)
+
+
+def _step_at(values: Array, month: int) -> float:
+    """Change of a typical value from the months before one to those from it on; NaN where it cannot be told."""
+    sides = (values[max(month - _MONTHS, 0) : month], values[month : month + _MONTHS])
+    before, after = (side[~np.isnan(side)] for side in sides)
+    return float(np.median(after) - np.median(before)) if before.size and after.size else float("nan")
+
+
+def _largest_step(values: Array) -> tuple[float, int]:
+    """The largest such change, and its month; 0 where there is none."""
+    steps = np.nan_to_num([0.0, *(_step_at(values, month) for month in range(1, values.size))])
+    month = int(np.abs(steps).argmax())
+    return float(steps[month]), month

@@ -7,8 +7,8 @@ import numpy as np
 
 from basis.market.checks.finding import Array, Finding, count_of, runs_of, say, when
 from basis.market.quality_rules import LIMITS, PRICES
-from basis.market.sources.clock import HOUR, YEAR_365
-from basis.series_kinds import LENDING, MARK, PERP, SIGNALS, SPOT, STAKING
+from basis.market.sources.clock import DAY, HOUR, YEAR_365
+from basis.series_kinds import FUNDING, GAS, LENDING, MARK, PERP, SIGNALS, SPOT, STAKING
 
 #: Rounding of prices in files, relative.
 _ROUNDING = 1e-9
@@ -34,6 +34,23 @@ _MARKET_OFF, _MARKET_WRONG = 0.10, 0.50
 _UNIT_OF_RATE = 20.0
 #: Growth a year below which a factor says nothing.
 _LEAST_GROWTH = 1e-3
+#: Growth within a day from which on an index and a staking rate are of something else, and a fall that is doubtful.
+_INDEX_RISE, _RATE_RISE, _RATE_DIP = 0.01, 0.02, 0.01
+#: Factor between an open and the next from which on the unit or the asset changes.
+_JUMP = 20.0
+#: Share of rows above which what single ones may have is told: bars without a high or a low, hours of hardly any gas.
+_SOME_ROWS = 0.05
+#: Value of an hour's volume above which it is in no base units, in USDT; the largest known are a third of it.
+_MOST_TRADED = 5e10
+#: Gas price below which it is doubtful, and is another unit, gwei.
+_LOW_GAS, _NO_GAS = 0.01, 1e-6
+#: Time over which funding is judged, and the shortest window in which it is.
+_MONTH, _LEAST_SPAN = 30 * DAY, 10 * DAY
+#: Payments of a month, as a rate a year, and of eight hours above which they are doubtful: twice and seven times the
+#: largest of BTC and ETH since 2024.
+_MOST_A_YEAR, _MOST_PAID = 0.80, 0.0075
+#: A payment so many times the next largest is an outlier, if it is this large, among this many.
+_OUTLIER, _LEAST_OUTLIER, _FEW = 8.0, 1e-3, 30
 #: A typical standard deviation of a bar's return above this is in per cent.
 _MOST_SD = 0.2
 
@@ -77,11 +94,15 @@ def check_rows(rows: Rows) -> list[Finding]:
     with np.errstate(all="ignore"):
         found = list(_limits(rows))
         if rows.kind in (SPOT, PERP, MARK):
-            found += [*_order(rows), *_ticks(rows), *_clock(rows), *_volumes(rows)]
+            found += [*_order(rows), *_ticks(rows), *_jumps(rows), *_clock(rows), *_volumes(rows), *_extremes(rows)]
+        elif rows.kind == FUNDING:
+            found += _payments(rows)
         elif rows.kind == LENDING:
             found += _reserve(rows)
         elif rows.kind == STAKING:
             found += _staking(rows)
+        elif rows.kind == GAS:
+            found += _gas(rows)
         elif rows.kind == SIGNALS:
             sd = rows.get("sd")
             known = np.flatnonzero(~np.isnan(sd))
@@ -188,6 +209,86 @@ def _ticks(rows: Rows) -> Iterator[Finding]:
         yield rows.finding("wick", far, message)
 
 
+def _jumps(rows: Rows) -> Iterator[Finding]:
+    """Opens that are a multiple of the one before, as where a file changes its unit."""
+    open_ = rows.get("open")
+    known = np.flatnonzero(open_ > 0)
+    moves = np.abs(np.diff(np.log(open_[known])))
+    jumped = np.flatnonzero((moves > np.log(_JUMP)) & (np.diff(rows.stamps[known]) <= DAY))
+    if jumped.size:
+        before, row = known[jumped[0]], known[jumped[0] + 1]
+        message = (
+            f"open goes from {open_[before]:g} to {open_[row]:g} in one step, and a factor of {_JUMP:g} is no move of "
+            "a market: another unit or another asset"
+        )
+        yield rows.finding("jump", known[jumped + 1], message, impossible=True)
+
+
+def _extremes(rows: Rows) -> Iterator[Finding]:
+    """Bars that have an open, and no high or low."""
+    known = ~np.isnan(rows.get("open"))
+    for column in ("high", "low"):
+        missing = np.flatnonzero(known & np.isnan(rows.get(column)))
+        if column in rows.columns and missing.size > _SOME_ROWS * known.sum():
+            message = (
+                f"{column} is null in {missing.size:,} of {count_of(int(known.sum()), 'bar')} that have an open: "
+                "nothing is tested within those bars"
+            )
+            yield rows.finding("no_extremes", missing, message)
+
+
+def _payments(rows: Rows) -> Iterator[Finding]:
+    """Funding that is larger than it has been: over a month, and in one payment."""
+    known = np.flatnonzero(~np.isnan(rows.get("funding_rate")))
+    stamps, rates = rows.stamps[known], rows.get("funding_rate")[known]
+    if rates.size < 2:
+        return
+    span = min(int(stamps[-1] - stamps[0]), _MONTH)
+    if span >= _LEAST_SPAN:
+        a_year = _sum_of(rates, stamps, span) * (YEAR_365 / span)
+        full = stamps - stamps[0] >= span - 8 * HOUR
+        far = np.flatnonzero(full & (np.abs(a_year) > _MOST_A_YEAR))
+        if far.size:
+            worst = far[np.abs(a_year[far]).argmax()]
+            message = (
+                f"the payments of the {span // DAY} days to {say(stamps[worst])} make {a_year[worst]:.0%} a year, and "
+                f"more than {_MOST_A_YEAR:.0%} is unusual: a factor, per cent, or payments that are there twice"
+            )
+            yield rows.finding("funding_level", known[far], message)
+    size = np.abs(rates)
+    paid = np.abs(_sum_of(rates, stamps, 8 * HOUR - HOUR // 60))  # stamps may be late by seconds
+    next_largest = float(np.partition(size, -2)[-2])
+    alone = (size > _OUTLIER * next_largest) & (size > _LEAST_OUTLIER) & (size.size >= _FEW)
+    far = np.flatnonzero((paid > _MOST_PAID) | alone)
+    if far.size:
+        row = far[0]
+        text = (
+            f"{rates[row]:.3%} is paid, {size[row] / next_largest:.3g} times the next largest payment; "
+            f"up to {_OUTLIER:g} times is usual"
+            if alone[row]
+            else f"{paid[row]:.3%} is paid within 8 h, and more than {_MOST_PAID:.2%} is unusual"
+        )
+        yield rows.finding("payment", known[far], f"{text}: a wrong row or another unit")
+
+
+def _sum_of(values: Array, stamps: Array, span: int) -> Array:
+    """Sum of the values in the time before each stamp, which is of it."""
+    total = np.concatenate(([0.0], np.cumsum(values)))
+    return total[1:] - total[np.searchsorted(stamps, stamps - span, "right")]
+
+
+def _gas(rows: Rows) -> Iterator[Finding]:
+    """Gas prices that are too small for gwei."""
+    price = rows.get("gas_price_gwei")
+    low = np.flatnonzero(price < _LOW_GAS)
+    if low.size > _SOME_ROWS * (~np.isnan(price)).sum():
+        message = (
+            f"gas_price_gwei is below {_LOW_GAS:g} in {count_of(low.size, 'row')}, first {price[low[0]]:.3g}, and that "
+            "is unusual: it looks like ETH, multiply by 1e9"
+        )
+        yield rows.finding("gas_unit", low, message, impossible=bool(np.median(price[low]) < _NO_GAS))
+
+
 def _clock(rows: Rows) -> Iterator[Finding]:
     """Stamps off the clock: a candle begins on a whole minute, five minutes, hour."""
     step = min(rows.step, HOUR)
@@ -220,6 +321,15 @@ def _volumes(rows: Rows) -> Iterator[Finding]:
             f"{mean[wrong[0]]:g} at an open of {rows.get('open')[wrong[0]]:g}{cause}"
         )
         yield rows.finding("vwap", wrong, message)
+    worth = volume * rows.get("open") * (HOUR / max(rows.step, 1))
+    much = np.flatnonzero(worth > _MOST_TRADED)
+    if much.size:
+        message = (
+            f"volume times open is {worth[much[0]]:.3g} USDT an hour ({volume[much[0]]:g} at "
+            f"{rows.get('open')[much[0]]:g}), and more than {_MOST_TRADED:g} is unusual: volume looks like contracts "
+            "or quote units"
+        )
+        yield rows.finding("volume_unit", much, message)
     traded = volume if "volume" in rows.columns else quote
     still = (traded == 0) & ~(high > low)
     if not (traded > 0).any():
@@ -250,6 +360,16 @@ def _reserve(rows: Rows) -> Iterator[Finding]:
             )
             yield rows.finding("index_falls", known[fell + 1], message, impossible=True)
             continue
+        day, before = _in_a_day(rows.stamps[known], index[known])
+        moved = np.flatnonzero((day > _INDEX_RISE) | (day < -_INDEX_FALL))
+        if moved.size:
+            first = moved[0]
+            message = (
+                f"{column} changes by {day[first]:+.1%} within a day, {before[first]:g} to {index[known][first]:g}, "
+                f"and {_INDEX_RISE:.0%} is more than any reserve earns: it looks like the index of another reserve"
+            )
+            yield rows.finding("index_jumps", known[moved], message, impossible=True)
+            continue
         a_year = float(np.median(growth * (YEAR_365 / np.diff(rows.stamps[known]))))
         stated = float(np.median(apr[known]))
         if known.size >= 5 and a_year > _LEAST_GROWTH and not 1 / _UNIT_OF_RATE < stated / a_year < _UNIT_OF_RATE:
@@ -270,6 +390,7 @@ def _staking(rows: Rows) -> Iterator[Finding]:
             fall = f"{-change[fell[0]]:.0%} from one row to the next, {values[before]:g} to {values[row]:g}"
             message = f"{column} falls by {fall}"
             yield rows.finding("rate_falls", known[fell + 1], message, impossible)
+    yield from _staking_day(rows, oracle)
     off = np.abs(market / oracle - 1)
     far = np.flatnonzero(off > _MARKET_OFF)
     if far.size:
@@ -279,6 +400,31 @@ def _staking(rows: Rows) -> Iterator[Finding]:
             f"{market[worst]:g} against {oracle[worst]:g} at {say(rows.stamps[worst])}"
         )
         yield rows.finding("market_rate", far, message, impossible=bool(off[worst] > _MARKET_WRONG))
+
+
+def _staking_day(rows: Rows, oracle: Array) -> Iterator[Finding]:
+    """Protocol rates that change within a day as none does; falls in one step are told elsewhere."""
+    known = np.flatnonzero(~np.isnan(oracle))
+    day, before = _in_a_day(rows.stamps[known], oracle[known])
+    fell_at_once = bool((oracle[known][1:] / oracle[known][:-1] - 1 <= -_RATE_FALL).any())
+    moved = np.flatnonzero((day > _RATE_RISE) | ((day < -_RATE_DIP) & (not fell_at_once)))
+    if moved.size:
+        first = moved[0]
+        message = (
+            f"oracle_rate_eth changes by {day[first]:+.1%} within a day, {before[first]:g} to "
+            f"{oracle[known][first]:g}, and +{_RATE_RISE:.0%} is more than any protocol pays, -{_RATE_DIP:.0%} more "
+            "than any has lost: it looks like the rate of another token"
+        )
+        impossible = bool(day[moved].max() > _RATE_RISE or day[moved].min() <= -_RATE_FALL)
+        yield rows.finding("rate_jumps", known[moved], message, impossible)
+
+
+def _in_a_day(stamps: Array, values: Array) -> tuple[Array, Array]:
+    """Growth of each value within a day, and the value that it grew from; over a longer hole, the growth per day."""
+    rows = np.arange(stamps.size)
+    first = np.minimum(np.searchsorted(stamps, stamps - DAY, "left"), np.maximum(rows - 1, 0))
+    days = np.maximum((stamps - stamps[first]) / DAY, 1.0)
+    return (values / values[first]) ** (1.0 / days) - 1.0, values[first]
 
 
 def untraded_tail(stamps: Array, columns: dict[str, Array]) -> int | None:

@@ -13,13 +13,20 @@ from basis.assets import load_assets
 from basis.errors import DataError
 from basis.kernel.keys import GAS_ASSET
 from basis.market import needed
-from basis.market.checks.cross import Member, check_assets, check_funding, check_level, check_prices
-from basis.market.checks.finding import Finding, count_of
+from basis.market.checks.cross import (
+    Member,
+    check_assets,
+    check_funding,
+    check_funding_levels,
+    check_level,
+    check_prices,
+)
+from basis.market.checks.finding import Array, Finding, count_of, when
 from basis.market.checks.rules import Rows, check_rows
 from basis.market.sources.bars import Resolved
-from basis.market.sources.clock import HOUR, duration_ns, iso, modal_step, span_text, to_datetime
+from basis.market.sources.clock import DAY, HOUR, YEAR_365, duration_ns, iso, modal_step, span_text, to_datetime
 from basis.market.sources.reader import Table
-from basis.series_kinds import FUNDING, GAS, LENDING, PERP, SPOT, kind_of
+from basis.series_kinds import FUNDING, GAS, LENDING, MARK, PERP, SPOT, kind_of
 
 #: A `basis.market.assemble.PanelBuilder`, which imports this module.
 PanelBuilder = Any
@@ -27,6 +34,11 @@ PanelBuilder = Any
 _LONG_STAND_IN = 24 * HOUR
 #: Share of the range of all series that one of them may cut off at the end without a word.
 _CUT_SHORT = 0.05
+#: A payout worth this much of what is held is no usual one, at once and as a rate a year, fraction: the largest known
+#: were 0.2 % and 1.2 %.
+_PAYOUT, _PAID_A_YEAR = 0.02, 0.30
+#: Panel column of the price of ether, in which the worth of a payout is told.
+_ETHER = f"spot|{GAS_ASSET}"
 #: Most impossible findings that an error lists.
 _MOST_LISTED = 5
 
@@ -58,6 +70,10 @@ def _findings(builder: PanelBuilder, start: int, end: int) -> list[Finding]:
             found += check_level(spots[reference[0]], reference[1], start, end)
     for key in builder.needs.perps:
         found += _funding(builder, key)
+    for asset in dict.fromkeys(key.base for key in builder.needs.perps):
+        found += check_funding_levels(list(_fundings(builder, asset, files)), start, end)
+    for symbol in builder.distributions:
+        found += _distribution(builder, symbol)
     return sorted(found, key=lambda finding: (not finding.impossible, finding.series, finding.kind))
 
 
@@ -125,6 +141,7 @@ def _members(builder: PanelBuilder, asset: str, files: dict[str, Rows]) -> Itera
     for key in builder.needs.perps:
         if key.base == asset:
             paths |= dict.fromkeys(builder.store.paths(*builder.marks[key]), PERP)
+            paths |= dict.fromkeys(builder.store.mark_paths(*builder.marks[key]), MARK)
     for path, kind in paths.items():
         if path in files:
             rows = files[path]
@@ -156,6 +173,39 @@ def _funding(builder: PanelBuilder, key: Any) -> list[Finding]:
     name = needed.source_paths(series, names[:1])[0].removesuffix(needed.ENDING)
     premium, per_row = mark / spot - 1.0, builder.step / (8 * HOUR)
     return check_funding(name, events.stamps[own], events.rates[own], events.rows[own], premium, per_row)
+
+
+def _fundings(builder: PanelBuilder, asset: str, files: dict[str, Rows]) -> Iterator[tuple[str, Array, Array]]:
+    """The files with funding of an asset, each once: name, stamps and payments."""
+    keys = [key for key in builder.needs.perps if key.base == asset]
+    for path in dict.fromkeys(path for key in keys for path in builder.store.paths(*builder.fundings[key])):
+        if path in files:
+            rates = files[path].get("funding_rate")
+            known = ~np.isnan(rates)
+            yield files[path].name, files[path].stamps[known], rates[known]
+
+
+def _distribution(builder: PanelBuilder, symbol: str) -> Iterator[Finding]:
+    """Payouts of a reward token that are worth more than any has been, of what they are paid on."""
+    paid, price, held = builder.distributions[symbol], *map(builder.columns.get, (f"spot|{symbol}", _ETHER))
+    if price is None or held is None:
+        return
+    row = np.searchsorted(builder.timestamps, paid.stamps, "left")
+    inside = (row > 0) & (row < builder.timestamps.size)
+    row, rates = row[inside], paid.rates[inside]
+    with np.errstate(all="ignore"):
+        worth = rates * price[row] / held[row]
+        a_year = worth * (YEAR_365 / np.maximum((paid.ends - paid.starts)[inside], DAY))
+    far = np.flatnonzero((worth > _PAYOUT) | (a_year > _PAID_A_YEAR))
+    if far.size:
+        first = far[0]
+        message = (
+            f"{rates[first]:g} {symbol} are paid for each ETH that is held, at a price of {price[row[first]]:g}: "
+            f"{worth[first]:.2%} of it, {a_year[first]:.0%} a year, and more than {_PAYOUT:.0%}, or {_PAID_A_YEAR:.0%} "
+            "a year, is unusual: amounts in another unit, or the price of another token"
+        )
+        name = f"rewards/{builder.config.distributions[symbol].table}"
+        yield Finding(name, "payout", when(paid.stamps[inside][first]), int(far.size), message)
 
 
 # --- what stands in -----------------------------------------------------------------------------------------------
