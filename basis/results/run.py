@@ -159,7 +159,7 @@ class Run:
         if not self.summary["fills"]:
             rule = " Its rate rule was never in." if self.config.strategy.rate_rule.enabled else ""
             found.append(f"Not one order was filled: nothing was bought, sold, lent or staked.{rule}")
-        if (gas := gas_warning(self.summary)) is not None:
+        if (gas := gas_warning(self.summary, self.table("equity")["equity"])) is not None:
             found.append(gas)
         if self.manifest["strategy"] is not None or "strategy_manager" in self.manifest.get("own_code", {}):
             from basis.results.unmet_requests import unmet_requests
@@ -178,8 +178,7 @@ class Run:
         """The three things that most deserve doubt, the gravest first, one sentence each."""
         from basis.results.doubts import doubts
 
-        tables = (self.table(name) for name in ("events", "panel", "exposure"))
-        return doubts(self.config, self.summary, self.manifest, *tables)
+        return doubts(self.config, self.summary, self.manifest, self.table)
 
     @property
     def data_notes(self) -> list[str]:
