@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from basis.components.checkpoints import Checkpoint
     from basis.config import Config
     from basis.engine.recording import Recording
-    from basis.results.reasons import Reasons
+    from basis.results.reasons import Before, Reasons
     from basis.results.tables import RunRows
 
 
@@ -231,8 +231,19 @@ class Run:
     def _reasons_of(self, events: Table, strategy: Any) -> "Reasons":
         from basis.results.reasons import Reasons
 
-        given = self.manifest["positions"]
-        return Reasons(self.config, self.table, events, given, self.manifest["resumed"] is not None, strategy)
+        given, before = self.manifest["positions"], self._before if self.manifest["resumed"] else None
+        return Reasons(self.config, self.table, events, given, before, strategy)
+
+    def _before(self) -> "Before":
+        """The row before the first, of a run that went on from a checkpoint."""
+        from basis.results.reasons import Before
+
+        market = {}
+        if self._recording is not None:
+            market = {name: float(values[0]) for name, values in self._recording.panel.columns.items()}
+        kept = self._resumed or self.files.checkpoint()
+        assert kept is not None
+        return Before(kept, market)
 
     @functools.cached_property
     def summary(self) -> dict[str, Any]:
