@@ -282,6 +282,12 @@ class _Unstarted:
     panel: None = None
 
 
+def positions_of(slots: Slots, block: np.ndarray) -> dict[str, float]:
+    """`positions` of one state (rows, 1) of a book, whose market is not at hand."""
+    rows = StateRows(_Unstarted(slots), 0, 1, block[: slots.shape().recorded].T)
+    return {name: float(values[0]) for name, values in positions(rows).items()}
+
+
 class Reading(Mapping[str, float]):
     """One row of a table of the run folder, by the same names, as it stood when it was read.
 

@@ -154,8 +154,10 @@ def _fee(inputs: RowInputs, event: Any) -> tuple[str, float]:
 
 
 def _slippage(inputs: RowInputs, event: Any) -> tuple[str, float]:
-    on_exchange = event.detail in ("spot", "perp", *STOP_DETAILS)
-    units, price = _units_traded(event), inputs.price(QUOTE_ASSET if on_exchange else "ETH", inputs.row)
+    venue = inputs.run.config.venues[parse_key(event.instrument).venue]
+    # exchanges quote in the quote currency, and swaps on chain are priced in ether
+    paid_in = QUOTE_ASSET if venue.kind == "exchange" else "ETH"
+    units, price = _units_traded(event), inputs.price(paid_in, inputs.row)
     formula = f"{number(-units)} × ({number(event.price)} − {number(event.reference_price)})" + _times(price)
     return formula, -units * (event.price - event.reference_price) * price
 

@@ -3,7 +3,7 @@
 Each doubt is weighed by the share of what was earned that rests on it. Imports numpy and what the layers below have.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +26,8 @@ _ASSUMED = "assumption"
 #: What is earned by holding, and the share of it from which gas is warned of.
 _CARRY = ("funding_pnl", "supply_yield", "borrow_cost", "staking_yield", "reward_pnl")
 _GAS_SHARE = 0.1
+#: What was earned or carried counts as nothing below this share of the mean equity.
+_NOTHING = 1e-6
 
 
 class Doubt(NamedTuple):
@@ -36,15 +38,22 @@ class Doubt(NamedTuple):
 
 
 def doubts(
-    config: Any, summary: Mapping[str, Any], manifest: Mapping[str, Any], events: Table, panel: Table, exposure: Table
+    config: Any, summary: Mapping[str, Any], manifest: Mapping[str, Any], table: Callable[[str], Table]
 ) -> list[str]:
-    """The three things that most deserve doubt in a run, the gravest first, one sentence each."""
+    """The three things that most deserve doubt in a run, the gravest first, one sentence each.
+
+    Parameters
+    ----------
+    table : name → table of the run; it needs equity, attribution, exposure, events and panel
+    """
     earned = sum(value for name, value in summary["attribution"].items() if "|" not in name and value > 0.0)
+    if earned <= _NOTHING * _mean(table("equity")["equity"]):
+        earned = 0.0
     found = [
         *_stand_ins(summary, manifest, earned),
-        *_assumed_costs(config, summary, events, earned),
-        *_size(config, summary, events, panel),
-        *_pools(summary, exposure),
+        *_assumed_costs(config, summary, table, earned),
+        *_size(config, summary, table),
+        *_pools(summary, table("exposure")),
         *_shortness(summary),
     ]
     return [doubt.text for doubt in sorted(found, key=lambda doubt: -doubt.weight)[:MOST]]
@@ -56,6 +65,17 @@ def _money(value: float, share_class: str) -> str:
 
 def _share(value: float) -> str:
     return f"{value:.1%}" if value >= 0.001 else f"{value:.4%}"
+
+
+def _mean(equity: np.ndarray) -> float:
+    return float(equity.mean()) if len(equity) else 0.0
+
+
+def _of_earned(amount: float, earned: float) -> str:
+    """How much of what was earned an amount is, in words."""
+    if earned <= 0.0:
+        return "nothing was earned"
+    return f"{_share(amount / earned)} of what was earned" if amount <= earned else "more than was earned"
 
 
 def _stand_ins(summary: Mapping[str, Any], manifest: Mapping[str, Any], earned: float) -> Iterator[Doubt]:
@@ -73,14 +93,17 @@ def _stand_ins(summary: Mapping[str, Any], manifest: Mapping[str, Any], earned: 
         yield Doubt(
             max(shares.values()) * part,
             f"{venue}: {what} stand in from another venue; funding of {_money(funding, summary['share_class'])} "
-            f"({_share(part)} of what was earned) rests on them.",
+            f"({_of_earned(funding, earned)}) rests on them.",
         )
     if any(note.startswith("marks:") for note in manifest["notes"]):
         yield Doubt(_CANDLE_MARKS, "Margin is measured at the candles of the perps: the data set has no mark prices.")
 
 
-def _assumed_costs(config: Any, summary: Mapping[str, Any], events: Table, earned: float) -> Iterator[Doubt]:
+def _assumed_costs(
+    config: Any, summary: Mapping[str, Any], table: Callable[[str], Table], earned: float
+) -> Iterator[Doubt]:
     """Costs whose tables are marked as assumptions, with the return if they were twice as high."""
+    events = table("events")
     venues = {name.partition(":")[0] for name in np.unique(events["instrument"][events["kind"] == "fill"].astype(str))}
     by_column = {
         "slippage": ("spot_slippage", "perp_slippage"),
@@ -105,15 +128,25 @@ def _assumed_costs(config: Any, summary: Mapping[str, Any], events: Table, earne
     total = sum(assumed.values())
     if total <= 0.0:
         return
-    share_class, capital = summary["share_class"], summary["initial_equity"]
+    share_class = summary["share_class"]
     parts = ", ".join(f"{name.replace('_', ' ')} {_money(cost, share_class)}" for name, cost in assumed.items())
     part = total / earned if earned > 0.0 else 1.0
-    twice = summary["total_return"] - total / capital if capital > 0.0 else 0.0
+    twice = _return_less(summary["total_return"], table("equity"), table("attribution"), assumed)
     yield Doubt(
         part,
-        f"Costs of {_money(total, share_class)} ({_share(part)} of what was earned) rest on tables marked assumption: "
+        f"Costs of {_money(total, share_class)} ({_of_earned(total, earned)}) rest on tables marked assumption: "
         f"{parts}. At twice that, the return would be about {twice:.2%}.".replace("-", "−"),
     )
+
+
+def _return_less(total: float, equity: Table, attribution: Table, columns: Iterable[str]) -> float:
+    """The time-weighted return if the costs in some columns were paid once more, each by the equity of its row."""
+    held = equity["equity"]
+    paid = np.zeros(len(held))
+    for name in columns:
+        paid -= attribution[name]
+    shares = np.divide(paid, held, out=np.zeros(len(held)), where=held > 0.0)
+    return float((1.0 + total) * np.prod(np.maximum(1.0 - shares, 0.0)) - 1.0)
 
 
 def _is_assumed(held: Any) -> bool:
@@ -125,11 +158,12 @@ def _is_assumed(held: Any) -> bool:
     return any(_ASSUMED in entry.source for entry in held)
 
 
-def _size(config: Any, summary: Mapping[str, Any], events: Table, panel: Table) -> Iterator[Doubt]:
+def _size(config: Any, summary: Mapping[str, Any], table: Callable[[str], Table]) -> Iterator[Doubt]:
     """The largest order against the volume of its hour, and what capital that allows."""
+    events, panel, equity = table("events"), table("panel"), table("equity")["equity"]
     fills = np.flatnonzero((events["kind"] == "fill") & (events["quantity"] != 0.0))
     rows = np.searchsorted(panel["timestamp"], events["timestamp"][fills])
-    largest, where, when = 0.0, "", ""
+    largest, where, at = 0.0, "", 0
     for instrument in np.unique(events["instrument"][fills].astype(str)):
         key = parse_key(instrument)
         name = f"volume|{instrument}" if key.type == "Perp" else f"volume|spot|{key.symbol}"
@@ -140,12 +174,12 @@ def _size(config: Any, summary: Mapping[str, Any], events: Table, panel: Table) 
         np.add.at(traded, rows[own], np.abs(events["quantity"][fills][own]))
         share = np.divide(traded, panel[name], out=np.zeros(len(panel)), where=np.nan_to_num(panel[name]) > 0.0)
         if len(share) and share.max() > largest:
-            row = int(share.argmax())
-            largest, where = float(share[row]), instrument
-            when = str(panel["timestamp"][row].astype("M8[m]")).replace("T", " ")
-    if largest <= 0.0:
+            at = int(share.argmax())
+            largest, where = float(share[at]), instrument
+    if largest <= 0.0 or equity[at] <= 0.0:
         return
-    capital = float(f"{summary['initial_equity'] * _LARGE_SHARE / largest:.2g}")
+    when = str(panel["timestamp"][at].astype("M8[m]")).replace("T", " ")
+    capital = float(f"{equity[at] * _LARGE_SHARE / largest:.2g}")
     moves = "" if config.execution.impact > 0.0 else ", and execution.impact is 0, so that size moves no price"
     yield Doubt(
         max(_LEAST_SIZE, min(1.0, largest / _LARGE_SHARE)),
@@ -171,21 +205,25 @@ def _pools(summary: Mapping[str, Any], exposure: Table) -> Iterator[Doubt]:
         )
 
 
-def gas_warning(summary: Mapping[str, Any]) -> str | None:
+def gas_warning(summary: Mapping[str, Any], equity: np.ndarray) -> str | None:
     """Which capital a run needs for gas to take no more than a tenth of what it carries; None where it takes less.
 
-    Gas is the same for any size, so that twice the capital halves its share.
+    Gas is the same for any size, so that twice the capital halves its share. A run that carries nothing has no share.
+
+    Parameters
+    ----------
+    equity : (rows,) equity of the run, share class
     """
-    found = summary["attribution"]
+    found, mean = summary["attribution"], _mean(equity)
     carried, gas = sum(found[name] for name in _CARRY), -found["gas"]
-    if _days(summary) < _FEW_DAYS or carried <= 0.0 or gas <= _GAS_SHARE * carried:
+    if _days(summary) < _FEW_DAYS or carried <= _NOTHING * mean or gas <= _GAS_SHARE * carried:
         return None
-    capital = float(f"{summary['initial_equity'] * gas / (_GAS_SHARE * carried):.2g}")
+    capital = float(f"{mean * gas / (_GAS_SHARE * carried):.2g}")
     share_class = summary["share_class"]
+    took = f"{gas / carried:.0%} of the carry" if gas <= carried else "more than the carry"
     return (
-        f"Gas took {gas / carried:.0%} of the carry ({_money(gas, share_class)} of {_money(carried, share_class)}). It "
-        f"is the same for any size: below a capital of about {_money(capital, share_class)} it takes more than "
-        f"{_GAS_SHARE:.0%}."
+        f"Gas took {took} ({_money(gas, share_class)} of {_money(carried, share_class)}). It is the same for any size: "
+        f"below a capital of about {_money(capital, share_class)} it takes more than {_GAS_SHARE:.0%}."
     )
 
 

@@ -13,20 +13,26 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from basis.assets import load_assets
+from basis.components.checkpoints import Checkpoint
 from basis.components.run_state import slots_of
+from basis.components.state_tables import positions_of
 from basis.config import Config
 from basis.inputs.plans import Strategy
+from basis.inputs.policy import measure_names
 from basis.inputs.slots import Slots
 from basis.inputs.switching_cost import share_at_work, switching_cost
 from basis.inputs.terms import make_terms, terms_periods
 from basis.kernel.keys import Key, parse_key
 from basis.kernel.layout.codes import NO_LIMIT
+from basis.kernel.layout.shape import state_views
 from basis.results.row_prices import RowPrices
 from basis.results.table import Table
 from basis.strategies.factory import make_strategy
 
 #: Begins the detail of a decision's events.
 TRIGGER = "trigger="
+#: Reason of a decision of the row of the checkpoint that is carried out in the first row of the run that went on.
+_EARLIER = "decided before the run went on"
 #: Kinds of events that change what is held before a decision.
 _CHANGES = ("fill", "liquidation", "reward")
 #: Most digits that tell a value from the edge of its band.
@@ -56,6 +62,19 @@ class Band(NamedTuple):
         return f"{self.name} {self.value:.{digits}g} {sign} {edge:.{digits}g}"
 
 
+class Before(NamedTuple):
+    """The row before the first of a run that went on, which is in none of its tables.
+
+    Attributes
+    ----------
+    checkpoint : the state after the fills of that row
+    market : market data of that row by name, as far as it is at hand
+    """
+
+    checkpoint: Checkpoint
+    market: Mapping[str, float]
+
+
 class Reasons:
     """What a run's strategy was asked for.
 
@@ -65,7 +84,7 @@ class Reasons:
     table : name → table of the run; it needs equity, risk, positions, exposure and panel
     events : the events of the run
     given : starting book, where there was one
-    resumed : whether the run went on from a checkpoint
+    before : gives the row before the first; None where the run did not go on from a checkpoint
     strategy : the strategy that ran; None takes that of the configuration
     """
 
@@ -75,10 +94,11 @@ class Reasons:
         table: Callable[[str], Table],
         events: Table,
         given: Mapping[str, float] | None,
-        resumed: bool,
+        before: Callable[[], Before] | None,
         strategy: Strategy | None = None,
     ) -> None:
-        self.config, self.resumed, self.events = config, resumed, events
+        self.config, self.events = config, events
+        self._get_before = before
         self.equity, self.risk, self.positions = table("equity"), table("risk"), table("positions")
         self.exposure, panel = table("exposure"), table("panel")
         self.prices = RowPrices(panel.columns, config.share_class, config.valuation == "oracle")  # type: ignore[arg-type]
@@ -157,6 +177,57 @@ class Reasons:
         terms = make_terms(self.config, slots, instants)
         return switching_cost(self.config, slots, self.strategy, terms, index, self.prices.panel)
 
+    # --- the row before the first, of a run that went on ---------------------------------------------------------
+
+    @functools.cached_property
+    def _before(self) -> Before | None:
+        return None if self._get_before is None else self._get_before()
+
+    @functools.cached_property
+    def _slots_before(self) -> Slots | None:
+        """Slots of the checkpoint; None where there is none, or it is of another book."""
+        if self._before is None:
+            return None
+        kept = self._before.checkpoint
+        slots = slots_of(self.config, dict.fromkeys(kept.keys, 0.0), self.strategy.signal is not None)
+        fits = kept.keys == tuple(map(str, slots.keys)) and kept.state.shape == (slots.shape().rows,)
+        return slots if fits else None
+
+    @functools.cached_property
+    def _held_before(self) -> dict[str, float]:
+        """What the checkpoint held, by the names of the positions."""
+        if self._before is None or self._slots_before is None:
+            return {}
+        return positions_of(self._slots_before, self._before.checkpoint.state[:, None])
+
+    @functools.cached_property
+    def _state_before(self) -> Any:
+        """State of the checkpoint by name; None where it is not known."""
+        if self._before is None or self._slots_before is None:
+            return None
+        return state_views(self._slots_before.shape(), self._before.checkpoint.state[:, None])
+
+    def _pending_before(self, row: int) -> float:
+        """Withdrawals that waited at the end of the row before."""
+        if row:
+            return float(self.equity["withdrawal_pending"][row - 1])
+        return 0.0 if self._state_before is None else float(self._state_before.withdrawal_pending[0])
+
+    def _alert_before(self, name: str, row: int) -> float:
+        """Level of an alert at the end of the row before."""
+        if row:
+            return float(self.risk[name][row - 1])
+        if self._slots_before is None:
+            return 0.0
+        measures = measure_names(self._slots_before)
+        return float(self._state_before.alert[measures.index(name.removeprefix("alert|"))][0])
+
+    def _market_before(self, name: str, row: int) -> float:
+        """A column of the market in the row before; NaN where it is not at hand."""
+        if row:
+            return float(self.prices.panel[name][row - 1])
+        return math.nan if self._before is None else float(self._before.market.get(name, math.nan))
+
     # --- values before the decision ------------------------------------------------------------------------------
 
     def decision_of(self, row: int) -> int:
@@ -182,9 +253,8 @@ class Reasons:
             held += float(self.positions[moving][at]) if moving in self.positions.columns else 0.0
             if waits:
                 return held
-        elif self.resumed:
-            # what the checkpoint held is in no table
-            return math.nan
+        elif self._before is not None:
+            held = self._held_before.get(name, math.nan) + self._held_before.get(moving, 0.0)
         elif self._given is not None:
             held = float(self._given.get(name, 0.0))
         for place in range(self._first[row], self.decision_of(row)):
@@ -275,7 +345,7 @@ class Reasons:
         return found + [band.left() for band in self.bands(row) if band.is_left] or self._always()
 
     def _occasions(self, row: int) -> Iterator[str]:
-        if row == 0 and not self.resumed:
+        if row == 0 and self._get_before is None:
             yield "first row"
         if row == len(self.equity) - 1 and self.config.close_at_end:
             yield "last row, close_at_end"
@@ -286,7 +356,7 @@ class Reasons:
             flows = (kinds == "flow") & (details == what)
             if flows.any():
                 yield f"{what} {abs(float(amounts[flows].sum())):,.6g}"
-        waiting = float(self.equity["withdrawal_pending"][row - 1]) if row else 0.0
+        waiting = self._pending_before(row)
         if waiting > 0.0:
             yield f"withdrawal pending {waiting:,.6g}"
         if (kinds == "arrival").any():
@@ -294,9 +364,9 @@ class Reasons:
         if (kinds == "reward").any():
             yield "rewards paid"
         for name in self.prices.panel:
-            if name.startswith("signal|") and row and self.strategy.signal is not None:
-                was, now = float(self.prices.panel[name][row - 1]), float(self.prices.panel[name][row])
-                if was != now:
+            if name.startswith("signal|") and self.strategy.signal is not None:
+                was, now = self._market_before(name, row), float(self.prices.panel[name][row])
+                if was != now and (row or not math.isnan(was)):
                     yield f"signal {now:g} (was {was:g})"
 
     def _alerts(self, row: int) -> Iterator[str]:
@@ -306,7 +376,7 @@ class Reasons:
         new = {self._fields["instrument"][place] for place in reported}
         for name in self.risk.columns:
             measure = name.removeprefix("alert|")
-            if measure != name and row and self.risk[name][row - 1] >= 2 and measure not in new:
+            if measure != name and measure not in new and self._alert_before(name, row) >= 2:
                 yield f"alert {measure} critical"
 
     def _always(self) -> list[str]:
@@ -319,11 +389,13 @@ def with_triggers(events: Table, reasons: Reasons) -> Table:
     if not decisions.size:
         return events
     decided, stamps = events["effective_at"][decisions], reasons.equity["timestamp"]
-    # what was decided before a run went on has its reasons there
+    details: Any = events["detail"].copy()
+    # what a run decided in the row of the checkpoint has its reasons in no row of the run that went on
+    for place in decisions[decided < stamps[0]]:
+        details[place] = TRIGGER + _EARLIER
     decisions, decided = decisions[decided >= stamps[0]], decided[decided >= stamps[0]]
     rows = np.searchsorted(stamps, decided)
     texts = {int(row): "; ".join(reasons.triggers(int(row))) for row in np.unique(rows)}
-    details: Any = events["detail"].copy()
     for place, row in zip(decisions, rows, strict=True):
         details[place] = TRIGGER + texts[int(row)] if texts[int(row)] else details[place]
     return events.with_texts("detail", details)

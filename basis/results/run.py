@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from basis.components.checkpoints import Checkpoint
     from basis.config import Config
     from basis.engine.recording import Recording
-    from basis.results.reasons import Reasons
+    from basis.results.reasons import Before, Reasons
     from basis.results.tables import RunRows
 
 
@@ -159,7 +159,7 @@ class Run:
         if not self.summary["fills"]:
             rule = " Its rate rule was never in." if self.config.strategy.rate_rule.enabled else ""
             found.append(f"Not one order was filled: nothing was bought, sold, lent or staked.{rule}")
-        if (gas := gas_warning(self.summary)) is not None:
+        if (gas := gas_warning(self.summary, self.table("equity")["equity"])) is not None:
             found.append(gas)
         if self.manifest["strategy"] is not None or "strategy_manager" in self.manifest.get("own_code", {}):
             from basis.results.unmet_requests import unmet_requests
@@ -178,8 +178,7 @@ class Run:
         """The three things that most deserve doubt, the gravest first, one sentence each."""
         from basis.results.doubts import doubts
 
-        tables = (self.table(name) for name in ("events", "panel", "exposure"))
-        return doubts(self.config, self.summary, self.manifest, *tables)
+        return doubts(self.config, self.summary, self.manifest, self.table)
 
     @property
     def data_notes(self) -> list[str]:
@@ -232,8 +231,19 @@ class Run:
     def _reasons_of(self, events: Table, strategy: Any) -> "Reasons":
         from basis.results.reasons import Reasons
 
-        given = self.manifest["positions"]
-        return Reasons(self.config, self.table, events, given, self.manifest["resumed"] is not None, strategy)
+        given, before = self.manifest["positions"], self._before if self.manifest["resumed"] else None
+        return Reasons(self.config, self.table, events, given, before, strategy)
+
+    def _before(self) -> "Before":
+        """The row before the first, of a run that went on from a checkpoint."""
+        from basis.results.reasons import Before
+
+        market = {}
+        if self._recording is not None:
+            market = {name: float(values[0]) for name, values in self._recording.panel.columns.items()}
+        kept = self._resumed or self.files.checkpoint()
+        assert kept is not None
+        return Before(kept, market)
 
     @functools.cached_property
     def summary(self) -> dict[str, Any]:

@@ -101,7 +101,8 @@ class OutsideBook:
             elif event.kind == "flow":
                 self._flow(row, event)
             elif event.kind == "fill":
-                {"spot": self._spot, "perp": self._perp}.get(event.detail, self._pool)(row, event)
+                what = event.detail.partition(",")[0]
+                {"spot": self._spot, "perp": self._perp}.get(what, self._pool)(row, event)
             elif event.kind == "reject" and event.detail == "withdrawal exceeds equity":
                 self._refused(row, event)
             if event.gas or event.gas_units:

@@ -183,6 +183,17 @@ def test_a_loan_that_is_liquidated_at_the_low(share_class):
     assert "liquidation of aave_v3:aToken:weETH" in repr(struck)
 
 
+@pytest.mark.parametrize("lots", [False, True])
+def test_partial_fills_are_computed_again(sample_data, lots):
+    overrides = {"execution.participation": 0.002, "execution.lots": lots, "initial_capital": 1e7}
+    result = basis.backtest("ml_directional", sample_data, "2024-06-01", "2024-06-20", overrides)
+    partial = result.events[result.events["detail"] == "perp, partial"]
+    assert len(partial) > 0
+    for instant in partial["timestamp"].drop_duplicates()[:3]:
+        hour = result.explain(instant)
+        np.testing.assert_allclose(hour.pnl["recomputed"], hour.pnl["booked"], rtol=0, atol=1e-5)
+
+
 def test_a_run_that_went_on_says_what_it_cannot_compute_again(lean):
     half = lean.equity.index[len(lean.equity) // 2]
     later = basis.backtest(lean.config, resume=lean.checkpoint(half))

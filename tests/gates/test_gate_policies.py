@@ -218,12 +218,23 @@ def test_gas_that_eats_the_carry_is_told_with_the_capital_that_it_needs():
         "initial_equity": 50_000.0, "share_class": "USDT",
         "attribution": {**found, "funding_pnl": 4_000.0, "gas": -1_000.0},
     }  # fmt: skip
-    told = gas_warning(summary)
+    equity = np.full(100, 50_000.0)
+    told = gas_warning(summary, equity)
     assert told is not None
     assert "25%" in told.replace(" ", "")
     assert "125,000" in told or "120,000" in told or "130,000" in told
-    assert gas_warning({**summary, "attribution": {**summary["attribution"], "gas": -399.0}}) is None
-    assert gas_warning({**summary, "end": "2024-02-01T00:00:00Z"}) is None
+    # the capital is that of the whole run, whatever came in or went out
+    paid_in = gas_warning(summary, np.concatenate((equity[:50], equity[50:] * 3.0)))
+    assert paid_in is not None
+    assert "250,000" in paid_in
+    assert gas_warning({**summary, "attribution": {**summary["attribution"], "gas": -399.0}}, equity) is None
+    assert gas_warning({**summary, "end": "2024-02-01T00:00:00Z"}, equity) is None
+    # a carry that is nothing but rounding has no share, and gas beyond the carry is told in money
+    none = {**summary, "attribution": {**summary["attribution"], "funding_pnl": 3e-12}}
+    assert gas_warning(none, equity) is None
+    little = gas_warning({**summary, "attribution": {**summary["attribution"], "funding_pnl": 10.0}}, equity)
+    assert little is not None
+    assert little.startswith("Gas took more than the carry (1,000 USDT of 10 USDT).")
 
 
 WINDOWS = [("2024-05-14", "2025-09-17"), ("2024-05-14", "2024-12-31"), ("2025-01-01", "2025-09-17")]

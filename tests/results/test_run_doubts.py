@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import basis
@@ -15,9 +16,9 @@ def money(text):
 
 
 def doubts_of(run, **changes):
-    """The doubts of a run whose manifest or configuration is another."""
+    """The doubts of a run whose manifest, summary or configuration is another."""
     parts = {"config": run.config, "summary": run.summary, "manifest": run.manifest, **changes}
-    return doubts(**parts, events=run.table("events"), panel=run.table("panel"), exposure=run.table("exposure"))
+    return doubts(**parts, table=run.table)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,41 @@ def test_the_largest_orders_are_a_share_of_the_volume(long_run):
     assert "execution.impact is 0" in text
     with_impact = doubts_of(long_run, config=long_run.config.replace({"execution.impact": 1.0}))
     assert not any("execution.impact is 0" in text for text in with_impact)
+
+
+@pytest.fixture(scope="module")
+def paid_in(sample_data):
+    """A run into which fifty times its capital is paid."""
+    flows = [{"timestamp": "2024-02-15T00:00:00Z", "amount": 5_000_000}]
+    return basis.backtest("btc_basis", sample_data, "2024-02-01", "2024-03-01", {"flows": flows})
+
+
+def test_the_capital_that_the_volume_allows_is_that_of_the_largest_order(paid_in):
+    [text] = [text for text in doubts_of(paid_in) if text.startswith("The largest orders")]
+    share, when = re.search(r"were ([\d.]+)% of its volume \(.*, (\S+ \S+)\)", text).groups()
+    held = paid_in.equity["equity"].loc[pd.Timestamp(when, tz="UTC")]
+    assert held > 5e6
+    assert money(text) == pytest.approx(0.1 / (float(share) / 100.0) * held, rel=0.06)
+
+
+def test_the_return_at_twice_the_costs_is_time_weighted(paid_in):
+    [text] = [text for text in doubts_of(paid_in) if text.startswith("Costs")]
+    told = float(re.search(r"about (−?[\d.]+)%", text)[1].replace("−", "-")) / 100.0
+    assumed = ["slippage", "gas", "transfer_fees"]
+    held, flow = paid_in.equity["equity"], paid_in.equity["net_flow"]
+    before = held.shift(fill_value=100_000.0) + flow
+    rows = (held - flow) / held.shift(fill_value=100_000.0) + paid_in.attribution[assumed].sum(axis=1) / before
+    assert told == pytest.approx(rows.prod() - 1.0, abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("earned", "said"), [(0.0, "(nothing was earned)"), (1e-9, "(nothing was earned)"), (1.0, "(more than was earned)")]
+)
+def test_a_run_that_earned_nothing_says_so(long_run, earned, said):
+    found = {name: min(value, 0.0) for name, value in long_run.summary["attribution"].items()}
+    told = doubts_of(long_run, summary={**long_run.summary, "attribution": {**found, "funding_pnl": earned}})
+    [text] = [text for text in told if text.startswith("Costs")]
+    assert said in text
 
 
 def test_a_pool_of_unknown_size_is_named(results):

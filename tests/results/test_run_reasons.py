@@ -90,10 +90,43 @@ def test_a_run_that_went_on_has_its_reasons(sample_data):
     assert len(late) > 0
     assert list(late["detail"]) == list(same["detail"])
     assert "first row" not in " ".join(rest.events["detail"])
-    # what the checkpoint held is in no table of the run that went on
-    assert {band.name.partition("|")[0] for band in rest.reasons.bands(0)} <= {"margin_ratio"}
-    assert math.isnan(rest.reasons.held("binance:BaseToken:BTC", 0))
+    # what the checkpoint held is in no table of the run that went on: it is read from the checkpoint
+    row = whole.equity.index.get_loc(rest.equity.index[0])
+    assert rest.reasons.bands(0) == whole.reasons.bands(row)
+    assert rest.reasons.held("binance:BaseToken:BTC", 0) == whole.reasons.held("binance:BaseToken:BTC", row) > 0.0
     repr(rest.explain(rest.equity.index[0]))
+
+
+@pytest.mark.parametrize("driver", ["kernel", "event"])
+@pytest.mark.parametrize("fill", ["same_bar", "next_bar"])
+def test_the_first_row_of_a_run_that_went_on_has_its_reason(driver, fill, sample_data, tmp_path):
+    """Wherever a run is split, its decisions have the reasons of the run that was not."""
+    june = {"start": "2024-06-01", "end": "2024-06-04", "strategy.position_deviation_threshold": 0.0, "fill": fill}
+    june["flows"] = [{"timestamp": "2024-06-02T07:00:00Z", "amount": -200_000}]
+    whole = basis.backtest("eth_basis", sample_data, overrides=june, driver=driver)
+    told = decisions_of(whole)
+    for at in sorted(set(told["timestamp"]))[1:12:3]:
+        before = whole.equity.index[whole.equity.index.get_loc(at) - 1]
+        rest = basis.backtest("eth_basis", sample_data, overrides=june, resume=whole.checkpoint(before), driver=driver)
+        assert rest.equity.index[0] == at
+        first, expected = decisions_of(rest), told[told["timestamp"] == at]["detail"]
+        first = first[first["timestamp"] == at]["detail"]
+        assert len(first) > 0
+        if fill == "same_bar":
+            assert list(first) == list(expected)
+        else:
+            assert set(first) == {"trigger=decided before the run went on"}
+        opened = basis.open_run(rest.save(tmp_path / f"{at:%d%H}", report=False))
+        assert opened.reasons.bands(0) == rest.reasons.bands(0) == whole.reasons.bands(whole.equity.index.get_loc(at))
+
+
+def test_a_signal_that_changes_where_a_run_goes_on_is_a_reason(sample_data):
+    whole = basis.backtest("ml_directional", sample_data, overrides=WINDOW)
+    told = decisions_of(whole)
+    changed = told[told["detail"].str.startswith("trigger=signal ")].iloc[0]
+    before = whole.equity.index[whole.equity.index.get_loc(changed["timestamp"]) - 1]
+    rest = basis.backtest("ml_directional", sample_data, overrides=WINDOW, resume=whole.checkpoint(before))
+    assert decisions_of(rest)["detail"].iloc[0] == changed["detail"]
 
 
 @pytest.mark.parametrize("driver", ["kernel", "event"])
