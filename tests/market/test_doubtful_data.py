@@ -246,3 +246,10 @@ def test_marks_of_another_asset_at_every_venue_are_refused(market: Path) -> None
     with pytest.raises(DataError, match=r"mark/bybit_btcusdt at .* that of the 4 series of the asset"):
         told(market)
     assert any(each.series == MARK and each.kind == "other_price" for each in check(market))
+
+
+def test_marks_are_judged_where_few_candles_are_left(market: Path) -> None:
+    (market / "spot/bybit_btcusdt.parquet").unlink()
+    change(market, "perp/bybit_btcusdt", lambda c: {k: v[: LATE.start] for k, v in c.items()})
+    change(market, MARK, times(1.03, LATE))
+    assert [each for each in told(market) if each.startswith(MARK) and "is 1.03 times" in each]

@@ -69,7 +69,9 @@ def check_prices(members: Sequence[Member], start: int, end: int) -> list[Findin
                 continue
             count = len(judges) - (member in judges)
             other = members[0].name if few else f"the {'other ' * (member in judges)}{count} series of the asset"
-            found += _against(member, own, measure, grid, other)
+            # where few candles are left a mark still has the first of them
+            by = np.where(np.isnan(measure), logs[0], measure) if member.kind == MARK else measure
+            found += _against(member, own, by, grid, other)
         told = {finding.series for finding in found}
         for kind in dict.fromkeys(member.kind for member in members):
             same = [(m, own) for m, own in zip(members, logs, strict=True) if m.kind == kind and m.name not in told]
