@@ -19,10 +19,11 @@ Run a mode and look at the result:
 `DataProvider`                          what a run sees of a data set
 `EventDrivenStrategyEngine`             the components of a run one by one; `unified_health_manager` watches them
 `Comparison`                            what `compare` gives
+`InputError`, `EngineError`, …          what can go wrong; `basis.errors` has them all
 ======================================  ============================================================================
 
 Money is in the share class (USDT or ETH), ratios and rates are fractions, times are UTC. Wrong input raises an
-`basis.errors.InputError`, which says what was given, what is allowed and what to do.
+`InputError`, which says what was given, what is allowed and what to do.
 """
 
 # The public names load on first use, so that `import basis` stays cheap: it imports no compiled code, no frames and no
@@ -38,6 +39,15 @@ if TYPE_CHECKING:
     from basis.config import Config, load_config, modes
     from basis.config.modes import *  # noqa: F403  the constructors, which the generated stub lists
     from basis.engine.health import unified_health_manager
+    from basis.errors import (
+        BasisError,
+        ConfigError,
+        DataError,
+        EngineError,
+        ExecutionError,
+        InputError,
+        RunStoppedWarning,
+    )
     from basis.execution.simulation import SimulationClient
     from basis.market import DataProvider
     from basis.reports import Comparison, compare
@@ -48,11 +58,18 @@ if TYPE_CHECKING:
     # for editors; in a run `__getattr__` makes the list, with the constructors of all modes there are
     __all__ = [
         "Action",
+        "BasisError",
         "Comparison",
         "Config",
+        "ConfigError",
+        "DataError",
         "DataProvider",
         "Decision",
+        "EngineError",
         "EventDrivenStrategyEngine",
+        "ExecutionError",
+        "InputError",
+        "RunStoppedWarning",
         "SimulationClient",
         "StrategyManager",
         "View",
@@ -75,6 +92,13 @@ _HOMES = {
     "load_config": "basis.config",
     "list_modes": "basis.config.modes",
     "unified_health_manager": "basis.engine.health",
+    "BasisError": "basis.errors",
+    "ConfigError": "basis.errors",
+    "DataError": "basis.errors",
+    "EngineError": "basis.errors",
+    "ExecutionError": "basis.errors",
+    "InputError": "basis.errors",
+    "RunStoppedWarning": "basis.errors",
     "SimulationClient": "basis.execution.simulation",
     "DataProvider": "basis.market",
     "Comparison": "basis.reports",

@@ -17,7 +17,7 @@ from ..errors import ConfigError, EngineError, InputError
 from ..inputs.build import extend_inputs, make_inputs, with_capacity
 from ..inputs.coefficients import constants_of
 from ..inputs.plans import Plan, Strategy
-from ..inputs.policy import make_policy
+from ..inputs.policy import check_limits, make_policy
 from ..inputs.slots import Slots, make_slots
 from ..kernel.context import Memory, Scratch, copied, make_scratch
 from ..kernel.layout.codes import NOTHING
@@ -110,6 +110,7 @@ class StartingBook:
         self.given = positions is not None
         self.holdings = starting_holdings(config, positions)
         self.slots: Slots = slots_of(config, self.holdings, strategy.signal is not None)
+        check_limits(config, self.slots)
         if resumed is None:
             self.block = _opened(self.slots, self.holdings, float(config.initial_capital))
         else:

@@ -3,6 +3,8 @@
 import numpy as np
 
 from ..config import Config
+from ..config.fields import nearest
+from ..errors import ConfigError
 from ..kernel.layout import codes
 from ..kernel.layout.shape import policy_views
 from .plans import Plan, Strategy
@@ -18,6 +20,29 @@ def measure_names(slots: Slots) -> tuple[str, ...]:
 
 #: Measures for which less is worse; the kernel compares them negated.
 _LESS_IS_WORSE = ("health_factor", "margin_ratio")
+
+
+def check_limits(config: Config, slots: Slots) -> None:
+    """Refuse limits for a venue or an asset that the book does not have, which would never alert.
+
+    Raises
+    ------
+    ConfigError
+        Names what there is.
+    """
+    margined = {f"margin_ratio|{key.venue}" for key in slots.held}
+    watched = [name for name in measure_names(slots) if not name.startswith("margin_ratio|") or name in margined]
+    for name in config.risk.limits:
+        measure, bar, given = name.partition("|")
+        if not bar or name in watched:
+            continue
+        there = [each.partition("|")[2] for each in watched if each.startswith(f"{measure}|")]
+        near = nearest(given, there)
+        raise ConfigError(
+            f"risk.limits: {name} is of {given}, which the book of this run does not have."
+            + (f" Did you mean {measure}|{near}?" if near else "")
+            + (f" Allowed for {measure}: {', '.join(there)}." if there else f" It has nothing with a {measure}.")
+        )
 
 
 def _set_limits(policy: object, config: Config, slots: Slots) -> None:

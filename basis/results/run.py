@@ -161,9 +161,10 @@ class Run:
             found.append(f"Not one order was filled: nothing was bought, sold, lent or staked.{rule}")
         if (gas := gas_warning(self.summary, self.table("equity")["equity"])) is not None:
             found.append(gas)
-        if self.manifest["strategy"] is not None or "strategy_manager" in self.manifest.get("own_code", {}):
-            from basis.results.unmet_requests import unmet_requests
+        from basis.results.unmet_requests import flows_left_out, unmet_requests
 
+        found += flows_left_out(self.config.flows, self.table("equity"), self.summary["share_class"])
+        if self.manifest["strategy"] is not None or "strategy_manager" in self.manifest.get("own_code", {}):
             events, equity, panel = (self.table(name) for name in ("events", "equity", "panel"))
             found += unmet_requests(events, equity, panel, self.summary["share_class"])
         return [*found, *self.data_warnings]

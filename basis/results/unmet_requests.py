@@ -1,11 +1,39 @@
-"""Requests of a user's own strategy that could not be met, in sentences. Imports numpy only."""
+"""Requests of the investor and of a user's own strategy that could not be met, in sentences. Imports numpy only."""
 
+from collections.abc import Iterable
+from datetime import UTC
 from typing import Any
 
 import numpy as np
 
 from basis.kernel.keys import QUOTE_ASSET
 from basis.results.table import Table
+
+#: Flows that are named one by one.
+_MOST_FLOWS = 3
+
+
+def flows_left_out(flows: Iterable[Any], equity: Table, share_class: str) -> list[str]:
+    """Warnings about flows of the configuration that come after the last row of a run.
+
+    Parameters
+    ----------
+    flows : with `timestamp` and `amount`, in the order of their time
+    equity : table of the run
+    """
+    if not len(equity):
+        return []
+    end: Any = equity["timestamp"][-1]
+    late = [flow for flow in flows if np.datetime64(flow.timestamp.astimezone(UTC).replace(tzinfo=None)) > end]
+    found = []
+    for flow in late[:_MOST_FLOWS]:
+        what = f"{'deposit' if flow.amount > 0.0 else 'withdrawal'} of {abs(flow.amount):,.8g} {share_class}"
+        when = f"{flow.timestamp.astimezone(UTC):%Y-%m-%d %H:%M}"
+        ended = str(end.astype("M8[m]")).replace("T", " ")
+        found.append(f"The {what} at {when} UTC was left out: the run ended at {ended} UTC.")
+    if len(late) > _MOST_FLOWS:
+        found.append(f"{len(late) - _MOST_FLOWS:,} later flows were left out, too.")
+    return found
 
 
 def unmet_requests(events: Table, equity: Table, panel: Table, share_class: str) -> list[str]:

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 import basis
+from basis import errors
 from basis.errors import InputError
 
 WINDOW = {"start": "2024-02-01", "end": "2024-02-02"}
@@ -115,3 +116,17 @@ def test_an_error_of_the_code_below_stays_what_it_is(lean):
 
     with pytest.raises(TypeError, match="of the user's own"):
         basis.backtest("btc_basis", **WINDOW, progress=progress)
+
+
+def test_what_can_go_wrong_is_public():
+    """Whoever catches an error need not know the module that it comes from."""
+    kinds = {
+        name: kind
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and kind.__module__ == errors.__name__
+    }
+    assert {"InputError", "ConfigError", "DataError", "EngineError", "RunStoppedWarning"} <= set(kinds)
+    for name, kind in kinds.items():
+        assert getattr(basis, name) is kind
+        assert name in basis.__all__
+        assert name in dir(basis)

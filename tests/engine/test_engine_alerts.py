@@ -1,11 +1,13 @@
 """Alerts: when they are raised and lowered, and what their events say."""
 
 import numpy as np
+import pytest
 
 import basis
+from basis.errors import ConfigError
 from support.kernel_view import RunView, alert_measures
 from support.runs import FREE, run, settings
-from support.small_markets import market, path, steady
+from support.small_markets import market, path, pool, steady
 
 LIMITS = {"drawdown": {"warning": 0.01, "critical": 0.9}, "margin_ratio": {"warning": 0.45, "critical": 0.01}}
 
@@ -58,3 +60,22 @@ def test_the_event_of_a_delta_is_shown_in_its_own_unit():
     detail = result.events.query("kind == 'alert'").detail.iloc[0]
     assert "0.6" in detail  # 60,000 of 100,000
     assert not detail.partition(" (was")[0].endswith("BTC")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("net_delta_ratio|DOGE", "net_delta_ratio|DOGE is of DOGE, .* Allowed for net_delta_ratio: BTC"),
+        ("net_delta_ratio|btc", "Did you mean net_delta_ratio|BTC"),
+        ("margin_ratio|okx", "margin_ratio|okx is of okx, .* Allowed for margin_ratio: binance, bybit"),
+    ],
+)
+def test_limits_of_what_the_book_does_not_have_are_refused(name, words):
+    overrides = {
+        "risk.limits": {name: {"warning": 0.1, "critical": 0.1}},
+        "strategy.hedge_allocation": {"binance": 0.5, "bybit": 0.5},
+    }
+    with pytest.raises(ConfigError, match=words.replace("|", r"\|")):
+        run(market(steady(5)), overrides=overrides)
+    with pytest.raises(ConfigError, match=r"It has nothing with a margin_ratio\."):
+        run(pool(5), "pure_lending", {"risk.limits": {"margin_ratio|okx": {"warning": 0.1, "critical": 0.1}}})

@@ -6,7 +6,9 @@ import math
 import numpy as np
 import pytest
 
+import basis
 from basis.results import measures
+from basis.results.unmet_requests import flows_left_out
 from support.kernel_view import PNL_COLUMNS
 
 KEYS = (
@@ -80,6 +82,28 @@ def test_flows_do_not_earn(results):
     assert flows["net_flows"] == -10_000.0
     assert abs(flows["total_return"]) < 0.02
     assert flows["final_equity"] == pytest.approx(plain["final_equity"] - 10_000.0, rel=0.01)
+
+
+def test_flows_after_the_end_are_told(results, sample_data, tmp_path):
+    late = [
+        {"timestamp": "2024-02-02T00:00:00Z", "amount": 1_000},
+        {"timestamp": "2024-02-02T00:30:00Z", "amount": -2_500},
+        {"timestamp": "2024-03-01T02:00:00+02:00", "amount": 100_000},
+    ]
+    made = basis.backtest("btc_basis", sample_data, "2024-02-01", "2024-02-02", {"flows": late})
+    told = [
+        "The withdrawal of 2,500 USDT at 2024-02-02 00:30 UTC was left out: the run ended at 2024-02-02 00:00 UTC.",
+        "The deposit of 100,000 USDT at 2024-03-01 00:00 UTC was left out: the run ended at 2024-02-02 00:00 UTC.",
+    ]
+    assert made.summary["net_flows"] == 1_000.0
+    assert [line for line in made.warnings if "left out" in line] == told
+    opened = basis.open_run(made.save(tmp_path / "run", report=False))
+    assert opened.warnings == made.warnings
+    many = made.config.replace({"flows": [{**late[1], "timestamp": f"2024-02-1{day}"} for day in range(5)]})
+    found = flows_left_out(many.flows, made.table("equity"), "USDT")
+    assert len(found) == 4
+    assert found[-1] == "2 later flows were left out, too."
+    assert not any("left out" in line for line in results["flows"].warnings)
 
 
 def test_a_measure_that_never_was_is_null(results):
