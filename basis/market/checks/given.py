@@ -32,8 +32,6 @@ _KNOWN = (
     "spot", "usd", "mark", "high", "low", "liquidity_index", "borrow_index", "oracle_rate", "gas_price_gwei",
     "funding_rate", "funding_cash",
 )  # fmt: skip
-#: May be 0 here, as in a market on which transactions are meant to be free.
-_FREE = ("gas_price_gwei",)
 #: Panels that passed, the last few: a sweep runs over the same one many times.
 _passed: OrderedDict[tuple[int, ...], tuple] = OrderedDict()
 _KEPT = 4
@@ -92,7 +90,9 @@ def _check_values(panel: Panel, name: str, values: Array) -> None:
         return
     _refuse(panel, name, values, np.isinf(values), "finite")
     kind, column = _LIMITED.get(measure, ("", ""))
-    free = values == 0.0 if measure in _FREE else np.zeros(values.shape, dtype=bool)
+    # transactions may be free, and a reward token is worth nothing before there is a market for it
+    may_be_nothing = measure == "gas_price_gwei" or (measure == "spot" and f"reward_rate|{key}" in panel.columns)
+    free = (values == 0.0) & may_be_nothing
     for limited, allowed, fails in LIMITS.get(kind, ()):
         if limited == column:
             with np.errstate(invalid="ignore"):
