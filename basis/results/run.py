@@ -243,7 +243,7 @@ class Run:
         if self._recording is not None:
             market = {name: float(values[0]) for name, values in self._recording.panel.columns.items()}
         kept = self._resumed or self.files.checkpoint()
-        assert kept is not None
+        assert kept is not None  # noqa: S101 - it is asked for only where a run went on
         return Before(kept, market)
 
     @functools.cached_property

@@ -21,7 +21,7 @@ import numpy as np
 from ..components.run_state import StartingBook
 from ..config import Config
 from ..config.fields import nearest
-from ..errors import InputError
+from ..errors import InputError, checked_call
 from ..inputs.plans import Bound, Plan, Strategy, asked_in_every_row
 from ..inputs.slots import Slots
 from ..kernel.context import DECIDE
@@ -236,6 +236,7 @@ def _check_parameter(function: Callable, name: str, value: Any) -> None:
 def compiled(function: Callable) -> CompiledStrategy: ...
 @overload
 def compiled(*, every_row: bool = False) -> Callable[[Callable], CompiledStrategy]: ...
+@checked_call
 def compiled(function: "Callable | None" = None, *, every_row: bool = False) -> Any:
     """Make a strategy of a function, which is compiled when it is first run; in a cell it is edited and run again.
 

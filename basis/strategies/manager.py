@@ -1,5 +1,6 @@
 """StrategyManager: decides actions, never venues. A strategy in plain Python is a subclass with its `make_decision`."""
 
+import difflib
 import functools
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from ..components.run_state import CurrentRun
 from ..config import Config
 from ..config.fields import nearest
 from ..config.layers import propose
-from ..errors import EngineError, InputError
+from ..errors import EngineError, InputError, checked_call
 from ..inputs.plans import Strategy, asked_in_every_row
 from ..kernel.layout import codes, records
 from ..kernel.layout.state import VIEW
@@ -32,6 +33,9 @@ _NO_ACTION = np.zeros((), dtype=records.ACTION)
 #: override where it does not.
 _DECIDING = ("definition", "hand_over")
 _HARMLESS = ("__init__", "strategy", "view", "check_health")
+
+#: From which likeness on a name is taken for a misspelt `every_row`.
+_NEAR_MISS = 0.8
 
 
 class BadDecision(InputError):
@@ -86,6 +90,11 @@ class Decision:
 
     def __bool__(self) -> bool:
         return bool(self.actions)
+
+
+# a call that does not fit is told with the arguments there are
+for _kind in (Action, Decision):
+    _kind.__init__ = checked_call(_kind.__init__)  # type: ignore[method-assign]
 
 
 def _is_amount(value: Any) -> bool:
@@ -159,7 +168,7 @@ class StrategyManager:
 
     @classmethod
     def check_own(cls, needs_decision: bool = False) -> None:
-        """Refuse a class that would run the mode's strategy without a word.
+        """Refuse a class that would run the mode's strategy without a word, or that misspells `every_row`.
 
         Parameters
         ----------
@@ -170,9 +179,12 @@ class StrategyManager:
         InputError
             Where it overrides nothing; names what was meant.
         """
+        parts = cls.__mro__[: cls.__mro__.index(StrategyManager)]
+        for name in (each for part in parts for each in vars(part)):
+            if name != "every_row" and difflib.get_close_matches(name.lower(), ["every_row"], cutoff=_NEAR_MISS):
+                raise InputError(f"{cls.__name__}.{name} is never read. Did you mean every_row?")
         if cls is StrategyManager or cls.make_decision is not StrategyManager.make_decision:
             return
-        parts = cls.__mro__[: cls.__mro__.index(StrategyManager)]
         own = [name for part in parts for name in vars(part) if not name.startswith("__") or name == "__init__"]
         if any(name in _DECIDING for name in own):
             return

@@ -24,7 +24,7 @@ from ..kernel.numba.named_arrays import (
 )
 from ..market.watched import WatchedColumns
 from .book_names import NOTHING, ONE, SEPARATOR, BookNames, Names
-from .view import FLAGS, NO_SUCH_VENUE, NUMBERS, POLICY_NUMBERS, TEXTS, SeenView
+from .view import FLAGS, NO_SUCH_VENUE, NUMBERS, POLICY_NUMBERS, TEXTS, SeenView, refuse_writing
 
 #: Actions that a strategy may name.
 ACTIONS = codes.ACTION_NAMES[1:]
@@ -62,12 +62,14 @@ _FIRST_OWN, _FIRST_WEIGHT = _OF_POLICY["own"], _OF_POLICY[""]
 _POLICY = NamedArrays(
     "policy", [types.float64],
     lambda name, options: _no_attribute("A policy", name, options),
+    lambda name: refuse_writing("policy", name, "Set strategy.* of the configuration."),
     FixedNames({name: _OF_POLICY[name] for name in POLICY_NUMBERS if name in _OF_POLICY}),
 )  # fmt: skip
 #: The numbers that the kernel has written for the strategy, its policy, and the places of what it names.
 _VIEW = NamedArrays(
     "view", [types.float64, types.float64, types.int64],
     lambda name, options: _no_attribute("A view", name, options),
+    lambda name: refuse_writing("view", name),
     FixedNames(
         {name: _SEEN[name] for name in NUMBERS}, {name: _SEEN[name] for name in FLAGS},
         {"memory": (_SEEN["memory"], codes.MEMORIES)},
@@ -78,6 +80,7 @@ _VIEW = NamedArrays(
 _ACT = NamedArrays(
     "act", [from_dtype(records.ACTION), types.float64, types.int64],
     lambda name, options: _no_attribute("An act", name, options),
+    lambda name: refuse_writing("act", name, "Call it, as in act.entry_full('BTC', 0.5)."),
 )  # fmt: skip
 
 

@@ -25,7 +25,22 @@ TEXTS = {
 }
 #: Numbers of the policy.
 POLICY_NUMBERS = tuple(item.name for item in POLICY.items if item.count == "")
+#: How a strategy in plain Python keeps memory.
+KEEPING = "A strategy in plain Python keeps numbers by returning them: basis.Decision(actions, memory=(1.0, 0.0))."
 NO_SUCH_VENUE = "there is no exchange of that number; they are 0 .. view.venues() - 1"
+
+
+def refuse_writing(of: str, name: str, keeping: str = "") -> NoReturn:
+    """Refuse to set a name of a view, a policy or an act."""
+    keeping = keeping or "Numbers that a compiled strategy keeps go into view.memory, as in view.memory[0] = 1.0."
+    raise InputError(f"{of}.{name} cannot be set; it is there to be read. {keeping}")
+
+
+class Kept(tuple[float, ...]):
+    """Numbers that a strategy kept: a tuple that says how others are kept."""
+
+    def __setitem__(self, place: Any, value: Any) -> NoReturn:
+        raise InputError(f"view.memory is a copy, which is not written. {KEEPING}")
 
 
 def _described(item: Any) -> str:
@@ -52,6 +67,12 @@ class PolicyView:
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"A policy has no {name!r}.{propose(name, POLICY_NUMBERS)}")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            getattr(self, name)
+            refuse_writing("policy", name, "Set strategy.* of the configuration.")
+        super().__setattr__(name, value)
+
 
 def _of_policy(name: str) -> Any:
     def read(self: PolicyView) -> float:
@@ -75,6 +96,9 @@ class SeenView:
     columns : what the market holds beside the book; None where it is not at hand
     """
 
+    #: How a strategy of this view keeps memory, where that is not by writing it.
+    _keeping = ""
+
     def __init__(self, book: BookNames, seen: Any, policy: Any, columns: WatchedColumns | None) -> None:
         shape = book.slots.shape()
         self._book, self._seen, self._columns = book, seen, columns
@@ -85,6 +109,12 @@ class SeenView:
     def __getattr__(self, name: str) -> NoReturn:
         names = [each for each in dir(type(self)) if not each.startswith("_")]
         raise AttributeError(f"A view has no {name!r}.{propose(name, names)}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            getattr(self, name)
+            refuse_writing("view", name, self._keeping)
+        super().__setattr__(name, value)
 
     @property
     def policy(self) -> PolicyView:
@@ -225,6 +255,8 @@ class View(SeenView):
     100000.0 1.0 True
     """
 
+    _keeping = KEEPING
+
     def __init__(self, run: RunState) -> None:
         start = run.start
         book = BookNames(run.config, run.slots, start.plans, start.strategy.names(run.config))
@@ -232,5 +264,5 @@ class View(SeenView):
 
     @property
     def memory(self) -> tuple[float, ...]:
-        """What the strategy kept."""
-        return tuple(super().memory.tolist())
+        """What the strategy kept; other numbers are kept by ``Decision(actions, memory)``."""
+        return Kept(super().memory.tolist())

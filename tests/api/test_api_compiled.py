@@ -187,6 +187,9 @@ NAMED = {
     "view.price('DOGE')": ["mine: price: no asset 'DOGE' in this run", "There are BTC"],
     "view.long('btc')": ["no asset 'btc'", "did you mean BTC?"],
     "view.quantity('binance:BaseToken:BTX')": ["did you mean binance:BaseToken:BTC?"],
+    "view.equity = 5.0": ["mine: view.equity cannot be set", "view.memory[0] = 1.0"],
+    "view.equty = 5.0": ["A view has no 'equty'"],
+    "view.policy.margin_low = 5.0": ["policy.margin_low cannot be set"],
     "view.weight(0.5)": ["view.weight: venue is float64; it must be an integer"],
     "view.price()": ["view.price: missing a required argument: 'asset'"],
     "act.exit_full('BTC', 'all')": ["act.exit_full: amount is", "it must be a number"],
@@ -295,6 +298,21 @@ def test_wrong_parameters_are_told(given):
     strategy = basis.compiled(modest)
     with pytest.raises(InputError, match=r"modest.*(Did you mean share\?|finite number)"):
         strategy(**given)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: basis.compiled(every_rows=True), "compiled has no argument every_rows. Did you mean every_row?"),
+        (lambda: basis.Action("entry_full"), "Action: missing a required argument: 'asset'"),
+        (lambda: basis.Action("exit_full", "BTC", amout=1.0), "Action has no argument amout. Did you mean amount?"),
+        (lambda: basis.Decision(action=()), "Decision has no argument action. Did you mean actions?"),
+    ],
+)
+def test_a_call_that_does_not_fit_is_told(call, said):
+    with pytest.raises(InputError) as caught:
+        call()
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("what", [None, 7, "modest", Modest])

@@ -167,9 +167,17 @@ class Empty(StrategyManager):
     share = 0.4
 
 
+class NearMiss(StrategyManager):
+    everyrow = True
+
+    def make_decision(self, timestamp=None, market_data=None):
+        return None
+
+
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
+        (NearMiss, r"NearMiss\.everyrow is never read\. Did you mean every_row\?"),
         (Misspelt, "Misspelt has no make_decision of its own.*make_decison is never called; did you mean make_dec"),
         (Empty, "Empty has no make_decision of its own, so that the mode's strategy would run"),
     ],
@@ -179,6 +187,36 @@ def test_a_class_that_overrides_nothing_of_use_is_refused(kind, words):
         run(kind)
     with pytest.raises(InputError, match=words):
         basis.backtest("btc_basis", components={"strategy_manager": kind}, **SHORT)
+
+
+def test_a_name_of_ones_own_is_no_misspelling():
+    class Mine(StrategyManager):
+        every_day, rows, row, every_row = 5, 7, 1, True
+
+        def make_decision(self, timestamp=None, market_data=None):
+            return None
+
+    Mine.check_own()
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("memory[0] = 1.0", r"view.memory is a copy.*basis.Decision\(actions, memory=\(1.0, 0.0\)\)"),
+        ("memory = (1.0,)", r"view.memory cannot be set.*basis.Decision\(actions, memory="),
+        ("equity = 5.0", "view.equity cannot be set"),
+        ("equty = 5.0", "A view has no 'equty'"),
+        ("policy.margin_low = 5.0", "policy.margin_low cannot be set"),
+    ],
+)
+def test_what_is_seen_cannot_be_written(what, said, driver):
+    class Writes(StrategyManager):
+        def make_decision(self, timestamp=None, market_data=None):
+            exec(f"view.{what}", {"view": self.view})
+
+    with pytest.raises(basis.errors.BasisError, match=said):
+        run(Writes, driver)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -231,7 +231,7 @@ def test_a_feature_that_is_not_there_is_told(with_features, cell):
             "btc_basis", data=with_features, overrides=FEATURES,
             strategy=cell("view.memory[0] = view.feature('mine.scor')"), **WINDOW,
         )  # fmt: skip
-    with pytest.raises(InputError, match=r"strategy.features.*without its ending"):
+    with pytest.raises(InputError, match=r"strategy.features.*not a path"):
         basis.load_config("btc_basis", {"strategy.features": ["../mine"]})
 
 

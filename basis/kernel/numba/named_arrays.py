@@ -7,7 +7,7 @@ Python object that the methods ask while they are compiled. So ``view.equity`` b
 
 Examples
 --------
->>> names = NamedArrays("prices", [types.float64], complain, FixedNames({"equity": 0}))
+>>> names = NamedArrays("prices", [types.float64], complain, refuse, FixedNames({"equity": 0}))
 >>> price_at = stage(lambda prices, place: prices[place])
 >>> @names.method("price", price_at)
 ... def price(view, asset):
@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 from numba import extending, types
 from numba.core import errors
+from numba.core.extending import lower_setattr_generic
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, signature
 from numba.extending import lower_builtin, lower_getattr_generic, models, register_model
 from numba.np.arrayobj import populate_array
@@ -85,6 +86,7 @@ class NamedArrays:
     name : of the kind
     arrays : type of the items of each array that a value stands over; one of them or three
     unknown : called with a name that is none of the others and no method, and all that there are; raises
+    unwritable : called with a name that a function would set; raises
     fixed : names of the first array, of float64
     texts : name → the text that methods are given for it
     parts : name → (another kind over one array, which of the arrays)
@@ -99,6 +101,7 @@ class NamedArrays:
         name: str,
         arrays: Sequence[Any],
         unknown: Callable[[str, Sequence[str]], Any],
+        unwritable: Callable[[str], Any],
         fixed: FixedNames = NO_FIXED_NAMES,
         texts: Mapping[str, str] | None = None,
         parts: "Mapping[str, tuple[NamedArrays, int]] | None" = None,
@@ -118,6 +121,7 @@ class NamedArrays:
         resolve = {"key": self._kind, "generic_resolve": lambda _, kind, attribute: self._type_of(kind, attribute)}
         infer_getattr(type(f"_{name.title()}Names", (AttributeTemplate,), resolve))
         lower_getattr_generic(self._kind)(self._read)
+        lower_setattr_generic(self._kind)(lambda context, builder, sig, args, attribute: unwritable(attribute))
 
     def method(self, name: str, body: Any, returns: Any = types.float64, **takes: Any) -> Callable[[Callable], None]:
         """Declare a method, by a function that is called with types while a user's function is compiled.

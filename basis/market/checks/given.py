@@ -9,6 +9,7 @@ from collections import OrderedDict
 import numpy as np
 
 from basis.errors import DataError
+from basis.kernel.keys import GAS_ASSET
 from basis.market.checks.finding import Array, count_of, say
 from basis.market.panel import Panel, check_grid
 from basis.market.quality_rules import LIMITS
@@ -90,8 +91,9 @@ def _check_values(panel: Panel, name: str, values: Array) -> None:
         return
     _refuse(panel, name, values, np.isinf(values), "finite")
     kind, column = _LIMITED.get(measure, ("", ""))
-    # transactions may be free, and a reward token is worth nothing before there is a market for it
-    may_be_nothing = measure == "gas_price_gwei" or (measure == "spot" and f"reward_rate|{key}" in panel.columns)
+    # transactions may be free, and a reward token, which has no perps, is worth nothing before there is a market for it
+    has_perps = any(other.startswith("mark|") and other.endswith(f":{key}USDT") for other in panel.columns)
+    may_be_nothing = measure == "gas_price_gwei" or (measure == "spot" and key != GAS_ASSET and not has_perps)
     free = (values == 0.0) & may_be_nothing
     for limited, allowed, fails in LIMITS.get(kind, ()):
         if limited == column:
