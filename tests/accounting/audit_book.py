@@ -299,14 +299,9 @@ class OutsideBook:
         stamp, worth = self.stamps[row], self.price["USDT"][row]
         symbol = split(event.instrument)[2] + ("USDT" if market == "spot" else "")
         size, side = abs(event.quantity), 1.0 if event.quantity > 0.0 else -1.0
-        # slices of a row pay in all what their sum pays
-        before = self.traded.get(event.instrument, 0.0)
-        total = self.traded[event.instrument] = before + size
-
-        def lost(units):
-            return units * self.terms.slippage(stamp, event.venue, market, symbol, units * reference) if units else 0.0
-
-        slip = max((lost(total) - lost(before)) / size, 0.0) if self.costly else 0.0
+        # slices of a row pay for their sum so far
+        total = self.traded[event.instrument] = self.traded.get(event.instrument, 0.0) + size
+        slip = self.terms.slippage(stamp, event.venue, market, symbol, total * reference) if self.costly else 0.0
         rate = self.terms.taker(stamp, event.venue, market) if self.costly else 0.0
         price = reference * (1.0 + side * slip)
         self.expect(market, row, "reference", event.reference_price, reference)

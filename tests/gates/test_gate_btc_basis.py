@@ -19,7 +19,6 @@ from support.result_checks import (
     rows_of,
     same_tables,
     settled,
-    slice_rate,
     slippage_rate,
     term,
     under_way,
@@ -254,17 +253,13 @@ def test_13_basis_is_mark_against_spot(story):
 def test_14_costs_are_those_of_the_venues(story):
     expected = {name: np.zeros(len(story.equity)) for name in COSTS}
     fills = events(story, "fill")
-    # a slice pays what the sum of its row in the instrument pays, less what those before it have paid
+    # the bucket goes by what the row has traded of an instrument so far
     units = fills.quantity.abs()
     fills["before"] = units.groupby([fills.row, fills.instrument]).cumsum() - units
     for _, fill in fills.iterrows():
         kind, venue, row = fill["detail"], fill["venue"], fill["row"]
         mark = price(story) if kind == "spot" else story.panel[f"mark|{perp(venue)}"].to_numpy()
-        bps = slice_rate(
-            lambda units, v=venue, k=kind, m=mark[row]: slippage_rate(v, k, units * m),
-            fill["before"],
-            abs(fill["quantity"]),
-        )
+        bps = slippage_rate(venue, kind, (fill["before"] + abs(fill["quantity"])) * mark[row])
         paid = mark[row] * (1.0 + bps * np.sign(fill["quantity"]))
         rate = term(venue, f"{kind}_fee", when=story.equity.index[row])["taker"]
         expected["slippage"][row] -= abs(fill["quantity"]) * mark[row] * bps

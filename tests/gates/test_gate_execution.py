@@ -36,15 +36,17 @@ def traded(request):
 
 
 def lost(deal, impact=0.0):
-    """Fraction of the price that a fill should lose: what the sum of its row does, less what slices before it have."""
+    """Fraction of the price that a fill should lose: by its bucket, and by the root of its share of the volume."""
     kind = "spot" if ":BaseToken:" in deal.instrument else "perp"
     asset = deal.instrument.split(":")[2].removesuffix("USDT")
 
-    def of_sum(units):
-        slip = slippage_rate(deal.venue, kind, units * deal.reference_price, asset)
-        return slip + (impact * deal.volatility * np.sqrt(units / deal.volume) if impact else 0.0)
-
-    return slice_rate(of_sum, deal.before, deal.units)
+    slip = slippage_rate(deal.venue, kind, (deal.before + deal.units) * deal.reference_price, asset)
+    if not impact:
+        return slip
+    # the bucket is that of the sum so far; the impact of all slices is that of their sum
+    return slip + slice_rate(
+        lambda units: impact * deal.volatility * np.sqrt(units / deal.volume), deal.before, deal.units
+    )
 
 
 def trades(result):

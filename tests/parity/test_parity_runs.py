@@ -9,6 +9,7 @@ from basis.errors import InputError
 from basis.strategies.factory import make_strategy
 from support.kernel_stages import Loop
 from support.kernel_view import final_state, raw_events, recorded_rows, state_bits
+from support.runs import busy
 from support.same_run import assert_same_run, assert_same_tables, first_difference
 
 FLOWS = [
@@ -146,7 +147,9 @@ def test_a_run_goes_on_from_a_data_folder(sample_data, runs):
     instant = "2024-02-12T05:00:00Z"
     checkpoint = runs("flows")[1].checkpoint(instant)
     made = [
-        basis.backtest(mode, sample_data, overrides={**overrides, "start": None}, resume=checkpoint, driver=driver)
+        basis.backtest(
+            mode, sample_data, overrides={**busy(mode), **overrides, "start": None}, resume=checkpoint, driver=driver
+        )
         for driver in ("kernel", "event")
     ]
     assert_same_run(*made)
@@ -158,7 +161,7 @@ def test_a_run_goes_on_from_a_data_folder(sample_data, runs):
 def test_a_data_folder_gives_the_run_of_its_panel(sample_data, runs):
     mode, overrides, positions = CASES["from positions"]
     made = [
-        basis.backtest(mode, sample_data, overrides=overrides, positions=positions, driver=driver)
+        basis.backtest(mode, sample_data, overrides={**busy(mode), **overrides}, positions=positions, driver=driver)
         for driver in ("kernel", "event")
     ]
     assert_same_run(*made)

@@ -8,6 +8,7 @@ from basis.config import load_config
 from basis.market import DataProvider
 from basis.market.panel import Stop
 from basis.plots.data import PositionData, RunData
+from support.runs import busy
 
 FEBRUARY = {"start": "2024-02-01", "end": "2024-02-14"}
 FLOWS = [
@@ -23,7 +24,7 @@ LOSING = {
 }
 #: Name → mode, overrides, starting book.
 CASES = {
-    "two years": ("btc_basis", {}, None),
+    "two years": ("btc_basis", busy("btc_basis"), None),
     "flows": ("btc_basis", {**FEBRUARY, "flows": FLOWS}, None),
     "struck": (
         "btc_basis",

@@ -122,14 +122,8 @@ class PlainExchange(basis.SimulationClient):
         spot = order.kind == "spot"
         reference = market[f"spot|{coin}"] if spot else market[f"mark|{order.instrument}"]
         buckets = venue.slippage(order.kind, f"{coin}USDT").at(when).buckets
-        in_all = before + abs(units)
-
-        def lost(size):
-            return next(b.bps for b in buckets if size * reference <= b.max_notional) * 1e-4
-
-        # a slice pays what the sum pays, less what those before it have paid
-        slip = lost(in_all) if before <= 0.0 else (lost(in_all) * in_all - lost(before) * before) / abs(units)
-        slip = max(slip, 0.0)
+        notional = (before + abs(units)) * reference
+        slip = next(b.bps for b in buckets if notional <= b.max_notional) * 1e-4
         price = reference * (1.0 + slip) if units > 0.0 else reference * (1.0 - slip)
         rate = (venue.spot_fee if spot else venue.perp_fee).at(when).taker
         if spot:

@@ -74,44 +74,38 @@ def accepted_quantity(run, t, lane, place, dq, held, reference):
 
 
 @stage
-def lost_of_size(run, t, terms, place, units, reference):
-    """Fraction of price that units lose in all: by size, and by the root of their share of the volume."""
-    tokens = run.shape.tokens
-    if place < tokens:
-        slip = slippage_of(run.terms.spot_slippage[terms, place], units * reference)
-    else:
-        slip = slippage_of(run.terms.perp_slippage[terms, place - tokens], units * reference)
-    if run.shape.limited == 0:
-        return slip
-    return slip + run.market.impact[t, place] * math.sqrt(units)
-
-
-@stage
-def rest_of_sum(lost_before, before, lost_in_all, more):
-    """Fraction that a slice loses after others: what their sum loses, less what those before it have lost."""
-    if before <= 0.0 or more <= 0.0:
-        return lost_in_all
-    rest = (lost_in_all * (before + more) - lost_before * before) / more
-    return rest if rest > 0.0 else 0.0
+def impact_of_slice(impact, before, units):
+    """Fraction of price that a slice moves after others: what their sum pays, less what those before it have paid."""
+    size = before + units
+    if before <= 0.0 or units <= 0.0:
+        return impact * math.sqrt(size)
+    return impact * (size * math.sqrt(size) - before * math.sqrt(before)) / units
 
 
 @stage
 def slippage(run, t, lane, terms, place, units, reference):
-    """Fraction of price that a taker loses: with what the row has traded there already it loses what the sum loses.
+    """Fraction of price that a taker loses: by size, and by the root of its share of the volume.
 
-    `terms` is the index of the terms in force.
+    What the row has traded there already counts towards both: the bucket is that of the sum so far, and the impact of
+    all slices is that of their sum. `terms` is the index of the terms in force.
     """
+    tokens = run.shape.tokens
     before = run.state.traded[place, lane]
-    in_all = lost_of_size(run, t, terms, place, before + units, reference)
-    return rest_of_sum(lost_of_size(run, t, terms, place, before, reference), before, in_all, units)
+    size = before + units
+    if place < tokens:
+        slip = slippage_of(run.terms.spot_slippage[terms, place], size * reference)
+    else:
+        slip = slippage_of(run.terms.perp_slippage[terms, place - tokens], size * reference)
+    if run.shape.limited == 0:
+        return slip
+    return slip + impact_of_slice(run.market.impact[t, place], before, units)
 
 
 @stage
 def swap_slippage(run, t, lane, token, notional):
-    """Fraction of price that a swap of a token of the wallet loses, with what the row has swapped of it already."""
-    buckets = run.terms.spot_slippage[run.terms_index[t], token]
-    before = run.state.traded[token, lane]
-    return rest_of_sum(slippage_of(buckets, before), before, slippage_of(buckets, before + notional), notional)
+    """Fraction of price that a swap of a token of the wallet loses, by its notional and what the row has swapped."""
+    swapped = run.state.traded[token, lane] + notional
+    return slippage_of(run.terms.spot_slippage[run.terms_index[t], token], swapped)
 
 
 @stage
