@@ -24,7 +24,9 @@ def cases(draw):
     made = draw(markets(ROWS))
     mode, overrides, _ = draw(policies(ROWS).filter(lambda policy: policy[0] != "pure_lending"))
     # whether a loop by hand goes on with nothing free hangs on the rounding of an empty wallet
-    overrides = {**overrides, "risk.limits": {}, "strategy.loop_steps": 0}
+    overrides = {**overrides, "risk.limits": {}}
+    if mode == "eth_leveraged":
+        overrides["strategy.loop_steps"] = 0
     overrides["strategy.dust_threshold"] = draw(st.sampled_from((None, 0.0)))
     seed = draw(st.integers(0, 999))
     return made, mode, overrides, seed
