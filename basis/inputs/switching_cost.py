@@ -40,12 +40,12 @@ class RoundTrip:
         self.config, self.slots, self.terms, self.period = config, slots, terms, period
         self.share, self.notional = share, share * capital
 
-    def at_exchange(self, key: str, times: float = 1.0) -> float:
+    def at_exchange(self, key: str) -> float:
         """One trade of a token of an exchange."""
         slot = self.slots.index(key)
         venue = self.slots.venues.index(key.split(":")[0])
         buckets = self.terms.spot_slippage[self.period, slot - len(self.slots.cash)]
-        return times * (self.terms.venue[self.period, venue].spot_taker + slippage_at(buckets, times * self.notional))
+        return self.terms.venue[self.period, venue].spot_taker + slippage_at(buckets, self.notional)
 
     def on_chain(self, key: str, times: float = 1.0) -> float:
         """One trade of a token of the wallet, `times` the share that is put to work."""

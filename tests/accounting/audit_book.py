@@ -305,7 +305,7 @@ class OutsideBook:
         rate = self.terms.taker(stamp, event.venue, market) if self.costly else 0.0
         price = reference * (1.0 + side * slip)
         self.expect(market, row, "reference", event.reference_price, reference)
-        if abs(event.price / price - 1.0) > 1e-12:
+        if abs(event.price / price - 1.0) > 1e-13:
             self.report(market, row, f"price {event.price!r}, expected {price!r}")
         self.expect(market, row, "rate", event.rate, rate)
         self.expect(market, row, "notional", event.notional, size * price * worth)
